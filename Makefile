@@ -1,0 +1,61 @@
+# Each target does the set-up that it needs. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+SAM := .tools/sam/bin/sam
+export SAM_CLI_TELEMETRY := 0
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# One set of locked requirements, installed with uv where there is one and with pip where there is none.
+define install
+	@python=$$(.ci/find-python) || exit 2; \
+	if command -v uv >/dev/null 2>&1; then \
+	  uv venv -q --clear --python "$$python" $(1) && VIRTUAL_ENV=$(1) uv pip sync -q --python $(1)/bin/python --require-hashes $(2); \
+	else \
+	  "$$python" -m venv --clear $(1) && $(1)/bin/python -m pip install -q --no-deps --require-hashes -r $(2); \
+	fi
+endef
+
+.PHONY: help setup check test rehearse build clean lock
+
+help: ## what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+setup: $(BIN)/relight ## the environment that everything else uses (done by itself where needed)
+
+rehearse: $(BIN)/relight ## lose a Region on this machine and watch the other one come up; ARGS="--help" for more
+	@$(BIN)/relight rehearse $(ARGS)
+
+check: $(BIN)/relight $(SAM) ## format, lint, types, templates
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/cfn-lint
+	$(SAM) validate --lint --template template.yaml --region eu-west-1
+
+test: $(BIN)/relight ## every test; ARGS="-k name" for some
+	$(BIN)/pytest $(ARGS)
+
+build: $(SAM) ## the deployable artefacts, as `sam deploy` takes them
+	$(SAM) build
+
+clean: ## what make and sam have built
+	rm -rf $(VENV) .tools .aws-sam build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+lock: ## compile requirements/*.in anew (needs uv)
+	@for name in runtime dev sam lambda-runtime; do \
+	  uv pip compile -q --universal --python-version 3.13 --generate-hashes --no-emit-index-url --no-header \
+	    requirements/$$name.in -o requirements/$$name.txt || exit 1; done
+	cp requirements/runtime.txt layers/relight/requirements.txt
+
+$(BIN)/relight: requirements/dev.txt pyproject.toml
+	$(call install,$(VENV),requirements/dev.txt)
+	@if command -v uv >/dev/null 2>&1; then uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .; \
+	else $(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .; fi
+	@touch $(BIN)/relight
+
+$(SAM): requirements/sam.txt
+	@mkdir -p .tools
+	$(call install,.tools/sam,requirements/sam.txt)
+	@touch $(SAM)

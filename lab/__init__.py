@@ -1,0 +1,1 @@
+"""Two Regions on one machine."""
