@@ -1,0 +1,75 @@
+"""How long the lab's AWS takes for what real AWS takes long for: two profiles, all durations in seconds.
+
+`lab` is scaled down and every figure it leads to is labelled so. `aws` keeps the intervals that AWS documents
+(minutes, health-check intervals, the alias TTL); its phases of a promotion and of an instance's boot are
+illustrative, not measured on AWS.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+
+@dataclass(frozen=True)
+class Timings:
+    """One profile. Scales multiply an interval that the template states; the rest are seconds."""
+
+    name: str
+    minute: float
+    """What a minute of a schedule, an alarm period or a metric lasts."""
+    health_check_scale: float
+    """Factor on the RequestInterval of a Route 53 health check."""
+    target_check_scale: float
+    """Factor on the interval and timeout of a target group's health check."""
+    alias_ttl: int
+    """TTL of an alias record's answer; 60 on AWS."""
+    rds_pending: float
+    """From PromoteReadReplica until the status says `modifying`."""
+    rds_modifying: float
+    rds_rebooting: float
+    instance_boot: float
+    """From the launch of an instance until its application starts."""
+    event_delay: float
+    """From a state change until the rule's target is called."""
+    parameters: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Template parameters that this profile overrides."""
+
+    @property
+    def promotion(self) -> float:
+        """From PromoteReadReplica until the instance is `available` and no replica any more."""
+        return self.rds_pending + self.rds_modifying + self.rds_rebooting
+
+
+LAB = Timings(
+    name="lab",
+    minute=3.0,
+    health_check_scale=0.1,
+    target_check_scale=0.1,
+    alias_ttl=3,
+    rds_pending=0.5,
+    rds_modifying=4.0,
+    rds_rebooting=2.5,
+    instance_boot=3.0,
+    event_delay=0.1,
+)
+
+AWS = Timings(
+    name="aws",
+    minute=60.0,
+    health_check_scale=1.0,
+    target_check_scale=1.0,
+    alias_ttl=60,
+    rds_pending=30.0,
+    rds_modifying=150.0,
+    rds_rebooting=40.0,
+    instance_boot=120.0,
+    event_delay=1.0,
+)
+
+
+def timings(name: str) -> Timings:
+    """The profile of that name; ValueError, with the names there are, for any other."""
+    profiles = {profile.name: profile for profile in (LAB, AWS)}
+    if name not in profiles:
+        raise ValueError(f"unknown timings {name!r}: choose one of {', '.join(profiles)}")
+    return profiles[name]
