@@ -1,0 +1,109 @@
+"""Where things are in the lab: two Regions and the world outside, each with its loopback addresses.
+
+Linux answers on the whole of 127.0.0.0/8, so that each part has an address of its own without being configured:
+the primary Region is 127.0.1.x, the DR Region 127.0.2.x.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class Side(StrEnum):
+    """The home role of a Region."""
+
+    PRIMARY = "primary"
+    DR = "dr"
+
+    @property
+    def other(self) -> "Side":
+        return Side.DR if self is Side.PRIMARY else Side.PRIMARY
+
+
+class Shared(StrEnum):
+    """What belongs to neither side: the control planes that AWS runs for all Regions in us-east-1."""
+
+    GLOBAL = "global"
+
+
+type Place = Side | Shared
+"""Where a connection ends."""
+
+
+class Vantage(StrEnum):
+    """From where a connection is made."""
+
+    OUTSIDE = "outside"
+    PRIMARY = "primary"
+    DR = "dr"
+
+    @classmethod
+    def of(cls, side: Side) -> "Vantage":
+        """The vantage of whoever is inside that Region."""
+        return cls(side.value)
+
+    @property
+    def side(self) -> Side | None:
+        """The Region that one is inside of, None for the world outside."""
+        return None if self is Vantage.OUTSIDE else Side(self.value)
+
+
+GLOBAL = "us-east-1"
+REGION_NAME: Mapping[Side, str] = MappingProxyType({Side.PRIMARY: "eu-west-1", Side.DR: "eu-central-1"})
+
+_NETWORK = {Side.PRIMARY: "127.0.1", Side.DR: "127.0.2"}
+_ALB_HOST = {Vantage.OUTSIDE: 10, Vantage.PRIMARY: 11, Vantage.DR: 12}
+_ACCESS_KEY = {
+    Vantage.OUTSIDE: "OUTSIDE0000000000000",
+    Vantage.PRIMARY: "PRIMARYLAMBDA0000000",
+    Vantage.DR: "DRLAMBDA000000000000",
+}
+_FIRST_INSTANCE = 100
+_INSTANCES = 150
+
+
+def place_of(region_name: str) -> Place:
+    """Whose API a Region's name means, us-east-1 included; ValueError for a Region that the lab does not have."""
+    if region_name == GLOBAL:
+        return Shared.GLOBAL
+    return side_of(region_name)
+
+
+def side_of(region_name: str) -> Side:
+    """The home role of the Region of that name; ValueError for any other."""
+    for side, name in REGION_NAME.items():
+        if name == region_name:
+            return side
+    raise ValueError(f"the lab has no Region {region_name!r}: it has {', '.join(REGION_NAME.values())}")
+
+
+def access_key(vantage: Vantage) -> str:
+    """The access key id by which the lab recognises from where an API call is made."""
+    return _ACCESS_KEY[vantage]
+
+
+def vantage_of(key: str) -> Vantage:
+    """From where the owner of that access key id calls. A key that the lab did not hand out belongs to the outside."""
+    return next((vantage for vantage, known in _ACCESS_KEY.items() if known == key), Vantage.OUTSIDE)
+
+
+def alb_address(side: Side, vantage: Vantage) -> str:
+    """Where the load balancer of that side listens for those who come from `vantage`."""
+    return f"{_NETWORK[side]}.{_ALB_HOST[vantage]}"
+
+
+def database_address(side: Side) -> str:
+    """The address of the database's endpoint, for all but the application's instances."""
+    return f"{_NETWORK[side]}.20"
+
+
+def link_address(side: Side) -> str:
+    """Where a replica on that side finds the way to its source in the other Region."""
+    return f"{_NETWORK[side]}.30"
+
+
+def instance_address(side: Side, k: int) -> str:
+    """The address of the k-th instance (0 to 149), where its own way to the database begins."""
+    if not 0 <= k < _INSTANCES:
+        raise ValueError(f"instance {k} of {side}: a side has addresses for 0 to {_INSTANCES - 1}")
+    return f"{_NETWORK[side]}.{_FIRST_INSTANCE + k}"
