@@ -11,6 +11,7 @@ from lab.binaries import folder, reachable
 from lab.child import unprivileged_user
 from lab.errors import PostgresUnavailable
 
+SUPERUSER = "postgres"
 CHECK_ROLE = "relight_check"
 REPLICATION_ROLE = "rdsrepladmin"
 

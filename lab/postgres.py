@@ -5,43 +5,35 @@ imitate IAM authentication: the role `relight_check` is trusted from loopback wi
 the death of its processes, not that of the machine (fsync is off).
 """
 
-import os
-import re
 import secrets
 import shutil
-import signal
 import socket
-import subprocess
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, LiteralString
 
-import psutil
 import psycopg
 from psycopg import sql as words
 
-from lab.binaries import binaries, environment, folder, run
-from lab.child import spawn
+from lab.binaries import binaries, folder, run
 from lab.datadir import (
     ACCESS,
     REPLICATION_ROLE,
     SETTINGS,
+    SUPERUSER,
     claim,
     private_file,
     remove_shared_memory,
-    status_lines,
     write,
 )
 from lab.errors import PortBusy, PostgresUnavailable
 from lab.lsn import parse_lsn
+from lab.postmaster import PostgresError, Postmaster
 
 __all__ = ["Postgres", "PostgresError", "PostgresUnavailable", "binaries", "folder", "parse_lsn"]
-
-SUPERUSER = "postgres"
 
 
 @dataclass(frozen=True)
@@ -50,10 +42,6 @@ class Passwords:
 
     superuser: str = field(repr=False)
     replication: str = field(repr=False)
-
-
-class PostgresError(Exception):
-    """A server did not do what it was told; the message is one line."""
 
 
 class Postgres:
@@ -85,7 +73,7 @@ class Postgres:
         self.settings = dict(settings)
         """PostgreSQL settings beyond SETTINGS; what is changed here counts from the next start."""
         self.passwords = passwords
-        self._process: subprocess.Popen[bytes] | None = None
+        self._postmaster = Postmaster(data_dir)
         self._lock = threading.RLock()
 
     @classmethod
@@ -186,7 +174,7 @@ class Postgres:
     @property
     def log(self) -> Path:
         """What the server says, beside its data directory."""
-        return self.data_dir.with_name(self.data_dir.name + ".log")
+        return self._postmaster.log
 
     def follow(self, host: str, port: int, slot: str) -> None:
         """Stream from that address and slot from the next start on (a standby only)."""
@@ -221,18 +209,7 @@ class Postgres:
             for host in self.hosts:
                 _require_free(host, self.port)
             self._write_settings()
-            with self.log.open("ab") as log:
-                self._process = spawn(
-                    [str(binaries() / "bin" / "postgres"), "-D", str(self.data_dir)], environment(), log
-                )
-            deadline = time.monotonic() + timeout
-            while not self._accepts():
-                if self._process.poll() is not None:
-                    raise PostgresError(f"PostgreSQL on {self.host}:{self.port} did not start: {self.last_words()}")
-                if time.monotonic() > deadline:
-                    self.kill()
-                    raise PostgresError(f"PostgreSQL on {self.host}:{self.port} took no connection in {timeout:g} s")
-                time.sleep(0.02)
+            self._postmaster.start(timeout=timeout)
 
     def stop(self, immediate: bool = False, timeout: float = 15) -> None:
         """Shut down: sessions end and the WAL is sent to standbys, or, `immediate`, like a crash that is heard.
@@ -240,25 +217,12 @@ class Postgres:
         A server that has not stopped within `timeout` seconds (a standby that does not answer, for one) is killed.
         """
         with self._lock:
-            if self._process is None or not self.is_running():
-                return
-            self._process.send_signal(signal.SIGQUIT if immediate else signal.SIGINT)
-            try:
-                self._process.wait(timeout)
-            except subprocess.TimeoutExpired:
-                self.kill()
+            self._postmaster.stop(immediate, timeout)
 
     def kill(self) -> None:
         """Kill every process of the server at once, as the loss of a Region does; the data directory stays."""
         with self._lock:
-            if self._process is None or self._process.poll() is not None:
-                return
-            # Stopped first: it would otherwise fork more, or take the death of its children for a crash to repair.
-            self._process.send_signal(signal.SIGSTOP)
-            for pid in self.pids()[1:]:
-                _kill(pid)
-            self._process.kill()
-            self._process.wait()
+            self._postmaster.kill()
 
     def destroy(self) -> None:
         """Kill the server and delete its data directory and log."""
@@ -270,23 +234,11 @@ class Postgres:
 
     def is_running(self) -> bool:
         """Whether its main process lives (it may still be starting)."""
-        return self._process is not None and self._process.poll() is None
+        return self._postmaster.is_running()
 
     def pids(self) -> list[int]:
         """Its processes, the main one first; empty where it does not run."""
-        if self._process is None or not self.is_running():
-            return []
-        try:
-            children = psutil.Process(self._process.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            return []
-        return [self._process.pid, *(child.pid for child in children)]
-
-    def last_words(self) -> str:
-        """The last complaint in its log, as one line."""
-        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
-        loud = [line for line in lines if re.search(r"FATAL|PANIC|ERROR", line)] or lines[-1:]
-        return loud[-1] if loud else "it said nothing"
+        return self._postmaster.pids()
 
     # -- data ------------------------------------------------------------------------------------------------
 
@@ -374,16 +326,6 @@ class Postgres:
         lines = [f"{name} = '{value.replace("'", "''")}'\n" for name, value in chosen.items()]
         write(self.data_dir / "postgresql.conf", "".join(lines))
 
-    def _accepts(self) -> bool:
-        status = status_lines(self.data_dir)
-        return bool(
-            status
-            and self._process
-            and status[0] == str(self._process.pid)
-            and len(status) > 7
-            and status[7].strip() == "ready"
-        )
-
 
 def free_port(hosts: Sequence[str]) -> int:
     """A port that is free on every one of these addresses now."""
@@ -409,8 +351,3 @@ def _require_free(host: str, port: int) -> None:
             raise PortBusy(
                 f"PostgreSQL cannot listen: {error.strerror}", where=f"{host}:{port}", do="free it or choose another"
             ) from error
-
-
-def _kill(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
