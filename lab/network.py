@@ -1,14 +1,17 @@
 """Who can reach whom between the Regions and the world, and the relay that makes a connection obey it."""
 
+import socket
 import threading
 from collections.abc import Callable
 from enum import StrEnum
 from itertools import product
 from typing import TYPE_CHECKING
 
+from lab.pipe import Address, Door, Pipe, data_plane
 from lab.region import Place, Shared, Side, Vantage
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Iterator
 
 
@@ -86,3 +89,97 @@ def _around(place: Place) -> "Iterator[tuple[Vantage, Place]]":
         outward = vantage.side is place and end is not place
         if inward or outward:
             yield vantage, end
+
+
+class Relay:
+    """Forwards TCP connections to one target as long as the gate says that the path is open. Safe in any thread.
+
+    The gate rules over live connections and new ones: REFUSED resets them, BLACK_HOLED silences them. `admit`, if
+    given, rules over new ones only, as a security group does: while it says no they are left without an answer, and
+    live ones go on. Both are asked in the data plane's thread, so they must not block.
+    """
+
+    def __init__(
+        self,
+        listen: Address,
+        target: Address,
+        gate: Callable[[], Path],
+        *,
+        admit: Callable[[], bool] = lambda: True,
+        look_every: float = 0.2,
+    ) -> None:
+        """`look_every` is how often, in seconds, gate and `admit` are asked when nobody pokes."""
+        self._plane = data_plane()
+        self._target = target
+        self._gate = gate
+        self._admit = admit
+        self._look_every = look_every
+        self._door = Door(self._plane.loop, listen, self._enter)
+        self._pipes: set[Pipe] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def address(self) -> Address:
+        """Where it listens; a port 0 is replaced by the real one once it is started."""
+        return self._door.address
+
+    @property
+    def connections(self) -> int:
+        """How many live connections it holds, silenced ones included."""
+        return self._plane.call(lambda: len(self._pipes))
+
+    def start(self) -> None:
+        """Listen, and obey the gate from now on; PortBusy if another program has the address."""
+        self._plane.call(self._start)
+
+    def stop(self) -> None:
+        """Reset every connection and give the address up."""
+        self._plane.call(self._stop)
+
+    def poke(self) -> None:
+        """Ask the gate now instead of at the next look."""
+        self._plane.post(self._look)
+
+    def set_target(self, target: Address) -> None:
+        """Where new connections go; live ones stay where they are."""
+        self._target = target
+
+    def _start(self) -> None:
+        self._door.open()
+        self._timer = self._plane.loop.call_later(self._look_every, self._tick)
+        try:
+            self._look()
+        except BaseException:
+            self._stop()
+            raise
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._door.refuse()
+        for pipe in list(self._pipes):
+            pipe.reset()
+
+    def _tick(self) -> None:
+        self._timer = self._plane.loop.call_later(self._look_every, self._tick)
+        self._look()
+
+    def _look(self) -> None:
+        if self._timer is None:
+            return
+        path = self._gate()
+        if path is Path.REFUSED:
+            self._door.refuse()
+            for pipe in list(self._pipes):
+                pipe.reset()
+            return
+        for pipe in self._pipes:
+            pipe.set_dark(path is Path.BLACK_HOLED)
+        if path is Path.OPEN and self._admit():
+            self._door.admit()
+        else:
+            self._door.ignore()
+
+    def _enter(self, client: socket.socket) -> None:
+        self._pipes.add(Pipe(self._plane.loop, client, self._target, self._pipes.discard))
