@@ -1,0 +1,124 @@
+"""What `relight` understands, and how it ends.
+
+Exit codes: 0 the end that was asked about, 1 another end, 2 bad input or something missing on this machine, 130 after
+Ctrl-C (143 after SIGTERM). Whatever a person can mend is one line on stderr.
+"""
+
+import errno
+from collections.abc import Sequence
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from lab.errors import LabError, PortBusy
+from lab.options import Fault, LambdaMode, Lost, Options, Profile, Step, option
+from relight_cli.complaint import complain
+
+app = typer.Typer(
+    help="Light the pilot-light Region when the primary AWS Region goes dark.",
+    add_completion=False,
+    invoke_without_command=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _words(words: type[StrEnum]) -> str:
+    return "|".join(word.value for word in words)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"relight {version('relight')}")
+        raise typer.Exit
+
+
+@app.callback()
+def relight(
+    context: typer.Context,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
+    """Light the pilot-light Region when the primary AWS Region goes dark."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
+
+
+@app.command()
+def rehearse(  # noqa: PLR0913, PLR0917 - one parameter for each option of the command line
+    fault: Annotated[str, typer.Option(metavar=_words(Fault), help="What is broken.")] = Options.fault.value,
+    lost: Annotated[
+        str, typer.Option(metavar=_words(Lost), help="How the lost Region looks from outside.")
+    ] = Options.lost.value,
+    timings: Annotated[
+        str, typer.Option(metavar=_words(Profile), help="Scaled down, or with the intervals of AWS.")
+    ] = Options.timings.value,
+    seed_orders: Annotated[int, typer.Option(metavar="N", help="Orders in the database at first.")] = (
+        Options.seed_orders
+    ),
+    clients: Annotated[int, typer.Option(metavar="N", help="Clients that order all the while, 1 to 50.")] = (
+        Options.clients
+    ),
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the result there.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave it running at the end, until Ctrl-C.")] = False,
+    kill_orchestrator_at: Annotated[
+        str | None, typer.Option(metavar="STEP", help=f"Stop the first run during a step: {' '.join(Step)}.")
+    ] = None,
+    lambda_: Annotated[
+        str, typer.Option("--lambda", metavar=_words(LambdaMode), help="What the handlers run in.")
+    ] = Options.lambda_mode.value,
+    port: Annotated[int, typer.Option(metavar="N", help="Port of the Regions' API; 0 takes any free one.")] = (
+        Options.port
+    ),
+    template: Annotated[Path, typer.Option(metavar="FILE", help="What both Regions are made from.")] = (
+        Options.template
+    ),
+) -> int:
+    """Lose a Region on this machine, and watch Relight bring the other one up. Needs no AWS account."""
+    options = Options(
+        fault=option("--fault", Fault, fault),
+        lost=option("--lost", Lost, lost),
+        timings=option("--timings", Profile, timings),
+        seed_orders=seed_orders,
+        clients=clients,
+        json=json,
+        keep=keep,
+        kill_orchestrator_at=(
+            None if kill_orchestrator_at is None else option("--kill-orchestrator-at", Step, kill_orchestrator_at)
+        ),
+        lambda_mode=option("--lambda", LambdaMode, lambda_),
+        port=port,
+        template=template,
+    )
+    options.preflight()
+    # The lab is heavy: nothing of it is imported for a command line that it does not get to see.
+    from relight_cli.rehearsing import conduct  # noqa: PLC0415
+
+    return conduct(options)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Carry a command line out: its exit code."""
+    try:
+        code = app(args=list(arguments), prog_name="relight", standalone_mode=False)
+    except LabError as error:
+        complain(error.sentence)
+        return 2
+    except TyperException as error:
+        message = " ".join(error.format_message().split()).rstrip(".")
+        complain(f"{message[:1].lower()}{message[1:]}, in the command line, see relight rehearse --help")
+        return 2
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            busy = PortBusy("an address is in use", where=str(error), do="stop what listens there, or choose --port 0")
+            complain(busy.sentence)
+            return 2
+        raise
+    return code if isinstance(code, int) else 0

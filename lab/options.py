@@ -1,0 +1,187 @@
+"""What a rehearsal is asked to do: the options of `relight rehearse`, checked before anything is started."""
+
+import errno
+import os
+import platform
+import re
+import socket
+import tempfile
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from lab.errors import OptionRefused, PortBusy, TemplateError
+
+API_HOST = "127.0.0.1"
+MOST_CLIENTS = 50
+MOST_SEED_ORDERS = 1_000_000
+
+
+class Fault(StrEnum):
+    """What is broken during the rehearsal."""
+
+    PRIMARY_LOST = "primary-lost"
+    NETWORK_CUT = "network-cut"
+    FALSE_ALARM = "false-alarm"
+    NONE = "none"
+
+
+class Lost(StrEnum):
+    """How a lost Region looks from outside: it answers `no`, or nothing at all."""
+
+    REFUSED = "refused"
+    BLACK_HOLED = "black-holed"
+
+
+class Profile(StrEnum):
+    """Which profile of `lab.timings`."""
+
+    LAB = "lab"
+    AWS = "aws"
+
+
+class Step(StrEnum):
+    """A step during which the orchestrator can be stopped."""
+
+    SCALE = "scale"
+    PROMOTE = "promote"
+    FENCE = "fence"
+    SWITCH = "switch"
+    VERIFY = "verify"
+    ASSESS = "assess"
+    RECORD = "record"
+
+
+class LambdaMode(StrEnum):
+    """What the handlers run in: a process of their own each, or the real runtime emulator."""
+
+    PROCESS = "process"
+    RIE = "rie"
+
+
+# A run that stands down never gets past its decision, so these steps would be waited for in vain.
+_STEPS_AFTER_THE_DECISION = frozenset({Step.PROMOTE, Step.FENCE, Step.SWITCH, Step.VERIFY})
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of one rehearsal. Making one checks each value and their combination: OptionRefused."""
+
+    fault: Fault = Fault.PRIMARY_LOST
+    lost: Lost = Lost.REFUSED
+    timings: Profile = Profile.LAB
+    seed_orders: int = 200
+    """Orders that are in the database before the clients start."""
+    clients: int = 4
+    json: Path | None = None
+    """Where the result document is written."""
+    keep: bool = False
+    """Leave the lab running at the end until it is interrupted."""
+    kill_orchestrator_at: Step | None = None
+    lambda_mode: LambdaMode = LambdaMode.PROCESS
+    port: int = 0
+    """Where the Regions' API listens on `API_HOST`; 0 takes any free port."""
+    template: Path = Path("template.yaml")
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range and options that contradict one another."""
+        _in_range("--seed-orders", self.seed_orders, 0, MOST_SEED_ORDERS)
+        _in_range("--clients", self.clients, 1, MOST_CLIENTS)
+        _in_range("--port", self.port, 0, 65535)
+        if self.lambda_mode is LambdaMode.RIE and platform.system() != "Linux":
+            raise OptionRefused(
+                "the runtime emulator needs Linux",
+                where="in --lambda rie",
+                do="leave --lambda out, or give --lambda process",
+            )
+        step = self.kill_orchestrator_at
+        if step is not None and self.fault is Fault.NONE:
+            raise OptionRefused(
+                f"with --fault none no run starts whose {step} could be stopped",
+                where="in --kill-orchestrator-at",
+                do="choose another fault",
+            )
+        if step in _STEPS_AFTER_THE_DECISION and self.fault is not Fault.PRIMARY_LOST:
+            raise OptionRefused(
+                f"a run that stands down, as with --fault {self.fault}, never reaches {step}",
+                where="in --kill-orchestrator-at",
+                do="give --fault primary-lost, or one of the steps scale, assess, record",
+            )
+
+    def preflight(self) -> None:
+        """Look at what the options name outside the program, before anything is started.
+
+        Raises TemplateError (no such template, not readable), OptionRefused (the result document cannot be written
+        there) or PortBusy.
+        """
+        _readable_template(self.template)
+        if self.json is not None:
+            _writable(self.json)
+        if self.port:
+            _free(self.port)
+
+
+def option[Word: StrEnum](name: str, words: type[Word], value: str) -> Word:
+    """The word that an option's value stands for; OptionRefused, listing the words there are, for any other."""
+    try:
+        return words(value)
+    except ValueError:
+        raise OptionRefused(
+            f"unknown value {_shown(value)}",
+            where=f"in {name}",
+            do=f"choose one of: {' '.join(word.value for word in words)}",
+        ) from None
+
+
+def _shown(value: str) -> str:
+    """A person's input as it can stand in one line of a terminal: no control characters, not endless."""
+    clean = re.sub(r"[^\x20-\x7e\u00a0-\uffff]", "?", value)
+    return repr(clean if len(clean) <= 60 else clean[:57] + "...")
+
+
+def _in_range(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise OptionRefused(f"{value} is out of range", where=f"in {name}", do=f"give a number from {low} to {high}")
+
+
+def _readable_template(path: Path) -> None:
+    try:
+        path.read_bytes()
+    except OSError as error:
+        raise TemplateError(
+            f"the template cannot be read ({os.strerror(error.errno or errno.EIO)})",
+            where=str(path),
+            do="run this in the folder that holds template.yaml, or name it with --template",
+        ) from error
+
+
+def _writable(path: Path) -> None:
+    """Prove that a document can be put there, by putting an empty one beside it and taking it away again."""
+    if path.is_dir():
+        raise OptionRefused("the result document would replace a folder", where=f"in --json {path}", do="name a file")
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.absolute().parent, prefix=f".{path.name}."):
+            pass
+    except OSError as error:
+        raise OptionRefused(
+            f"the result document cannot be written there ({os.strerror(error.errno or errno.EIO)})",
+            where=f"in --json {path}",
+            do="name a file in a folder that exists and can be written to",
+        ) from error
+
+
+def _free(port: int) -> None:
+    with socket.socket() as probe:
+        # As a server would bind: what is left of closed connections does not make a port busy.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((API_HOST, port))
+        except OSError as error:
+            busy = error.errno == errno.EADDRINUSE
+            raise PortBusy(
+                f"port {port} is busy"
+                if busy
+                else f"port {port} cannot be used ({os.strerror(error.errno or errno.EIO)})",
+                where=f"{API_HOST}:{port}",
+                do="stop what listens there, or leave --port out to take any free port",
+            ) from error

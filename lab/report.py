@@ -1,0 +1,256 @@
+"""The result document of a rehearsal and the table that closes it. Each field is explained in docs/rehearsal.md."""
+
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from lab.options import LambdaMode
+from lab.score import PHASES, Floor, Outage
+
+SCHEMA = 1
+"""Grows when a field changes its meaning or goes away."""
+
+_PHASE_SENTENCES = {
+    "t0": "first bad sample",
+    "t1": "detected",
+    "t2": "decided",
+    "t3": "fenced, or given up",
+    "t4": "promoted",
+    "t5": "capacity healthy",
+    "t6": "verified by a write",
+    "t7": "DNS answers DR",
+    "t8": "first good answer outside",
+}
+
+
+class Status(StrEnum):
+    """How a rehearsal ended."""
+
+    SUCCEEDED = "SUCCEEDED"
+    """A run brought the DR Region up, and a client outside has written there."""
+    STOOD_DOWN = "STOOD_DOWN"
+    """Runs were started, and each refused and undid what it had prepared."""
+    NO_RUN = "NO_RUN"
+    """No run was started."""
+    FAILED = "FAILED"
+    """A run failed red."""
+    UNFINISHED = "UNFINISHED"
+    """The rehearsal's deadline passed before an end was seen."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One execution of the state machine; `status` is the word of Step Functions."""
+
+    name: str
+    status: str
+    region: str
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One step of a run as its timeline has it. Times are epoch seconds."""
+
+    name: str
+    started: float | None
+    ended: float | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """The sizes of an Auto Scaling group."""
+
+    min: int
+    desired: int
+    max: int
+
+
+@dataclass(frozen=True)
+class ScalingGroup:
+    """The Auto Scaling group of the DR Region before the fault and at the end; None where it was not looked at."""
+
+    before: Capacity | None = None
+    after: Capacity | None = None
+
+
+@dataclass(frozen=True)
+class LambdaRuntime:
+    """What the handlers ran in; the emulator's binary and process ids where it was one."""
+
+    mode: LambdaMode = LambdaMode.PROCESS
+    binary: str | None = None
+    pids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the figures were taken on."""
+
+    cores: int
+    platform: str
+    python: str
+
+    @classmethod
+    def this(cls) -> Self:
+        """The machine that this runs on, with the cores that this process may use."""
+        return cls(os.process_cpu_count() or 1, platform.platform(), platform.python_version())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What came of a rehearsal. Times are epoch seconds, durations seconds; None means that it was not seen."""
+
+    status: Status
+    expected: Status
+    """The status with which this fault should end."""
+    problems: tuple[str, ...] = ()
+    """A sentence for each thing that is not as this fault should end; empty is what exit code 0 means."""
+    finding: str | None = None
+    fault: str
+    lost: str
+    timings: str
+    seed_orders: int = 0
+    clients: int = 0
+    killed_orchestrator_at: str | None = None
+    lambda_: LambdaRuntime = field(default_factory=LambdaRuntime)
+    started: float
+    ended: float
+    lost_at: float | None = None
+    rto_seconds: float | None = None
+    rto_floor_seconds: float | None = None
+    rto_floor: Floor | None = None
+    record_rto_seconds: float | None = None
+    outage_seconds: float | None = None
+    outages: tuple[Outage, ...] = ()
+    rpo_seconds: float | None = None
+    phases: dict[str, float | None] = field(default_factory=dict)
+    attempts: int = 0
+    acknowledged_writes: int = 0
+    unacknowledged_writes: int = 0
+    missing_writes: tuple[str, ...] | None = None
+    missing_streamed_writes: int | None = None
+    writes_on_both_sides: int | None = None
+    promotions: int = 0
+    executions: tuple[Execution, ...] = ()
+    steps: tuple[StepRecord, ...] = ()
+    asg: ScalingGroup = field(default_factory=ScalingGroup)
+    peak_memory_mib: float | None = None
+    pids_left: tuple[int, ...] = ()
+    machine: Machine = field(default_factory=Machine.this)
+    relight_version: str = field(default_factory=lambda: version("relight"))
+
+    def document(self) -> dict[str, Any]:
+        """The result as the JSON document has it: every phase is there, seen or not."""
+        document = {"schema": SCHEMA} | asdict(self)
+        document["lambda"] = document.pop("lambda_")
+        document["phases"] = {name: self.phases.get(name) for name in PHASES}
+        return document
+
+    def write(self, path: Path) -> None:
+        """Put the document there in one go: whoever reads the path sees the old document or the whole new one."""
+        text = json.dumps(self.document(), indent=2, ensure_ascii=False) + "\n"
+        handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            # mkstemp leaves it readable to the owner only; a result is for whoever may read the folder.
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def closing(result: Result) -> RenderableType:
+    """What the terminal shows at the end: the phases, the figures, and all that is missing or wrong."""
+    return Group(_phases(result), _figures(result), *_missing(result), *_verdict(result))
+
+
+def _phases(result: Result) -> Table:
+    table = Table(box=SIMPLE_HEAD, title=f"Phases, as the run recorded them (timings: {result.timings})")
+    table.title_justify = "left"
+    table.add_column("phase")
+    table.add_column("what")
+    table.add_column("after the first bad sample", justify="right")
+    table.add_column("at (UTC)")
+    first = result.phases.get("t0")
+    for name in PHASES:
+        moment = result.phases.get(name)
+        after = "" if first is None or moment is None else f"{moment - first:+.2f} s"
+        table.add_row(name, _PHASE_SENTENCES[name], after, "not seen" if moment is None else _clock(moment))
+    return table
+
+
+def _figures(result: Result) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=True)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column()
+    for row in _rows(result):
+        table.add_row(*row)
+    return table
+
+
+def _rows(result: Result) -> Iterator[tuple[str, str, str]]:
+    yield "RTO", _seconds(result.rto_seconds), _against_floor(result)
+    yield "RTO, own record", _seconds(result.record_rto_seconds), "as the run recorded it"
+    yield "outage", _seconds(result.outage_seconds), "from the last good answer to the next"
+    yield "RPO", _seconds(result.rpo_seconds, "unknown"), "of acknowledged writes lost"
+    yield "acknowledged", str(result.acknowledged_writes), "writes that a client saw 201 for"
+    absent = None if result.missing_writes is None else len(result.missing_writes)
+    yield "missing", _count(absent), f"of them; streamed before the loss: {_count(result.missing_streamed_writes)}"
+    yield "on both sides", _count(result.writes_on_both_sides), "writes that the old primary acknowledged after t4"
+    yield "promotions", str(result.promotions), "counted where PostgreSQL promotes"
+    memory = "unknown" if result.peak_memory_mib is None else f"{result.peak_memory_mib:.0f} MiB"
+    yield "peak memory", memory, f"on {result.machine.cores} cores, {result.ended - result.started:.0f} s in all"
+
+
+def _missing(result: Result) -> Iterator[Text]:
+    if result.missing_writes:
+        yield Text("\n Acknowledged, and not in the active database:", style="bold")
+        yield from (Text(f"   {order}") for order in result.missing_writes)
+
+
+def _verdict(result: Result) -> Iterator[Text]:
+    finding = f" ({result.finding})" if result.finding else ""
+    yield Text(f"\n {result.status}{finding}", style="bold green" if not result.problems else "bold red")
+    if not result.problems:
+        yield Text(f" That is the end that --fault {result.fault} should have.")
+    yield from (Text(f" ! {problem}", style="red") for problem in result.problems)
+
+
+def _against_floor(result: Result) -> str:
+    floor, measured = result.rto_floor_seconds, result.rto_seconds
+    if floor is None:
+        return "to clients outside"
+    if measured is None:
+        return f"to clients outside; the floor is {floor:.1f} s"
+    return f"to clients outside; the floor is {floor:.1f} s, so {measured - floor:+.1f} s"
+
+
+def _seconds(value: float | None, otherwise: str = "none seen") -> str:
+    return otherwise if value is None else f"{value:.2f} s"
+
+
+def _count(value: int | None) -> str:
+    return "unknown" if value is None else str(value)
+
+
+def _clock(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%H:%M:%S.%f")[:-4]
