@@ -1,0 +1,16 @@
+"""The module that Django looks for in an engine."""
+
+from typing import Any
+
+import psycopg
+from django.db.backends.postgresql import base
+
+from app.database.connection import PatientConnection
+
+
+class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]
+    """PostgreSQL through PatientConnection; neither a pool nor another isolation level can be configured."""
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> PatientConnection:
+        self.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+        return PatientConnection.connect(**conn_params)

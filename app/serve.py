@@ -1,0 +1,24 @@
+"""Start the shop: `python -m app.serve`. It becomes gunicorn, so that this process's boto3 is gone from memory."""
+
+import json
+import os
+import sys
+
+from app import environment
+from app.secret import SecretUnavailableError, add_database_login
+
+
+def main() -> None:
+    """Exec gunicorn; exits 1 with one line of JSON on stderr when the environment or the secret is not usable."""
+    try:
+        add_database_login()
+        environment.read()
+    except (SecretUnavailableError, environment.EnvironmentIncompleteError) as error:
+        sys.stderr.write(json.dumps({"level": "CRITICAL", "logger": "app.serve", "message": str(error)}) + "\n")
+        sys.exit(1)
+    command = [sys.executable, "-m", "gunicorn", "--config", "python:app.gunicorn_conf", "app.wsgi"]
+    os.execv(sys.executable, command)  # noqa: S606 - no shell is meant
+
+
+if __name__ == "__main__":
+    main()
