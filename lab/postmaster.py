@@ -14,6 +14,8 @@ from lab.binaries import binaries, environment
 from lab.child import spawn
 from lab.datadir import status_lines
 
+_STAMP = re.compile(r"^[0-9-]+ [0-9:.]+ \S+ \[\d+\] ")
+
 
 class PostgresError(Exception):
     """A server did not do what it was told; the message is one line."""
@@ -80,10 +82,9 @@ class Postmaster:
         return [self._process.pid, *(child.pid for child in children)]
 
     def last_words(self) -> str:
-        """The last complaint in its log, as one line."""
+        """What its log ends with, as one line."""
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
-        loud = [line for line in lines if re.search(r"FATAL|PANIC|ERROR", line)] or lines
-        return loud[-1] if loud else "it said nothing"
+        return "; ".join(_STAMP.sub("", line) for line in lines[-3:]) or "it said nothing"
 
     def _accepts(self, pid: int) -> bool:
         status = status_lines(self.data_dir)
