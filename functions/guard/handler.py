@@ -1,0 +1,36 @@
+"""Scheduled in either Region: publishes its switches, and fences it where the other one has superseded it."""
+
+import os
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from relight.clients import client
+from relight.guard import Guard
+from relight.ledger import Ledger
+from relight.network_acl import NetworkAcl
+from relight.settings import GuardSettings
+
+logger = Logger()
+settings = GuardSettings.from_env(os.environ)
+peer_dynamodb = client(
+    "dynamodb",
+    settings.peer_region,
+    connect=settings.peer_connect_seconds,
+    read=settings.peer_read_seconds,
+    attempts=2,
+)
+guard = Guard(
+    settings,
+    Ledger(client("dynamodb", settings.aws_region), settings.ledger_table, settings.home_region),
+    Ledger(peer_dynamodb, settings.peer_ledger_table, settings.home_region),
+    NetworkAcl(client("ec2", settings.aws_region), settings.network_acl_id, settings.app_cidrs),
+    client("cloudwatch", settings.aws_region),
+)
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """One watch; the event says nothing that matters."""
+    said = guard.watch()
+    logger.info("guarded", extra=said)
+    return said

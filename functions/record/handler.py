@@ -1,0 +1,39 @@
+"""Ends a run: ledger, evidence, notification, and word to the peer."""
+
+import os
+import time
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from relight.clients import client
+from relight.ledger import Ledger
+from relight.record import Recorder
+from relight.run import Run
+from relight.settings import RecordSettings
+
+logger = Logger()
+settings = RecordSettings.from_env(os.environ)
+peer_dynamodb = client(
+    "dynamodb",
+    settings.peer_region,
+    connect=settings.peer_connect_seconds,
+    read=settings.peer_read_seconds,
+    attempts=2,
+)
+recorder = Recorder(
+    settings,
+    Ledger(client("dynamodb", settings.aws_region), settings.ledger_table, settings.home_region),
+    Ledger(peer_dynamodb, settings.peer_ledger_table, settings.home_region),
+    client("s3", settings.aws_region),
+    client("sns", settings.aws_region),
+    time.time,
+)
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """{"run", "end": "SUCCEEDED" | "STOOD_DOWN" | "FAILED", "sentence", "finding"} -> where the evidence is."""
+    run = Run.from_event(event)
+    said = recorder.record(run, event)
+    logger.info("recorded", extra={"run": run.id, "record": said})
+    return said

@@ -1,0 +1,61 @@
+"""`assess`: gather the facts at the moment of decision, and decide."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from relight.decision import Action, decide
+from relight.errors import InputInvalid
+from relight.facts import Trigger
+from relight.lookout import policy_of
+from relight.signal import Seen, View
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from relight.facts import Facts
+    from relight.ledger import Ledger
+    from relight.lookout import Lookout
+    from relight.run import Run
+
+STEP = "assess"
+
+
+def detected_at(facts: Facts) -> float | None:
+    """t1: when the last of the quorum's views became DOWN; None while one of them is not."""
+    signals = [facts.signals[view] for view in (View.OUTSIDE, View.FROM_DR)]
+    return max(s.since for s in signals) if all(s.seen is Seen.DOWN for s in signals) else None
+
+
+def asked(event: Mapping[str, Any]) -> tuple[Trigger, bool]:
+    """Who started the run, and whether it is forced; InputInvalid where it is forced without a reason."""
+    trigger = Trigger(event.get("trigger", Trigger.AUTOMATIC))
+    forced = bool(event.get("force", False))
+    if forced and not event.get("reason"):
+        raise InputInvalid('"force": true needs a "reason": why the findings against a failover do not hold')
+    return trigger, forced
+
+
+def assess(
+    event: Mapping[str, Any], run: Run, lookout: Lookout, ledger: Ledger, clock: Callable[[], float]
+) -> dict[str, Any]:
+    """The verdict on the facts of now. Notes t0, t1 and, where it proceeds, t2."""
+    ledger.require(run)
+    ledger.step_began(run, STEP, clock())
+    trigger, forced = asked(event)
+    facts = lookout.look(trigger, forced=forced, asked_by=run.owner)
+    verdict = decide(facts, policy_of(lookout.settings))
+    decided = verdict.action is not Action.WAIT
+    if decided and verdict.action is Action.PROCEED:
+        if facts.first_bad is not None:
+            ledger.mark(run, "t0", facts.first_bad)
+        if (detected := detected_at(facts)) is not None:
+            ledger.mark(run, "t1", detected)
+        ledger.mark(run, "t2", clock())
+    answer = verdict.as_dict()
+    answer["views"] = {
+        view.value: {"seen": s.seen.value, "since": s.since, "sentence": s.sentence}
+        for view, s in facts.signals.items()
+    }
+    ledger.step_says(run, STEP, clock(), verdict.sentence, done=decided, facts=answer)
+    return answer

@@ -1,0 +1,104 @@
+"""`dbcheck`: the one that speaks to the database, inside the VPC, by IAM authentication: it knows no secret.
+
+Checks: `state` (read only), `write` (a heartbeat, to prove that the database takes one), `heartbeat` (the same, each
+minute by schedule, only where this Region's database is no replica). A database that refuses or cannot be reached is an
+answer, not an error.
+"""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pg8000.native
+
+from relight.errors import InputInvalid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypy_boto3_rds import RDSClient
+
+    from relight.settings import DbcheckSettings
+
+STATE = """
+SELECT pg_is_in_recovery(),
+       current_setting('transaction_read_only') = 'on',
+       extract(epoch FROM pg_last_xact_replay_timestamp()),
+       (SELECT extract(epoch FROM at) FROM relight_heartbeat),
+       pg_last_wal_receive_lsn()::text,
+       (SELECT status FROM pg_stat_wal_receiver),
+       (SELECT extract(epoch FROM last_msg_receipt_time) FROM pg_stat_wal_receiver)
+"""
+HEARTBEAT = """
+INSERT INTO relight_heartbeat (id, at, region) VALUES (1, clock_timestamp(), :region)
+ON CONFLICT (id) DO UPDATE SET at = excluded.at, region = excluded.region
+"""
+
+
+def _seconds(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+@dataclass(frozen=True)
+class Dbcheck:
+    """One connection per check: a kept one would not survive the failover that it is there to watch."""
+
+    settings: DbcheckSettings
+    rds: RDSClient
+
+    def check(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer the check that `event` names; a schedule's event without one means `heartbeat`."""
+        wanted = event.get("check", "heartbeat")
+        if wanted not in {"state", "write", "heartbeat"}:
+            raise InputInvalid(f'"check" is {wanted!r}; it is "state", "write" or "heartbeat"')
+        try:
+            connection = self._connect()
+        except (pg8000.Error, OSError) as error:
+            return {"reached": False, "writable": False, "sentence": f"unreachable: {type(error).__name__}: {error}"}
+        try:
+            return self._answer(connection, wanted)
+        except (pg8000.Error, OSError) as error:
+            return {"reached": False, "writable": False, "sentence": f"broke off: {type(error).__name__}: {error}"}
+        finally:
+            connection.close()
+
+    def _answer(self, connection: pg8000.native.Connection, wanted: str) -> dict[str, Any]:
+        row = connection.run(STATE)[0]
+        in_recovery, read_only, replayed, heartbeat, received, status, heard = row
+        writable = not in_recovery and not read_only
+        if wanted in {"write", "heartbeat"} and writable:
+            connection.run(HEARTBEAT, region=self.settings.aws_region)
+        return {
+            "reached": True,
+            "in_recovery": in_recovery,
+            "writable": writable,
+            "last_replayed_at": _seconds(replayed),
+            "heartbeat_at": _seconds(heartbeat),
+            "received_lsn": received,
+            "receiver": None if status is None else {"status": status, "last_message_at": _seconds(heard)},
+            "sentence": "it takes writes" if writable else "it is a replica" if in_recovery else "it is read-only",
+        }
+
+    def _connect(self) -> pg8000.native.Connection:
+        s = self.settings
+        token = self.rds.generate_db_auth_token(s.database_host, s.database_port, s.database_user, s.aws_region)
+        return pg8000.native.Connection(
+            s.database_user,
+            host=s.database_host,
+            port=s.database_port,
+            database=s.database_name,
+            password=token,
+            timeout=s.database_timeout_seconds,
+            ssl_context=self._tls() if s.database_tls else None,
+            application_name="relight dbcheck",
+        )
+
+    @staticmethod
+    def _tls() -> ssl.SSLContext:
+        """Encrypted, the server's name not verified: RDS's own authority is not in Python's trust store."""
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context

@@ -1,0 +1,41 @@
+"""Refusals and failures. The class name is the error name that the state machines catch."""
+
+
+class RelightError(Exception):
+    """Base of everything that Relight raises itself; the message is one sentence for the person on call."""
+
+
+class SettingsInvalid(RelightError):
+    """A function's environment lacks names or holds values that do not parse."""
+
+
+class InputInvalid(RelightError):
+    """The input of an execution or of a step is not what the documentation says."""
+
+
+class RunSuperseded(RelightError):
+    """The run that asks no longer holds the lock at its epoch, so it may change nothing."""
+
+
+class ReplicaNotFound(RelightError):
+    """No database instance has the configured identifier."""
+
+
+class NotAReplicaOfThePeer(RelightError):
+    """The instance exists, but it does not replicate from the peer's database and was not promoted by Relight."""
+
+
+class CapacityGroupNotFound(RelightError):
+    """No Auto Scaling group has the configured name."""
+
+
+class WriteNotReadBack(RelightError):
+    """A write was acknowledged and then read back different: the Region answers, but cannot be trusted."""
+
+
+class DatabaseCheckFailed(RelightError):
+    """The function that asks the database failed itself, so nothing is known about the database."""
+
+
+class RecordIncomplete(RelightError):
+    """The run ended, but its evidence or its notification could not be delivered."""

@@ -1,0 +1,80 @@
+"""`guard`: each minute, in either Region: publish this Region's switches from its ledger, and fence this Region where
+the other one has superseded it.
+
+It fences only on a strongly consistent read of the other ledger that says so at a higher epoch; an unreadable or an
+empty ledger never fences. Lifting is as careful: only where the other ledger says, steadily, that this Region is
+active.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from relight import switches
+from relight.ledger import Head, State
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+
+    from relight.ledger import Ledger
+    from relight.network_acl import NetworkAcl
+    from relight.settings import GuardSettings
+
+
+class Standing(StrEnum):
+    """This Region's standing against the other one."""
+
+    SUPERSEDED = "superseded"
+    CONFIRMED = "confirmed"  # the other ledger says, steadily, that this Region is active
+    UNKNOWN = "unknown"  # it could not be read, has never been written, or says neither
+
+
+def standing(own: Head, other: Head | None, here: str, peer: str) -> Standing:
+    """What the other Region's ledger means for this one. Pure."""
+    if other is None or not other.written:
+        return Standing.UNKNOWN
+    activating = other.active == peer or other.state is State.PROMOTING
+    known_here = other.epoch == own.epoch and own.active == peer  # this ledger has been told already
+    if activating and (other.epoch > own.epoch or known_here):
+        return Standing.SUPERSEDED
+    if other.state is State.STEADY and other.active == here and other.epoch >= own.epoch:
+        return Standing.CONFIRMED
+    return Standing.UNKNOWN
+
+
+@dataclass(frozen=True)
+class Guard:
+    """One watch."""
+
+    settings: GuardSettings
+    ledger: Ledger
+    peer_ledger: Ledger
+    acl: NetworkAcl
+    cloudwatch: CloudWatchClient
+
+    def watch(self) -> dict[str, Any]:
+        """Publish, then look at the other ledger, then fence or lift."""
+        s = self.settings
+        own = self.ledger.head()
+        values = switches.switches(own, s.aws_region, s.home_region)
+        switches.publish(self.cloudwatch, s.switch_namespace, values)
+        other = self._other()
+        found = standing(own, other, s.aws_region, s.peer_region)
+        fenced = lifted = False
+        if other is not None and found is Standing.SUPERSEDED:
+            fenced = self.acl.deny()
+            if other.active == s.peer_region:
+                self.ledger.mirror(other.epoch, other.active, other.state)
+        elif found is Standing.CONFIRMED:
+            lifted = self.acl.lift()
+        return {"switches": values, "standing": found.value, "fenced": fenced, "lifted": lifted}
+
+    def _other(self) -> Head | None:
+        try:
+            return self.peer_ledger.head()
+        except (BotoCoreError, ClientError):
+            return None

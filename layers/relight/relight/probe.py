@@ -1,0 +1,118 @@
+"""`probe`: the watcher in the standby Region. Samples, keeps the signals, and starts a run when the verdict says so.
+
+Level-triggered (rule 3): it judges every sample, so a run that stood down comes again once what stood in its way has
+gone, and an alarm's event only makes it sooner.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from relight.decision import Verdict, decide, starts_a_run
+from relight.facts import Facts, Trigger
+from relight.ledger import Capacity, Head, State
+from relight.lookout import policy_of
+from relight.signal import Seen, View
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_boto3_autoscaling import AutoScalingClient
+    from mypy_boto3_stepfunctions import SFNClient
+
+    from relight.ledger import Ledger
+    from relight.lookout import Lookout
+    from relight.settings import ProbeSettings
+
+
+def left_over(head: Head, here: str) -> bool:
+    """A run died before the one-way door and left something to undo: capacity raised, or the Region half switched."""
+    return head.active != here and (head.state is State.PROMOTING or head.capacity_before is not None)
+
+
+def run_name(head: Head, now: float, window_seconds: float) -> str:
+    """Deterministic, so that two starts for the same reason within a window are one; another window tries anew."""
+    return f"failover-{head.epoch + 1}-{int(now // window_seconds)}"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Everything that one invocation needs; `sleep` and `clock` are seconds."""
+
+    settings: ProbeSettings
+    lookout: Lookout
+    ledger: Ledger
+    machines: SFNClient
+    peer_groups: AutoScalingClient
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+    metric: Callable[[str, float], None]
+
+    def watch(self) -> dict[str, Any]:
+        """Take the samples of one minute, judge after each, and say what was seen last."""
+        said: dict[str, Any] = {}
+        for number in range(self.settings.samples):
+            began = self.clock()
+            said = self._sample()
+            if number == 0 and said["from_dr"] == Seen.UP:
+                self._keep_capacity()
+            if number + 1 < self.settings.samples:
+                self.sleep(max(0.0, began + self.settings.sample_seconds - self.clock()))
+        return said
+
+    def _sample(self) -> dict[str, Any]:
+        head = self.ledger.head()
+        dead = head.owner if head.owner and not self._running(head.owner) else None
+        facts = self.lookout.look(Trigger.AUTOMATIC, forced=False, asked_by=dead)
+        self.ledger.keep_signals(facts.signals.values())
+        for view, signal in facts.signals.items():
+            self.metric(f"Down.{view.value}", float(signal.seen is Seen.DOWN))
+        verdict = decide(facts, policy_of(self.settings))
+        started = self._start(facts, verdict) if self._should_start(facts, verdict, dead) else None
+        return {
+            "verdict": verdict.as_dict(),
+            "from_dr": facts.signals[View.FROM_DR].seen,
+            "outside": facts.signals[View.OUTSIDE].seen,
+            "started": started,
+        }
+
+    def _should_start(self, facts: Facts, verdict: Verdict, dead: str | None) -> bool:
+        if facts.locked_by_another:
+            return False
+        abandoned = facts.head.owner is None or facts.head.owner == dead
+        return starts_a_run(verdict) or (abandoned and left_over(facts.head, facts.here))
+
+    def _running(self, execution: str) -> bool:
+        """Whether the owner of the lock is at work; one that Step Functions does not know is not."""
+        try:
+            return self.machines.describe_execution(executionArn=execution)["status"] == "RUNNING"
+        except self.machines.exceptions.ExecutionDoesNotExist:
+            return False
+
+    def _start(self, facts: Facts, verdict: Verdict) -> str:
+        """Start a run under a deterministic name; one that exists already under it is the one we wanted."""
+        name = run_name(facts.head, facts.now, self.settings.start_window_seconds)
+        given = {"trigger": Trigger.AUTOMATIC.value, "reason": f"probe: {verdict.finding.value}"}
+        try:
+            self.machines.start_execution(
+                stateMachineArn=self.settings.failover_machine, name=name, input=json.dumps(given, sort_keys=True)
+            )
+        except self.machines.exceptions.ExecutionAlreadyExists:
+            return f"{name} (already started)"
+        return name
+
+    def _keep_capacity(self) -> None:
+        """Remember how large the primary is while it can still be asked; best effort, the peer may be slow."""
+        name = self.settings.peer_group_name
+        try:
+            groups = self.peer_groups.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+        except (BotoCoreError, ClientError):
+            self.metric("PeerCapacityUnknown", 1.0)
+            return
+        for group in groups:
+            sizes = Capacity(group["MinSize"], group["DesiredCapacity"], group["MaxSize"])
+            self.ledger.keep_capacity(sizes, self.clock())

@@ -1,0 +1,194 @@
+"""What a function is told through its environment: parsed once, typed, every problem in one message."""
+
+from __future__ import annotations
+
+import types
+import typing
+from dataclasses import dataclass, fields
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Self, get_type_hints
+
+from relight.errors import SettingsInvalid
+from relight.policy import Approval
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def _one(kind: Any, text: str) -> Any:
+    """`text` as `kind`: str, int, float, bool, an Enum, a tuple of str (comma separated), or one of these or None."""
+    if typing.get_origin(kind) is types.UnionType:
+        return None if text == "" else _one(next(k for k in typing.get_args(kind) if k is not types.NoneType), text)
+    if typing.get_origin(kind) is tuple:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if kind is bool:
+        return {"true": True, "false": False}[text.lower()]
+    if isinstance(kind, type) and issubclass(kind, Enum | int | float | str):
+        return kind(text)
+    raise TypeError(f"a setting cannot be a {kind}")
+
+
+def _optional(kind: Any) -> bool:
+    return typing.get_origin(kind) is types.UnionType
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Base: a field `peer_region` is read from `PEER_REGION`. A field that may be None takes an empty value."""
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Self:
+        """Read all fields, or raise one SettingsInvalid that names every missing and every malformed one."""
+        hints = get_type_hints(cls)
+        values: dict[str, Any] = {}
+        missing: list[str] = []
+        malformed: list[str] = []
+        for field in fields(cls):
+            name, kind = field.name.upper(), hints[field.name]
+            text = environ.get(name)
+            if text is None or (text == "" and not _optional(kind)):
+                missing.append(name)
+                continue
+            try:
+                values[field.name] = _one(kind, text)
+            except (ValueError, KeyError):
+                malformed.append(f"{name}={text!r} is no {getattr(kind, '__name__', kind)}")
+        if missing or malformed:
+            parts = [f"missing: {', '.join(missing)}"] if missing else []
+            raise SettingsInvalid(f"environment of this function: {'; '.join(parts + malformed)}")
+        return cls(**values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionSettings(Settings):
+    """What every function knows: where it runs, and the ledger of this Region."""
+
+    aws_region: str
+    home_region: str  # the Region that is active when no ledger says otherwise: the primary's
+    peer_region: str
+    ledger_table: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeerSettings(RegionSettings):
+    """For functions that call the peer Region: how long they may wait for it (design rule 1: 2 s, 5 s, one retry)."""
+
+    peer_connect_seconds: float
+    peer_read_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewSettings(PeerSettings):
+    """For functions that look at the primary: what to ask, how long, and the policy that judges the answers."""
+
+    domain: str
+    name_servers: tuple[str, ...]  # the zone's own, host or host:port
+    peer_url: str  # the readiness page of the peer, by the name that always reaches that Region
+    control_targets: tuple[str, ...]  # in other Regions; any HTTP answer proves this Region's connectivity
+    dbcheck_function: str
+    replica_id: str
+    peer_database_id: str
+    sample_timeout_seconds: float
+    fresh_seconds: float
+    stream_silence_seconds: float
+    hold_down_seconds: float
+    database_hold_down_seconds: float
+    max_data_loss_seconds: float
+    cooldown_seconds: float
+    look_again_seconds: float
+    policy: Approval
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeSettings(ViewSettings):
+    """The scheduled watcher in the standby Region."""
+
+    sample_seconds: float
+    samples: int
+    peer_group_name: str
+    failover_machine: str
+    start_window_seconds: float  # two starts within it share a name, so that one of them is refused
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleSettings(RegionSettings):
+    """Capacity of this Region."""
+
+    group_name: str
+    default_capacity: int
+    healthy_percent: int
+    look_again_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromoteSettings(RegionSettings):
+    """The one-way door."""
+
+    replica_id: str
+    peer_database_id: str
+    backup_retention_days: int
+    dbcheck_function: str
+    look_again_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FenceSettings(PeerSettings):
+    """Cutting the peer's application off from the peer's database."""
+
+    peer_network_acl_id: str
+    peer_app_cidrs: tuple[str, ...]
+    fence_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwitchSettings(RegionSettings):
+    """Publishing this Region's Route 53 switches."""
+
+    switch_namespace: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuardSettings(PeerSettings):
+    """The scheduled guard of either Region."""
+
+    switch_namespace: str
+    peer_ledger_table: str
+    network_acl_id: str
+    app_cidrs: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifySettings(RegionSettings):
+    """A synthetic transaction, and the way of the traffic, as a client outside sees them."""
+
+    domain: str
+    name_servers: tuple[str, ...]
+    resolver: str | None  # host or host:port of a resolver to ask in place of the system's
+    site_url: str  # https://<domain>, with a port where it is not the scheme's own
+    self_url: str  # https://dr.<domain>, in the Region that dr names
+    transaction_path: str
+    sample_timeout_seconds: float
+    look_again_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class DbcheckSettings(Settings):
+    """Asking the database of this Region."""
+
+    aws_region: str
+    database_host: str
+    database_port: int
+    database_name: str
+    database_user: str
+    database_tls: bool
+    database_timeout_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordSettings(PeerSettings):
+    """Evidence and notification."""
+
+    peer_ledger_table: str
+    evidence_bucket: str
+    topic_arn: str
+    application: str

@@ -1,0 +1,66 @@
+"""One view of the primary: UP, DOWN or UNKNOWN, since when, and when it was last seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+
+class View(StrEnum):
+    """From where, or at what, we look."""
+
+    OUTSIDE = "outside"  # what Route 53's checkers see, asked through DNS
+    FROM_DR = "from_dr"  # our own samples of the peer's readiness page
+    STREAM = "stream"  # the replication stream into this Region's replica
+    CONTROL = "control"  # this Region's own connectivity
+
+
+class Seen(StrEnum):
+    """Three-valued on purpose: unknown is not down, and not up (rule 7)."""
+
+    UP = "UP"
+    DOWN = "DOWN"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One look: when it began (epoch seconds), what it saw, and the sentence that explains it."""
+
+    at: float
+    seen: Seen
+    sentence: str
+    answered: bool = False  # something at the other end spoke HTTP to us, whatever it said
+
+
+@dataclass(frozen=True)
+class Signal:
+    """The state of a view: unbroken since `since`, last seen at `last_seen` (both epoch seconds)."""
+
+    view: View
+    seen: Seen
+    since: float
+    last_seen: float
+    sentence: str
+    answered: bool = False
+
+    @classmethod
+    def unknown(cls, view: View, sentence: str = "nothing has been seen yet") -> Signal:
+        """A view that says nothing."""
+        return cls(view, Seen.UNKNOWN, 0.0, 0.0, sentence)
+
+    def at(self, now: float, fresh_seconds: float) -> Signal:
+        """The same signal as it counts now: silent for longer than `fresh_seconds`, it is UNKNOWN."""
+        if self.seen is Seen.UNKNOWN or now - self.last_seen <= fresh_seconds:
+            return self
+        return replace(self, seen=Seen.UNKNOWN, sentence=f"silent for {now - self.last_seen:.0f} s ({self.sentence})")
+
+
+def observe(before: Signal | None, view: View, sample: Sample, fresh_seconds: float) -> Signal:
+    """The signal after one more sample. `since` is kept only while the state is the same and was never silent."""
+    unbroken = before is not None and before.at(sample.at, fresh_seconds).seen is sample.seen
+    # A late sample (an older one that arrives after a newer) must not move the signal back.
+    if before is not None and sample.at < before.last_seen:
+        return before
+    since = before.since if before is not None and unbroken else sample.at
+    return Signal(view, sample.seen, since, sample.at, sample.sentence, sample.answered)

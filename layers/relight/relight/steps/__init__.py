@@ -1,0 +1,1 @@
+"""The steps of a run: idempotent ensures, each under its noun's module."""

@@ -1,0 +1,102 @@
+"""`promote`: the one-way door. Done only when the instance is no replica, is available, and takes a write (rule 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from relight import database
+from relight.errors import DatabaseCheckFailed, NotAReplicaOfThePeer, ReplicaNotFound
+from relight.step import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_rds import RDSClient
+
+    from relight.ledger import Head, Ledger
+    from relight.run import Run
+    from relight.settings import PromoteSettings
+
+# After a call that RDS accepted, the instance may go on saying `available` for a while; only then is it asked again.
+CALL_AGAIN_SECONDS = 300
+
+
+def replicates(source: str, peer_region: str, peer_id: str) -> bool:
+    """Whether `source` (an ARN across Regions, a bare identifier within one) is the peer's database."""
+    if not source.startswith("arn:"):
+        return False
+    parts = source.split(":")
+    return parts[3] == peer_region and parts[-1] == peer_id
+
+
+@dataclass(frozen=True)
+class Promote:
+    """One look at the replica."""
+
+    settings: PromoteSettings
+    ledger: Ledger
+    rds: RDSClient
+    functions: LambdaClient
+    clock: Callable[[], float]
+
+    def ensure(self, run: Run) -> Outcome:
+        """Promote where it is still a replica; wait while RDS works; prove a write; note that this Region is active."""
+        identifier = self.settings.replica_id
+        replica = database.replica(self.rds, identifier)
+        if replica is None:
+            return Outcome.wait("RDS of this Region does not answer", self.settings.look_again_seconds)
+        if replica.status is None:
+            raise ReplicaNotFound(f"no database instance is called {identifier} in {self.settings.aws_region}")
+        head = self.ledger.head()
+        if replica.source is None:
+            return self._prove(run, head, replica.status)
+        if not replicates(replica.source, self.settings.peer_region, self.settings.peer_database_id):
+            raise NotAReplicaOfThePeer(
+                f"{identifier} replicates from {replica.source}, not from {self.settings.peer_database_id} "
+                f"in {self.settings.peer_region}"
+            )
+        if replica.status != "available":
+            return self._wait(f"{identifier} is {replica.status}: RDS promotes only what is available")
+        called = head.promotion.called_at if head.promotion and head.promotion.instance == identifier else None
+        if called is not None and self.clock() - called < CALL_AGAIN_SECONDS:
+            return self._wait(f"RDS has accepted the promotion of {identifier} and has not begun it yet")
+        return self._call(run)
+
+    def _call(self, run: Run) -> Outcome:
+        identifier = self.settings.replica_id
+        # Written before the call, so that a run that dies in between is known to have opened the door.
+        self.ledger.open_door(run, identifier, None)
+        try:
+            self.rds.promote_read_replica(
+                DBInstanceIdentifier=identifier, BackupRetentionPeriod=self.settings.backup_retention_days
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in {"InvalidDBInstanceState", "InvalidDBInstanceStateFault"}:
+                raise
+            return self._wait(f"RDS will not promote {identifier} just now: {error.response['Error']['Message']}")
+        self.ledger.open_door(run, identifier, self.clock())
+        return self._wait(f"{identifier} is being promoted")
+
+    def _prove(self, run: Run, head: Head, status: str) -> Outcome:
+        identifier = self.settings.replica_id
+        ours = head.promotion is not None and head.promotion.instance == identifier
+        if not ours and head.active != self.settings.aws_region:
+            raise NotAReplicaOfThePeer(f"{identifier} is no replica, and Relight has not promoted it")
+        if status != "available":
+            return self._wait(f"{identifier} is no replica any more and is {status}")
+        try:
+            answer = database.ask(self.functions, self.settings.dbcheck_function, "write")
+        except DatabaseCheckFailed as error:
+            return self._wait(f"{identifier} is available, but could not be asked to write: {error}", soon=True)
+        if not answer["writable"]:
+            return self._wait(f"{identifier} is available, and does not take writes: {answer['sentence']}", soon=True)
+        self.ledger.activate(run, self.settings.aws_region)
+        self.ledger.mark(run, "t4", self.clock())
+        return Outcome.done(f"{identifier} is promoted and took a write", instance=identifier)
+
+    def _wait(self, sentence: str, *, soon: bool = False) -> Outcome:
+        return Outcome.wait(sentence, self.settings.look_again_seconds / (5 if soon else 1))

@@ -1,0 +1,82 @@
+"""Looking at the primary: each function takes one look and returns one sample. Nothing here decides."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from relight import endpoint, names
+from relight.signal import Sample, Seen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+def outside(domain: str, servers: Sequence[str], timeout: float, at: float) -> Sample:
+    """What Route 53's checkers see, through the TXT pair `_seen.<domain>`: `up` or `down`."""
+    try:
+        texts = names.ask(f"_seen.{domain}", "TXT", servers, timeout)
+    except names.NoAnswer as error:
+        return Sample(at, Seen.UNKNOWN, f"no name server of the zone answered ({error})")
+    match texts:
+        case ["up"]:
+            return Sample(at, Seen.UP, "Route 53's checkers reach the primary")
+        case ["down"]:
+            return Sample(at, Seen.DOWN, "Route 53's checkers do not reach the primary")
+        case _:
+            return Sample(at, Seen.UNKNOWN, f"_seen.{domain} says {texts!r}, which is neither up nor down")
+
+
+def from_dr(url: str, servers: Sequence[str], timeout: float, at: float) -> Sample:
+    """Our own look at the peer's readiness page, by a connection of its own, body checked."""
+    try:
+        answer = endpoint.request(url, lambda host: names.ask(host, "A", servers, timeout)[0], timeout)
+    except names.NoAnswer as error:
+        return Sample(at, Seen.UNKNOWN, f"the peer's name did not resolve ({error})")
+    except IndexError:
+        return Sample(at, Seen.UNKNOWN, "the peer's name has no address")
+    except endpoint.Unreachable as error:
+        return Sample(at, Seen.DOWN, f"no answer from here: {error}")
+    try:
+        status = json.loads(answer.body).get("status")
+    except (ValueError, AttributeError):
+        status = None
+    # A balancer without targets answers too, so only the application's own body counts as its answer.
+    spoke = status in {"ready", "not ready"}
+    if answer.status == 200 and status == "ready":
+        return Sample(at, Seen.UP, "the primary says that it is ready", answered=True)
+    return Sample(at, Seen.DOWN, f"the primary answers {answer.status}, not ready", answered=spoke)
+
+
+def control(targets: Sequence[str], resolve: Callable[[str], str], timeout: float, at: float) -> Sample:
+    """This Region's own connectivity: any HTTP answer of any target proves it."""
+    why = "no control target is configured"
+    for target in targets:
+        try:
+            endpoint.request(target, resolve, timeout)
+        except endpoint.Unreachable as error:
+            why = str(error)
+            continue
+        return Sample(at, Seen.UP, f"{target} answers")
+    return Sample(at, Seen.DOWN, f"no control target answers ({why})")
+
+
+def stream(state: dict[str, Any] | None, silence_seconds: float, at: float) -> Sample:
+    """The replication stream, from what `dbcheck` says of this Region's database.
+
+    A receiver that says `streaming` but has heard nothing for `silence_seconds` is DOWN: on a path that swallows
+    packets it goes on saying so until its own timeout.
+    """
+    if state is None:
+        return Sample(at, Seen.UNKNOWN, "the database of this Region could not be asked")
+    if not state["in_recovery"]:
+        return Sample(at, Seen.UNKNOWN, "the database of this Region is no replica")
+    receiver = state["receiver"]
+    if receiver is None:
+        return Sample(at, Seen.DOWN, "the replica receives nothing: it has no WAL receiver")
+    heard = receiver["last_message_at"]
+    silent = at - heard if heard is not None else None
+    if receiver["status"] == "streaming" and silent is not None and silent <= silence_seconds:
+        return Sample(at, Seen.UP, "the replica streams")
+    since = "never" if silent is None else f"{silent:.0f} s ago"
+    return Sample(at, Seen.DOWN, f"the WAL receiver is {receiver['status']} and last heard {since}")
