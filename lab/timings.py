@@ -51,6 +51,26 @@ LAB = Timings(
     rds_rebooting=2.5,
     instance_boot=3.0,
     event_delay=0.1,
+    parameters=MappingProxyType(
+        {
+            "SampleSeconds": "0.5",
+            "SampleTimeoutSeconds": "0.8",
+            "FreshSeconds": "5",
+            "StreamSilenceSeconds": "3",
+            "HoldDownSeconds": "5",
+            "DatabaseHoldDownSeconds": "10",
+            "MaxDataLossSeconds": "60",
+            "CooldownSeconds": "60",
+            "LookAgainSeconds": "1",
+            "FenceSeconds": "2",
+            "DecideSeconds": "60",
+            "RunSeconds": "120",
+            "ApprovalSeconds": "60",
+            "StartWindowSeconds": "3",
+            "PeerConnectSeconds": "0.5",
+            "PeerReadSeconds": "1",
+        }
+    ),
 )
 
 AWS = Timings(
