@@ -51,7 +51,7 @@ def relight(
         raise typer.Exit(2)
 
 
-@app.command()
+@app.command(short_help="Lose a Region on this machine, and watch.")
 def rehearse(  # noqa: PLR0913, PLR0917 - one parameter for each option of the command line
     fault: Annotated[str, typer.Option(metavar=_words(Fault), help="What is broken.")] = Options.fault.value,
     lost: Annotated[
