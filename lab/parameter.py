@@ -29,6 +29,13 @@ def resolve(
     return {name: _Parameter(template, name, declared[name], stored).resolve(given) for name in declared}
 
 
+def check(template: Template, given: Mapping[str, Any], stored: Callable[[str], str | None]) -> None:
+    """StackRefused when one of these values is not allowed; others may follow later."""
+    declared = template.body.get("Parameters") or {}
+    for name in given:
+        _Parameter(template, name, declared[name], stored).resolve(given)
+
+
 def check_rules(template: Template, expression: Callable[[str], Expression]) -> None:
     """StackRefused with the description of the first assertion that does not hold."""
     for name, rule in (template.body.get("Rules") or {}).items():

@@ -1,0 +1,202 @@
+"""RDS: subnet groups, parameter groups, and instances that may be replicas of another Region's."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from lab.resources.call import OneCall
+from lab.resources.kind import Kind, Made, Request
+
+_DEADLINE = 120.0
+"""Seconds until an instance has to be available: a copy of a database over loopback is never slower."""
+
+_INSTANCE = frozenset(
+    [
+        "AllocatedStorage",
+        "AutoMinorVersionUpgrade",
+        "AvailabilityZone",
+        "BackupRetentionPeriod",
+        "CACertificateIdentifier",
+        "CopyTagsToSnapshot",
+        "DBInstanceClass",
+        "DBInstanceIdentifier",
+        "DBName",
+        "DBParameterGroupName",
+        "DBSubnetGroupName",
+        "DeletionProtection",
+        "EnableCloudwatchLogsExports",
+        "EnableIAMDatabaseAuthentication",
+        "EnablePerformanceInsights",
+        "Engine",
+        "EngineVersion",
+        "KmsKeyId",
+        "ManageMasterUserPassword",
+        "MasterUserPassword",
+        "MasterUsername",
+        "MaxAllocatedStorage",
+        "MonitoringInterval",
+        "MonitoringRoleArn",
+        "MultiAZ",
+        "PerformanceInsightsKMSKeyId",
+        "PerformanceInsightsRetentionPeriod",
+        "Port",
+        "PreferredBackupWindow",
+        "PreferredMaintenanceWindow",
+        "PubliclyAccessible",
+        "SourceDBInstanceIdentifier",
+        "StorageEncrypted",
+        "StorageType",
+        "Tags",
+        "VPCSecurityGroups",
+    ]
+)
+# A replica takes these from its source, so that its call has no such arguments.
+_OF_THE_SOURCE = frozenset({"Engine", "EngineVersion", "DBName", "MasterUsername", "MasterUserPassword"})
+_RENAMED = {"VPCSecurityGroups": "VpcSecurityGroupIds"}
+_FIXED = frozenset(
+    [
+        "AvailabilityZone",
+        "DBInstanceIdentifier",
+        "DBName",
+        "DBSubnetGroupName",
+        "Engine",
+        "KmsKeyId",
+        "MasterUsername",
+        "Port",
+        "SourceDBInstanceIdentifier",
+        "StorageEncrypted",
+    ]
+)
+
+
+def _arguments(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {_RENAMED.get(key, key): value for key, value in properties.items()}
+
+
+def _create_instance(request: Request) -> Made:
+    # RDS writes identifiers in lower case.
+    own = {"DBInstanceIdentifier": request.name(63).lower()} | request.properties
+    if "SourceDBInstanceIdentifier" in own:
+        foreign = sorted(_OF_THE_SOURCE & own.keys())
+        if foreign:
+            raise request.refusal(f"a replica takes {foreign[0]} from its source", "leave it out for a replica")
+        answer = request.call("rds", "create_db_instance_read_replica", **_arguments(own))
+    else:
+        answer = request.call("rds", "create_db_instance", **_arguments(own))
+    return _made(answer["DBInstance"])
+
+
+def _made(instance: Mapping[str, Any]) -> Made:
+    """What is known of an instance; its endpoint only once it is available."""
+    endpoint = instance.get("Endpoint") or {}
+    return Made(
+        instance["DBInstanceIdentifier"],
+        {
+            "DBInstanceArn": instance["DBInstanceArn"],
+            "DbiResourceId": instance.get("DbiResourceId", ""),
+            "Endpoint.Address": endpoint.get("Address", ""),
+            "Endpoint.Port": str(endpoint.get("Port", "")),
+        },
+    )
+
+
+def _settle_instance(request: Request, made: Made) -> Made:
+    deadline = time.monotonic() + _DEADLINE
+    while True:
+        answer = request.call("rds", "describe_db_instances", DBInstanceIdentifier=made.physical_id)
+        instance = answer["DBInstances"][0]
+        if instance["DBInstanceStatus"] == "available" and instance.get("Endpoint"):
+            return _made(instance)
+        if instance["DBInstanceStatus"] == "failed" or time.monotonic() > deadline:
+            raise request.refusal(f"{made.physical_id} is {instance['DBInstanceStatus']}, not available", "see its log")
+        time.sleep(0.1)
+
+
+def _update_instance(request: Request, made: Made, changed: frozenset[str]) -> Made:
+    wanted = _arguments({key: request.properties.get(key) for key in changed - {"Tags"}})
+    if wanted:
+        identifier = made.physical_id
+        request.call("rds", "modify_db_instance", DBInstanceIdentifier=identifier, ApplyImmediately=True, **wanted)
+    return made
+
+
+def _delete_instance(request: Request, made: Made) -> None:
+    request.call(
+        "rds",
+        "delete_db_instance",
+        DBInstanceIdentifier=made.physical_id,
+        SkipFinalSnapshot=True,
+        DeleteAutomatedBackups=True,
+    )
+
+
+def _create_parameters(request: Request) -> Made:
+    own = dict(request.properties)
+    own["DBParameterGroupName"] = name = str(own.get("DBParameterGroupName") or request.name(255)).lower()
+    own["DBParameterGroupFamily"] = own.pop("Family")
+    parameters = own.pop("Parameters", {})
+    request.call("rds", "create_db_parameter_group", **own)
+    _set_parameters(request, name, parameters)
+    return Made(name, {"DBParameterGroupName": name})
+
+
+def _set_parameters(request: Request, name: str, parameters: Mapping[str, Any]) -> None:
+    items = [
+        {"ParameterName": key, "ParameterValue": value, "ApplyMethod": "pending-reboot"}
+        for key, value in parameters.items()
+    ]
+    for start in range(0, len(items), 20):  # the API takes twenty at a time
+        batch = items[start : start + 20]
+        request.call("rds", "modify_db_parameter_group", DBParameterGroupName=name, Parameters=batch)
+
+
+def _update_parameters(request: Request, made: Made, _: frozenset[str]) -> Made:
+    _set_parameters(request, made.physical_id, request.properties.get("Parameters", {}))
+    return made
+
+
+def _delete_parameters(request: Request, made: Made) -> None:
+    request.call("rds", "delete_db_parameter_group", DBParameterGroupName=made.physical_id)
+
+
+KINDS = [
+    OneCall(
+        type="AWS::RDS::DBSubnetGroup",
+        service="rds",
+        create="create_db_subnet_group",
+        properties="DBSubnetGroupName DBSubnetGroupDescription SubnetIds",
+        name="DBSubnetGroupName",
+        tags="list",
+        physical_id="{answer[DBSubnetGroup][DBSubnetGroupName]}",
+        update="modify_db_subnet_group",
+        update_by={"DBSubnetGroupName": "{id}"},
+        fixed="DBSubnetGroupName",
+        delete="delete_db_subnet_group",
+        delete_by={"DBSubnetGroupName": "{id}"},
+    ).kind,
+    Kind(
+        type="AWS::RDS::DBParameterGroup",
+        properties=frozenset({"DBParameterGroupName", "Description", "Family", "Parameters", "Tags"}),
+        create=_create_parameters,
+        update=_update_parameters,
+        delete=_delete_parameters,
+        fixed=frozenset({"DBParameterGroupName", "Description", "Family"}),
+        attributes=frozenset({"DBParameterGroupName"}),
+    ),
+    Kind(
+        type="AWS::RDS::DBInstance",
+        properties=_INSTANCE,
+        create=_create_instance,
+        update=_update_instance,
+        delete=_delete_instance,
+        settle=_settle_instance,
+        fixed=_FIXED,
+        attributes=frozenset({"DBInstanceArn", "DbiResourceId", "Endpoint.Address", "Endpoint.Port"}),
+        harmless={
+            "SourceRegion": "the ARN of the source names its Region",
+            "AllowMajorVersionUpgrade": "the lab has one version of PostgreSQL",
+            "DeleteAutomatedBackups": "backups are not imitated",
+        },
+        holds_data=True,
+    ),
+]
