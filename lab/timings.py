@@ -56,7 +56,7 @@ LAB = Timings(
             "SampleSeconds": "0.5",
             "SampleTimeoutSeconds": "0.8",
             "FreshSeconds": "5",
-            "StreamSilenceSeconds": "3",
+            "StreamSilenceSeconds": "4",
             "HoldDownSeconds": "5",
             "DatabaseHoldDownSeconds": "10",
             "MaxDataLossSeconds": "60",
