@@ -1,0 +1,336 @@
+"""One RDS instance: moto's record of it, the PostgreSQL server behind it, and the phases between its states.
+
+A phase is work in a thread of its own, as on AWS: the call that begins it returns at once, and the status tells how
+far it is. While one is under way the instance refuses the next.
+"""
+
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import psycopg
+from psycopg import sql as words
+
+from lab.errors import LabError
+from lab.network import Network, Relay
+from lab.network import Path as NetworkPath
+from lab.pipe import Address
+from lab.postgres import Postgres, PostgresError
+from lab.region import Side, Vantage, link_address
+from lab.timings import Timings
+
+_START_SECONDS = 0.8
+"""What a restart of the server takes at its end, so that a reboot as a whole lasts what the timings say."""
+_LOOK_SECONDS = 0.5
+"""How long the answer to "does it stream?" is good."""
+_FIRST_STREAM_SECONDS = 30.0
+_TROUBLE = (LabError, PostgresError, psycopg.Error, OSError)
+
+
+class EndedError(Exception):
+    """The lab stops, or the Region is lost: what was under way is not brought to an end."""
+
+
+class BusyError(Exception):
+    """Something is under way already."""
+
+
+class House(Protocol):
+    """What a database needs of the lab around it."""
+
+    timings: Timings
+    network: Network
+    folder: Path
+
+    def pause(self, side: Side, seconds: float) -> None:
+        """Wait that long; EndedError if the lab stops or the Region is lost meanwhile."""
+        ...
+
+    def hold_promotion(self, side: Side) -> None:
+        """Wait while promotions are paused."""
+        ...
+
+    def promoted(self, identifier: str) -> None: ...
+
+    def gone(self, database: "Database") -> None: ...
+
+    def renamed(self, database: "Database", old: str) -> None: ...
+
+    def trouble(self, sentence: str) -> None: ...
+
+
+class Database:
+    """An instance of one side. `record` is moto's object, which answers for it."""
+
+    def __init__(self, side: Side, record: Any, address: str, house: House) -> None:
+        self.side = side
+        self.record = record
+        self.address = address
+        self.server: Postgres | None = None
+        """None until it is created."""
+        self.source: Database | None = None
+        """What it replicates, until its promotion is complete."""
+        self.slot = f"{re.sub(r'\W', '_', self.identifier)}_{secrets.token_hex(3)}"
+        """Its replication slot at its source, and the name of its folder: both stay when it is renamed."""
+        self._house = house
+        self._link: Relay | None = None
+        self._busy = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._looked: tuple[float, bool] = (0.0, False)
+
+    @property
+    def identifier(self) -> str:
+        return str(self.record.db_instance_identifier)
+
+    @property
+    def busy(self) -> bool:
+        """Is something under way, even if the status still says `available`?"""
+        return self._busy.locked()
+
+    @property
+    def place(self) -> Address:
+        """Where its endpoint listens."""
+        return self.address, int(self.record.port)
+
+    # -- what can be done to it: each returns at once ---------------------------------------------------------
+
+    def create(self, password: str) -> None:
+        """An empty server, with the master user and the database that the record names."""
+        self._phase("creating", lambda: self._create(password))
+
+    def replicate(self, source: "Database") -> None:
+        """A copy of the source that streams from it, through the link if that is in the other Region."""
+        self.source = source
+        self._phase("creating", lambda: self._replicate(source))
+
+    def promote(self) -> None:
+        """`available` for a while yet, `modifying`, `rebooting`, and then a primary of its own."""
+        self._phase(None, self._promote)
+
+    def modify(self, change: Callable[[], None], password: str | None) -> None:
+        """`modifying` for a moment, then `change` is made to the record; a new master password counts at once."""
+        self._phase("modifying", lambda: self._modify(change, password))
+
+    def rename(self, identifier: str, address: str, change: Callable[[], None], password: str | None) -> None:
+        """`renaming`, then `rebooting` under the new name and at the new address, with the change made."""
+        self._phase("renaming", lambda: self._rename(identifier, address, change, password))
+
+    def reboot(self) -> None:
+        self._phase("rebooting", self._restart)
+
+    def stop_server(self) -> None:
+        """`stopping`, `stopped`: what StopDBInstance does."""
+        self._phase("stopping", lambda: self._server().stop(), then="stopped")
+
+    def start_server(self) -> None:
+        self._phase("starting", lambda: self._server().start())
+
+    def delete(self) -> None:
+        """`deleting`, and then it and its data are gone."""
+        self._phase("deleting", self._delete)
+
+    # -- what is looked at ------------------------------------------------------------------------------------
+
+    def streams(self) -> bool:
+        """Does its WAL receiver stream now? Asked of the server at most twice a second."""
+        at, answer = self._looked
+        if time.monotonic() - at > _LOOK_SECONDS:
+            answer = self._ask_streams()
+            self._looked = (time.monotonic(), answer)
+        return answer
+
+    def refresh(self) -> None:
+        """Put the state of the replication into the record, as DescribeDBInstances shows it."""
+        if self.source is None or self.record.status == "creating":
+            self.record.status_infos = None
+            return
+        streams = self.streams()
+        self.record.status_infos = [
+            {
+                "StatusType": "read replication",
+                "Normal": streams,
+                "Status": "replicating" if streams else "error",
+                "Message": "" if streams else "the replica receives nothing from its source",
+            }
+        ]
+
+    def pids(self) -> list[int]:
+        return self.server.pids() if self.server else []
+
+    # -- its end ----------------------------------------------------------------------------------------------
+
+    def lose(self) -> None:
+        """Every process of the server is killed; the data stay as they are."""
+        if self.server is not None:
+            self.server.kill()
+
+    def close(self) -> None:
+        """Wait for what is under way, then stop the server and the link. The data stay."""
+        for thread in self._threads:
+            thread.join(20)
+        if self._link is not None:
+            self._link.stop()
+            self._link = None
+        if self.server is not None:
+            self.server.kill()
+
+    # -- the phases -------------------------------------------------------------------------------------------
+
+    def _phase(self, status: str | None, work: Callable[[], None], then: str = "available") -> None:
+        if not self._busy.acquire(blocking=False):
+            raise BusyError(f"{self.identifier} has something under way")
+        if status:
+            self.record.status = status
+
+        def run() -> None:
+            try:
+                work()
+            except EndedError:
+                return
+            except _TROUBLE as error:
+                self.record.status = "failed"
+                self._house.trouble(f"database {self.identifier}: {error}")
+            else:
+                if self.record.status != "deleted":
+                    self.record.status = then
+            finally:
+                self._busy.release()
+
+        thread = threading.Thread(target=run, name=f"rds-{self.identifier}", daemon=True)
+        self._threads = [other for other in self._threads if other.is_alive()] + [thread]
+        thread.start()
+
+    def _create(self, password: str) -> None:
+        host, port = self.place
+        record = self.record
+        server = Postgres.create(
+            self._data_dir(), host, port, record.master_username, password, record.db_name or "postgres"
+        )
+        self._house.pause(self.side, 0)
+        server.start()
+        self.server = server
+
+    def _replicate(self, source: "Database") -> None:
+        host, port = self.place
+        upstream = source._server()
+        self._link = Relay((link_address(self.side), 0), source.place, lambda: self._path_to(source))
+        self._link.start()
+        server = Postgres.copy_of(upstream, self._data_dir(), host, port, slot=self.slot, link=self._link.address)
+        self._house.pause(self.side, 0)
+        server.start()
+        self.server = server
+        deadline = time.monotonic() + _FIRST_STREAM_SECONDS
+        while not server.streams():
+            if time.monotonic() > deadline:
+                raise PostgresError(f"it does not stream from {source.identifier}; see {server.log}")
+            self._house.pause(self.side, 0.05)
+
+    def _promote(self) -> None:
+        timings = self._house.timings
+        self._house.pause(self.side, timings.rds_pending)
+        self.record.status = "modifying"
+        self._house.pause(self.side, timings.rds_modifying)
+        self._house.hold_promotion(self.side)
+        self.record.status = "rebooting"
+        source = self.source
+        self._restart(lambda server: self._pg_promote(server, source))
+        # All at once: whoever sees the replica gone sees `available`, and the other way round.
+        self.source = None
+        if source is not None:
+            source.record.replicas = [name for name in source.record.replicas if name not in self._names()]
+        self.record.source_db_instance_identifier = None
+        self.record.is_replica = False
+        self.record.status_infos = None
+        self.record.status = "available"
+
+    def _pg_promote(self, server: Postgres, source: "Database | None") -> None:
+        self._house.promoted(self.identifier)
+        server.promote()
+        if source is not None:
+            self._unlink(source)
+
+    def _modify(self, change: Callable[[], None], password: str | None) -> None:
+        self._house.pause(self.side, self._house.timings.rds_pending)
+        if password is not None:
+            server = self._server()
+            server.sql(
+                words.SQL("ALTER ROLE {} PASSWORD {}").format(words.Identifier(server.user), words.Literal(password))
+            )
+            server.password = password
+        change()
+
+    def _rename(self, identifier: str, address: str, change: Callable[[], None], password: str | None) -> None:
+        self._modify(change, password)
+        old = self.identifier
+        self.record.db_instance_identifier = identifier
+        self.address = address
+        self._house.renamed(self, old)
+        self.record.status = "rebooting"
+        self._restart()
+
+    def _delete(self) -> None:
+        self._house.pause(self.side, self._house.timings.rds_pending)
+        if self.source is not None:
+            record = self.source.record
+            record.replicas = [name for name in record.replicas if name not in self._names()]
+            self._unlink(self.source)
+        if self.server is not None:
+            self.server.destroy()
+        self._house.gone(self)
+        self.record.status = "deleted"
+
+    def _restart(self, at_the_end: Callable[[Postgres], None] | None = None) -> None:
+        """Stop the server, keep it down for the length of a reboot, start it where its address now is."""
+        server = self._server()
+        over = time.monotonic() + self._house.timings.rds_rebooting
+        server.stop()
+        self._house.pause(self.side, max(0.0, over - _START_SECONDS - time.monotonic()))
+        server.hosts, server.port = (self.address,), int(self.record.port)
+        server.start()
+        if at_the_end is not None:
+            at_the_end(server)
+        self._house.pause(self.side, max(0.0, over - time.monotonic()))
+
+    def _unlink(self, source: "Database") -> None:
+        """End the replication at both ends, as far as the other one can be reached."""
+        if self._link is not None:
+            self._link.stop()
+            self._link = None
+        reachable = self._path_to(source) is NetworkPath.OPEN
+        if reachable and source.server is not None and source.server.is_running():
+            try:
+                source.server.drop_slot(self.slot)
+            except psycopg.Error as error:
+                # The source keeps WAL for nobody then, up to max_slot_wal_keep_size; nothing depends on it.
+                self._house.trouble(f"database {source.identifier}: the slot of {self.identifier} stays: {error}")
+
+    def follow(self, source_address: Address) -> None:
+        """The source has moved there."""
+        if self._link is not None:
+            self._link.set_target(source_address)
+
+    def _names(self) -> tuple[str, str]:
+        return self.identifier, str(self.record.db_instance_arn)
+
+    def _server(self) -> Postgres:
+        if self.server is None:
+            raise PostgresError(f"{self.identifier} has no server yet")
+        return self.server
+
+    def _data_dir(self) -> Path:
+        return self._house.folder / f"{self.side}-{self.slot}"
+
+    def _path_to(self, source: "Database") -> NetworkPath:
+        return self._house.network.state(Vantage.of(self.side), source.side)
+
+    def _ask_streams(self) -> bool:
+        if self.server is None or not self.server.is_running():
+            return False
+        try:
+            return self.server.streams()
+        except psycopg.Error:
+            return False

@@ -1,0 +1,308 @@
+"""The operations on RDS instances that moto answers otherwise than AWS, put right.
+
+Each function here takes the place of a method of moto's backend. What AWS refuses is refused with AWS's error code;
+what the lab does not imitate is refused with a sentence that says so.
+"""
+
+from collections.abc import Callable
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any
+
+from moto.rds.exceptions import (
+    DBInstanceAlreadyExists,
+    DBInstanceNotFoundError,
+    InvalidParameterCombination,
+    InvalidParameterValue,
+    RDSClientError,
+)
+from moto.rds.models import DBInstance, RDSBackend
+
+from lab.binaries import run
+from lab.database import Database
+from lab.region import side_of
+from lab.seam import Seams, require
+
+if TYPE_CHECKING:
+    from lab.rds import Databases
+
+_NOT_IMITATED = (
+    "restore_db_instance_from_db_snapshot",
+    "restore_db_instance_to_point_in_time",
+    "create_db_cluster",
+    "switchover_blue_green_deployment",
+)
+# What ModifyDBInstance changes at once whatever ApplyImmediately says; the rest waits for it, as on AWS.
+_AT_ONCE = frozenset(
+    {
+        "deletion_protection",
+        "backup_retention_period",
+        "preferred_backup_window",
+        "preferred_maintenance_window",
+        "copy_tags_to_snapshot",
+        "auto_minor_version_upgrade",
+        "publicly_accessible",
+        "vpc_security_group_ids",
+        "db_parameter_group_name",
+        "cloudwatch_logs_export_configuration",
+        "monitoring_interval",
+        "monitoring_role_arn",
+        "max_allocated_storage",
+        "ca_certificate_identifier",
+        "enable_iam_database_authentication",
+    }
+)
+_NO_CHANGE = frozenset({"db_instance_identifier", "apply_immediately", "allow_major_version_upgrade"})
+_INHERITED = (
+    "engine",
+    "engine_version",
+    "db_instance_class",
+    "allocated_storage",
+    "storage_type",
+    "storage_encrypted",
+    "db_name",
+    "master_username",
+    "port",
+)
+
+require(RDSBackend, "_validate_db_identifier", "find_db_from_id", "create_db_snapshot", "add_event")
+require(DBInstance, "update", "db_parameter_groups", "vpc_security_group_membership_list", "get_cfn_attribute")
+
+
+class RdsApi:
+    """Installs itself over moto's RDS."""
+
+    def __init__(self, databases: "Databases") -> None:
+        self._databases = databases
+
+    def install(self, seams: Seams) -> None:
+        """MotoChangedError if a place to be taken is not there."""
+        seams.wrap(RDSBackend, "create_db_instance", self._create)
+        seams.wrap(RDSBackend, "describe_db_instances", self._describe)
+        seams.wrap(RDSBackend, "modify_db_instance", self._modify)
+        seams.replace(RDSBackend, "create_db_instance_read_replica", self._replicate())
+        seams.replace(RDSBackend, "promote_read_replica", self._promote())
+        seams.replace(RDSBackend, "delete_db_instance", self._delete())
+        seams.replace(RDSBackend, "reboot_db_instance", self._begin("reboot", "available"))
+        seams.replace(RDSBackend, "stop_db_instance", self._begin("stop_server", "available"))
+        seams.replace(RDSBackend, "start_db_instance", self._begin("start_server", "stopped"))
+        for name in _NOT_IMITATED:
+            seams.replace(RDSBackend, name, _refusal(name))
+        seams.replace(DBInstance, "address", property(self._address))
+        seams.wrap(DBInstance, "endpoint", self._endpoint)
+
+    def _create(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def create_db_instance(backend: Any, db_kwargs: Any) -> Any:
+            wanted = _given(db_kwargs)
+            _refuse_the_unknown(wanted)
+            password = wanted.get("master_user_password")
+            if not wanted.get("master_username") or not password:
+                raise InvalidParameterCombination("MasterUsername and MasterUserPassword are required.")
+            record = original(backend, wanted | {"engine_version": wanted.get("engine_version") or _version()})
+            _complete(record)
+            self._databases.add(record).create(str(password))
+            return record
+
+        return create_db_instance
+
+    def _replicate(self) -> Callable[..., Any]:
+        def create_db_instance_read_replica(backend: Any, db_kwargs: Any) -> Any:
+            wanted = _given(db_kwargs)
+            _refuse_the_unknown(wanted)
+            identifier, source_name = wanted["db_instance_identifier"], wanted.pop("source_db_instance_identifier")
+            backend._validate_db_identifier(identifier)
+            if identifier in backend.databases:
+                raise DBInstanceAlreadyExists
+            source_record = backend.find_db_from_id(source_name)
+            source = self._database(source_record)
+            _require_state(source, "available")
+            if not int(source_record.backup_retention_period or 0):
+                raise _invalid_state("Automated backups are not enabled for this database instance.")
+            inherited = {name: getattr(source_record, name) for name in _INHERITED}
+            # A replica has neither its own backups nor its source's second zone unless it is told to.
+            defaults = {"backup_retention_period": 0, "multi_az": False, "source_db_instance_identifier": source_name}
+            record = DBInstance(backend, **(inherited | defaults | wanted))
+            record.set_as_replica()
+            _complete(record)
+            backend.databases[identifier] = record
+            source_record.add_replica(record)
+            self._databases.add(record).replicate(source)
+            return record
+
+        return create_db_instance_read_replica
+
+    def _describe(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def describe_db_instances(backend: Any, db_instance_identifier: Any = None, filters: Any = None) -> Any:
+            records = original(backend, db_instance_identifier, filters)
+            for record in records:
+                database = self._databases.of(record)
+                if database is not None:
+                    database.refresh()
+            return records
+
+        return describe_db_instances
+
+    def _modify(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def modify_db_instance(backend: Any, db_instance_identifier: str, db_kwargs: Any) -> Any:
+            record = _found(backend, db_instance_identifier)
+            database = self._database(record)
+            wanted = _given(db_kwargs)
+            _require_state(database, "available", "storage-full")
+            new_name = wanted.pop("new_db_instance_identifier", None)
+            password = wanted.pop("master_user_password", None)
+            if int(wanted.get("backup_retention_period", 1)) == 0 and record.replicas:
+                raise InvalidParameterCombination("Backups cannot be disabled while the instance has read replicas.")
+            changes = {name: value for name, value in wanted.items() if name not in _NO_CHANGE}
+            if not wanted.get("apply_immediately"):
+                later = {name: value for name, value in changes.items() if name not in _AT_ONCE}
+                changes = {name: value for name, value in changes.items() if name in _AT_ONCE}
+                if new_name:
+                    later["db_instance_identifier"], new_name = new_name, None
+                record.pending_modified_values = getattr(record, "pending_modified_values", {}) | later
+
+            def apply() -> None:
+                original(backend, record.db_instance_identifier, dict(changes))
+
+            if new_name:
+                backend._validate_db_identifier(new_name)
+                if new_name in backend.databases:
+                    raise DBInstanceAlreadyExists
+                address = self._databases.address(database.side, new_name)
+                database.rename(new_name.lower(), address, apply, password)
+            elif changes or password:
+                database.modify(apply, password)
+            return record
+
+        return modify_db_instance
+
+    def _promote(self) -> Callable[..., Any]:
+        def promote_read_replica(backend: Any, db_kwargs: Any) -> Any:
+            wanted = _given(db_kwargs)
+            record = _found(backend, wanted["db_instance_identifier"])
+            database = self._database(record)
+            if not record.is_replica:
+                raise _invalid_state("DB Instance is not a read replica.")
+            _require_state(database, "available")
+            database.promote()
+            record.backup_retention_period = int(wanted.get("backup_retention_period", 1))
+            if wanted.get("preferred_backup_window"):
+                record.preferred_backup_window = wanted["preferred_backup_window"]
+            return record
+
+        return promote_read_replica
+
+    def _delete(self) -> Callable[..., Any]:
+        def delete_db_instance(
+            backend: Any,
+            db_instance_identifier: str,
+            final_db_snapshot_identifier: str | None = None,
+            skip_final_snapshot: bool | None = False,
+            delete_automated_backups: bool | None = True,
+        ) -> Any:
+            record = _found(backend, db_instance_identifier)
+            database = self._database(record)
+            if record.deletion_protection:
+                raise InvalidParameterCombination(
+                    "Cannot delete protected DB Instance, please disable deletion protection and try again."
+                )
+            if database.busy:
+                raise _invalid_state(f"Instance {db_instance_identifier} has an operation under way.")
+            if not (skip_final_snapshot or final_db_snapshot_identifier or record.is_replica):
+                raise InvalidParameterCombination(
+                    "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified."
+                )
+            if final_db_snapshot_identifier and not skip_final_snapshot:
+                backend.create_db_snapshot(db_instance_identifier, final_db_snapshot_identifier)
+            if delete_automated_backups:
+                for name, snapshot in list(backend.database_snapshots.items()):
+                    if snapshot.snapshot_type == "automated" and snapshot.database.arn == record.arn:
+                        del backend.database_snapshots[name]
+            database.delete()
+            return record
+
+        return delete_db_instance
+
+    def _begin(self, what: str, needed: str) -> Callable[..., Any]:
+        """An operation without parameters that begins in one state."""
+
+        def begin(backend: Any, db_instance_identifier: str, *_: Any) -> Any:
+            record = _found(backend, db_instance_identifier)
+            database = self._database(record)
+            _require_state(database, needed)
+            if what == "stop_server" and (record.is_replica or record.replicas):
+                raise _invalid_state("Cannot stop an instance that is a read replica or has one.")
+            getattr(database, what)()
+            return record
+
+        return begin
+
+    def _address(self, record: Any) -> str:
+        database = self._databases.of(record)
+        if database is not None:
+            return database.address
+        # A snapshot keeps a copy of the record, and nothing listens for it.
+        return self._databases.address(side_of(record.region), record.db_instance_identifier)
+
+    def _endpoint(self, original: property) -> property:
+        """There is none before the instance exists."""
+
+        def endpoint(record: Any) -> Any:
+            database = self._databases.of(record)
+            creating = database is not None and database.server is None
+            return None if creating or original.fget is None else original.fget(record)
+
+        return property(endpoint)
+
+    def _database(self, record: Any) -> Database:
+        database = self._databases.of(record)
+        if database is None:
+            raise DBInstanceNotFoundError(record.db_instance_identifier)
+        return database
+
+
+def _given(db_kwargs: Any) -> dict[str, Any]:
+    """moto's parameters in snake case, those that were left out left out."""
+    return {name: value for name, value in dict(**db_kwargs).items() if value is not None and name != "backend"}
+
+
+def _found(backend: Any, identifier: str) -> Any:
+    if identifier not in backend.databases:
+        raise DBInstanceNotFoundError(identifier)
+    return backend.databases[identifier]
+
+
+def _require_state(database: Database, *statuses: str) -> None:
+    status = database.record.status
+    if status not in statuses or database.busy:
+        doing = "has an operation under way" if status in statuses else f"is {status}"
+        raise _invalid_state(f"Instance {database.identifier} {doing}; it is not in {statuses[0]} state.")
+
+
+def _invalid_state(message: str) -> RDSClientError:
+    return RDSClientError("InvalidDBInstanceState", message)
+
+
+def _refuse_the_unknown(wanted: dict[str, Any]) -> None:
+    if wanted.get("engine", "postgres") != "postgres":
+        raise InvalidParameterValue(f"The lab imitates the engine postgres only, not {wanted['engine']}.")
+    for name in ("db_cluster_identifier", "manage_master_user_password"):
+        if wanted.get(name):
+            raise InvalidParameterValue(f"The lab does not imitate the parameter {name} of an RDS instance.")
+
+
+def _refusal(name: str) -> Callable[..., Any]:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise RDSClientError("NotImplemented", f"The lab does not imitate {name}.")
+
+    return refuse
+
+
+def _complete(record: Any) -> None:
+    """What moto leaves the same for every instance, or out."""
+    record.dbi_resource_id = f"db-{token_hex(13).upper()}"
+    record.pending_modified_values = {}
+    record.status_infos = None
+
+
+def _version() -> str:
+    """The version of the servers, such as "18.0"."""
+    return run("postgres", "--version").split()[-1]

@@ -1,0 +1,45 @@
+"""Where the lab takes the place of a part of moto: replacements of private names, undone together.
+
+moto's private names may change with any version, so each one that is touched is asserted to exist, and the
+error names it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+
+class MotoChangedError(RuntimeError):
+    """moto has no longer a private name that the lab builds on."""
+
+
+def require(owner: Any, *names: str) -> None:
+    """Assert that `owner` has these attributes; MotoChangedError with the first that it lacks."""
+    for name in names:
+        if not hasattr(owner, name):
+            where = getattr(owner, "__name__", type(owner).__name__)
+            raise MotoChangedError(f"moto's {where} has no {name!r}; the lab is written for moto 5.2.5")
+
+
+class Seams:
+    """Replacements of attributes of moto's classes. Not thread-safe: install and undo from one thread."""
+
+    def __init__(self) -> None:
+        self._undo: list[tuple[Any, str, Any]] = []
+
+    def replace(self, owner: Any, name: str, replacement: Any) -> None:
+        """Put `replacement` in the place of `owner.name`; MotoChangedError if there is nothing."""
+        require(owner, name)
+        original = owner.__dict__[name] if name in getattr(owner, "__dict__", {}) else getattr(owner, name)
+        self._undo.append((owner, name, original))
+        setattr(owner, name, replacement)
+
+    def wrap(self, owner: Any, name: str, wrapper: Callable[[Any], Any]) -> None:
+        """Replace `owner.name` by what `wrapper` makes of it."""
+        require(owner, name)
+        self.replace(owner, name, wrapper(getattr(owner, name)))
+
+    def undo(self) -> None:
+        """Put everything back, last first."""
+        while self._undo:
+            owner, name, original = self._undo.pop()
+            setattr(owner, name, original)
