@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -175,6 +175,15 @@ class Result:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+
+
+def publish(result: Result, path: Path | None, console: Console) -> None:
+    """Write the document, if a path is given for it, and print the closing table. A later result replaces it."""
+    if path is not None:
+        result.write(path)
+    console.print(closing(result))
+    if path is not None:
+        console.print(f" The result is in {path}", soft_wrap=True, markup=False, highlight=False)
 
 
 def closing(result: Result) -> RenderableType:

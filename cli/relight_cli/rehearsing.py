@@ -4,7 +4,7 @@ from rich.console import Console
 
 from lab.interrupts import Interrupts
 from lab.options import Options
-from lab.report import Result, closing
+from lab.report import Result, publish
 from relight_cli.complaint import complain
 
 
@@ -21,13 +21,5 @@ def conduct(options: Options) -> int:
             complain("nothing is left of the lab")
             return interrupts.exit_code
         interrupts.shield()
-        return _conclude(result, options, console)
-
-
-def _conclude(result: Result, options: Options, console: Console) -> int:
-    if options.json is not None:
-        result.write(options.json)
-    console.print(closing(result))
-    if options.json is not None:
-        console.print(f" The result is in {options.json}", soft_wrap=True, markup=False, highlight=False)
-    return 1 if result.problems else 0
+        publish(result, options.json, console)
+        return 1 if result.problems else 0

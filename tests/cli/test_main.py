@@ -4,6 +4,7 @@ The rehearsal itself is a stand-in here: what is tested is how it is asked for, 
 """
 
 import ast
+import errno
 import json
 import os
 import select
@@ -11,13 +12,21 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import relight_cli.main
 from relight_cli.command import run
+from rich.console import Console
+
+from lab.errors import PostgresUnavailable, StackRefused
+from lab.options import Fault, LambdaMode, Lost, Options, Profile, Step
+from lab.report import Result, Status
 
 MAIN = Path(relight_cli.main.__file__)
 PATIENCE = 20.0
@@ -54,17 +63,45 @@ def script(more: str, *words: str) -> list[str]:
     return [sys.executable, "-c", f"{STAND_IN}\n{more}\nmain()", *words]
 
 
-def relight(*words: str, more: str = "what = id", folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """The command with a stand-in for the rehearsal, run to its end."""
-    return subprocess.run(
-        script(more, *words), check=False, capture_output=True, text=True, cwd=folder, timeout=PATIENCE
-    )
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "template.yaml").write_text("Resources: {}")
     return tmp_path
+
+
+@dataclass
+class StandIn:
+    """What takes the place of the rehearsal in this process."""
+
+    error: Exception | None = None
+    problems: tuple[str, ...] = ()
+    asked: list[Options] = field(default_factory=list)
+
+    def rehearse(self, options: Options, _: Console) -> Result:
+        """As `lab.rehearsal.rehearse`."""
+        self.asked.append(options)
+        if self.error is not None:
+            raise self.error
+        return Result(
+            status=Status.SUCCEEDED,
+            expected=Status.SUCCEEDED,
+            problems=self.problems,
+            fault=options.fault,
+            lost=options.lost,
+            timings=options.timings,
+            started=0.0,
+            ended=1.0,
+        )
+
+
+@pytest.fixture
+def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    """A stand-in for the rehearsal, in a folder that holds a template."""
+    stand_in, module = StandIn(), types.ModuleType("lab.rehearsal")
+    vars(module)["rehearse"] = stand_in.rehearse
+    monkeypatch.setitem(sys.modules, "lab.rehearsal", module)
+    monkeypatch.chdir(folder)
+    return stand_in
 
 
 @contextmanager
@@ -94,19 +131,42 @@ def said(pipe: object, words: bytes) -> bytes:
     return heard
 
 
-def test_a_rehearsal_that_ends_as_it_should(folder: Path) -> None:
-    ended = relight("rehearse", "--clients", "7", "--fault", "network-cut", "--json", "out.json", folder=folder)
-    assert (ended.returncode, ended.stderr) == (0, "")
-    document = json.loads((folder / "out.json").read_text())
-    assert (document["clients"], document["fault"], document["schema"]) == (7, "network-cut", 1)
-    assert "SUCCEEDED" in ended.stdout
-    assert "out.json" in ended.stdout
+def test_a_rehearsal_that_ends_as_it_should(stand_in: StandIn, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["rehearse", "--clients", "7", "--fault", "network-cut", "--json", "out.json"]) == 0
+    assert stand_in.asked == [Options(clients=7, fault=Fault.NETWORK_CUT, json=Path("out.json"))]
+    document = json.loads(Path("out.json").read_text())
+    assert (document["fault"], document["schema"]) == ("network-cut", 1)
+    out, complaint = capfd.readouterr()
+    assert "SUCCEEDED" in out
+    assert "out.json" in out
+    assert complaint == ""
 
 
-def test_another_end_is_exit_code_1(folder: Path) -> None:
-    ended = relight("rehearse", more="what = id; PROBLEMS = ('two promotions',)", folder=folder)
-    assert ended.returncode == 1
-    assert "! two promotions" in ended.stdout
+def test_every_option_arrives(stand_in: StandIn, folder: Path) -> None:
+    words = "--fault primary-lost --lost black-holed --timings aws --seed-orders 0 --clients 1 --json o --keep"
+    more = "--kill-orchestrator-at promote --lambda process --port 0 --template"
+    assert run(["rehearse", *words.split(), *more.split(), str(folder / "template.yaml")]) == 0
+    assert stand_in.asked == [
+        Options(
+            fault=Fault.PRIMARY_LOST,
+            lost=Lost.BLACK_HOLED,
+            timings=Profile.AWS,
+            seed_orders=0,
+            clients=1,
+            json=Path("o"),
+            keep=True,
+            kill_orchestrator_at=Step.PROMOTE,
+            lambda_mode=LambdaMode.PROCESS,
+            port=0,
+            template=folder / "template.yaml",
+        )
+    ]
+
+
+def test_another_end_is_exit_code_1(stand_in: StandIn, capfd: pytest.CaptureFixture[str]) -> None:
+    stand_in.problems = ("two promotions",)
+    assert run(["rehearse"]) == 1
+    assert "! two promotions" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -128,15 +188,10 @@ def test_another_end_is_exit_code_1(folder: Path) -> None:
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
-    folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-    words: list[str],
-    sentence: str,
+    stand_in: StandIn, capfd: pytest.CaptureFixture[str], words: list[str], sentence: str
 ) -> None:
-    monkeypatch.chdir(folder)
-    monkeypatch.setitem(sys.modules, "relight_cli.rehearsing", None)  # an ImportError, if anything were started
     assert run(["rehearse", *words]) == 2
+    assert stand_in.asked == []
     out, complaint = capfd.readouterr()
     assert out == ""
     assert complaint.startswith("relight: ")
@@ -145,7 +200,9 @@ def test_bad_input_is_one_line_and_exit_code_2(
 
 
 def test_bad_input_ends_the_process_with_exit_code_2(folder: Path) -> None:
-    ended = relight("rehearse", "--fault", "flood", more="def what(options): print('started')", folder=folder)
+    ended = subprocess.run(
+        script(SLEEP, "rehearse", "--fault", "flood"), check=False, capture_output=True, text=True, cwd=folder
+    )
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.startswith("relight: unknown value 'flood'")
 
@@ -153,18 +210,26 @@ def test_bad_input_ends_the_process_with_exit_code_2(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        ("__import__('lab.errors').errors.PostgresUnavailable('no PostgreSQL', where='here', do='x')", "no PostgreSQL"),
-        ("__import__('lab.errors').errors.StackRefused('not\\nimitated', where='A.B', do='x')", "not imitated, A.B, x"),
-        ("OSError(98, 'Address already in use')", "in use"),
+        (PostgresUnavailable("no PostgreSQL", where="here", do="x"), "no PostgreSQL, here, x"),
+        (StackRefused("not\nimitated", where="A.B", do="x"), "not imitated, A.B, x"),
+        (OSError(errno.EADDRINUSE, "Address already in use"), "in use"),
     ],
 )
-def test_what_a_person_can_mend_is_one_line_and_no_traceback(folder: Path, error: str, sentence: str) -> None:
-    ended = relight("rehearse", more=f"def what(options): raise {error}", folder=folder)
-    assert ended.returncode == 2
-    assert ended.stderr.startswith("relight: ")
-    assert ended.stderr.count("\n") == 1
-    assert sentence in ended.stderr
-    assert ended.stdout == "taking down\ntaken down\n"
+def test_what_a_person_can_mend_is_one_line_and_no_traceback(
+    stand_in: StandIn, capfd: pytest.CaptureFixture[str], error: Exception, sentence: str
+) -> None:
+    stand_in.error = error
+    assert run(["rehearse"]) == 2
+    complaint = capfd.readouterr().err
+    assert complaint.startswith("relight: ")
+    assert complaint.count("\n") == 1
+    assert sentence in complaint
+
+
+def test_what_nobody_foresaw_is_not_hidden(stand_in: StandIn) -> None:
+    stand_in.error = ZeroDivisionError()
+    with pytest.raises(ZeroDivisionError):
+        run(["rehearse"])
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -217,13 +282,11 @@ def test_help_is_there_without_the_lab() -> None:
         assert f"'{heavy}'" not in ended.stderr
 
 
-def test_without_a_command_there_is_help_and_exit_code_2() -> None:
-    ended = relight()
-    assert ended.returncode == 2
-    assert "rehearse" in ended.stdout
+def test_without_a_command_there_is_help_and_exit_code_2(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == 2
+    assert "rehearse" in capfd.readouterr().out
 
 
-def test_the_version() -> None:
-    ended = relight("--version")
-    assert ended.returncode == 0
-    assert ended.stdout.startswith("relight ")
+def test_the_version(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capfd.readouterr().out == f"relight {version('relight')}\n"

@@ -20,6 +20,9 @@ import pytest
 
 from lab.attempts import Attempt, AttemptLog, Failure, Kind, read
 from lab.client import Client, ClientSettings, ClientsOutside
+from lab.dns import NameServer, Record, Resolver
+from lab.region import Vantage
+from lab.score import dns_answered
 from lab.site import Site
 
 NAME = "shop.example.test"
@@ -296,6 +299,42 @@ def test_clients_follow_the_name(names: Names, shop: Shop, tmp_path: Path) -> No
         other.close()
     regions = [str(attempt.region) for attempt in read(tmp_path / "log") if attempt.good]
     assert regions == sorted(regions, reverse=True), "no client goes back to where the name does not lead"
+
+
+def test_clients_stay_where_the_resolver_sends_them_until_the_ttl_has_passed(shop: Shop, tmp_path: Path) -> None:
+    other = Shop("127.0.0.2", shop.port, region="eu-central-1")
+    zone = _Zone()
+    server = NameServer(zone, Vantage.OUTSIDE, "127.0.0.1")
+    server.start()
+    resolver = Resolver(server.address, "127.0.0.1", clock=lambda: zone.now)
+    resolver.start()
+    given = ClientSettings(resolver.address, NAME, shop.port, tmp_path / "log", "r1", clients=1, pause=0.005)
+    try:
+        with working(given):
+            until(lambda: bool(shop.orders), "an order at the first address")
+            zone.address = "127.0.0.2"
+            before = len(shop.orders)
+            until(lambda: len(shop.orders) > before + 10, "orders at the first address while its TTL runs")
+            assert not other.orders
+            zone.now += 3.0
+            until(lambda: bool(other.orders), "an order at the second address")
+    finally:
+        resolver.stop()
+        server.stop()
+        other.close()
+    moved = dns_answered(read(tmp_path / "log"), {"127.0.0.2"})
+    assert moved is not None
+    assert zone.asked == 2
+
+
+class _Zone:
+    """One address record with a TTL of three seconds, on a clock that only the test moves."""
+
+    address, now, asked = "127.0.0.1", 0.0, 0
+
+    def answer(self, name: str, rtype: str, vantage: Vantage) -> list[Record] | None:
+        self.asked += 1
+        return [Record(name, rtype, 3, self.address)] if (name, vantage) == (NAME, Vantage.OUTSIDE) else None
 
 
 def test_a_connection_kept_alive_stays_where_it_is(names: Names, shop: Shop, tmp_path: Path) -> None:
