@@ -1,0 +1,529 @@
+"""Step Functions in the lab: what a state machine may rely on, each point run by moto's executor."""
+
+import hashlib
+import json
+import threading
+import time
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto.backends import get_backend
+
+from lab.integration import java_name
+from lab.query import QueryError, evaluate
+from tests.statemachine.harness import REGION, Machine, Outcome, definition_problems, machine, substitution_problems
+
+
+class RefusedError(Exception):
+    """What a handler of these tests refuses with."""
+
+
+def refuse(event: dict[str, Any]) -> None:
+    raise RefusedError(event.get("why", 'the "replica" is\ntoo far behind'))
+
+
+def one(states: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"QueryLanguage": "JSONata", "StartAt": next(iter(states)), "States": states, **more}
+
+
+def task(function: str, payload: Any = "{% $states.input %}", **more: Any) -> dict[str, Any]:
+    return {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::lambda:invoke",
+        "Arguments": {"FunctionName": function, "Payload": payload},
+        "TimeoutSeconds": 5,
+        **({} if "Next" in more else {"End": True}),
+        **more,
+    }
+
+
+def sdk(action: str, arguments: Any, **more: Any) -> dict[str, Any]:
+    return task("", **more) | {"Resource": f"arn:aws:states:::{action}", "Arguments": arguments}
+
+
+def run(states: dict[str, Any], handlers: dict[str, Any] | None = None, payload: Any = None, **more: Any) -> Outcome:
+    with machine(one(states, **more), handlers or {}) as made:
+        return made.outcome(made.start(payload or {}))
+
+
+# JSONata
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("$parse('{\"a\":[1,null]}').a", [1, None]),
+        ("$range(1, 9, 4)", [1, 5, 9]),
+        ("$partition([1,2,3,4,5], 2)", [[1, 2], [3, 4], [5]]),
+        ("$hash('relight', 'SHA-256')", hashlib.sha256(b"relight").hexdigest()),
+        ("$random(7) = $random(7)", True),
+        ("$random() < 1", True),
+        ("$length($uuid())", 36),
+        ("$text", 'quoted "so"\nand so \\'),
+        ("$nothing", None),
+        ("$exists($missing)", False),
+        ("{'kept': $nothing, 'gone': $missing}", {"kept": None}),
+        ("6 / 2", 3),
+        ("[0..2]", [0, 1, 2]),
+    ],
+)
+def test_jsonata_gives_what_aws_gives(expression: str, value: Any) -> None:
+    assert evaluate(expression, {"text": 'quoted "so"\nand so \\', "nothing": None}) == value
+
+
+@pytest.mark.parametrize(
+    "expression", ["$missing", "$number('x')", "function($x){$x}", "1 +", "$nope()", "$error('no')"]
+)
+def test_jsonata_that_fails_or_gives_nothing_is_an_error(expression: str) -> None:
+    with pytest.raises(QueryError):
+        evaluate(expression, {})
+
+
+def test_a_failed_query_can_be_caught_by_its_name() -> None:
+    end = run(
+        {
+            "Ask": task(
+                "ask",
+                payload={"n": "{% $number($states.input.n) %}"},
+                Catch=[{"ErrorEquals": ["States.QueryEvaluationError"], "Next": "Caught"}],
+            ),
+            "Caught": {"Type": "Pass", "Output": "{% $states.input.Error %}", "End": True},
+        },
+        {"ask": lambda event: event},
+        {"n": "no number"},
+    )
+    assert (end.status, end.output) == ("SUCCEEDED", "States.QueryEvaluationError")
+
+
+def test_output_sees_the_variables_as_they_were_on_entering_the_state() -> None:
+    end = run(
+        {
+            "First": {"Type": "Pass", "Assign": {"count": 1}, "Next": "Second"},
+            "Second": {
+                "Type": "Pass",
+                "Assign": {"count": "{% $count + 1 %}", "double": "{% $count * 2 %}"},
+                "Output": {"count": "{% $count %}"},
+                "Next": "Third",
+            },
+            "Third": {
+                "Type": "Pass",
+                "Output": {"then": "{% $states.input.count %}", "now": "{% $count %}", "double": "{% $double %}"},
+                "End": True,
+            },
+        }
+    )
+    assert end.output == {"then": 1, "now": 2, "double": 2}
+
+
+# Errors, retries, catches
+
+
+def test_a_handlers_error_is_caught_by_its_class_with_output_and_assign() -> None:
+    end = run(
+        {
+            "Assess": task(
+                "assess",
+                Catch=[
+                    {
+                        "ErrorEquals": ["RefusedError"],
+                        "Assign": {"why": "{% $states.errorOutput %}"},
+                        "Output": {"sentence": "{% $parse($states.errorOutput.Cause).errorMessage %}"},
+                        "Next": "Refused",
+                    }
+                ],
+            ),
+            "Refused": {
+                "Type": "Pass",
+                "Output": {"sentence": "{% $states.input.sentence %}", "error": "{% $why.Error %}"},
+                "End": True,
+            },
+        },
+        {"assess": refuse},
+    )
+    assert end.output == {"sentence": 'the "replica" is\ntoo far behind', "error": "RefusedError"}
+
+
+@pytest.mark.parametrize("matcher", ["States.ALL", "States.TaskFailed", "RefusedError"])
+def test_a_retry_matches_and_stops_after_its_attempts(matcher: str) -> None:
+    retry = {
+        "ErrorEquals": [matcher],
+        "IntervalSeconds": 1,
+        "MaxAttempts": 2,
+        "BackoffRate": 2,
+        "MaxDelaySeconds": 3,
+        "JitterStrategy": "FULL",
+    }
+    end = run({"Try": task("try", Retry=[retry])}, {"try": refuse})
+    assert (end.status, end.error, len(end.calls)) == ("FAILED", "RefusedError", 3)
+
+
+def test_a_retry_that_does_not_match_is_passed_over() -> None:
+    retry = [{"ErrorEquals": ["States.Timeout"], "MaxAttempts": 5}, {"ErrorEquals": ["RefusedError"], "MaxAttempts": 1}]
+    assert len(run({"Try": task("try", Retry=retry)}, {"try": refuse}).calls) == 2
+
+
+def test_a_task_that_takes_too_long_is_a_timeout_and_no_failed_task() -> None:
+    release = threading.Event()
+    catch = [
+        {"ErrorEquals": ["States.TaskFailed"], "Next": "Failed"},
+        {"ErrorEquals": ["States.Timeout"], "Next": "Late"},
+    ]
+    end = run(
+        {
+            "Slow": task("slow", TimeoutSeconds=1, Catch=catch),
+            "Failed": {"Type": "Fail"},
+            "Late": {"Type": "Succeed", "Output": "late"},
+        },
+        {"slow": lambda _: release.wait(20)},
+    )
+    release.set()
+    assert (end.status, end.output) == ("SUCCEEDED", "late")
+
+
+@pytest.mark.parametrize("catcher", ["States.ALL", "States.Timeout"])
+def test_a_timeout_inside_a_parallel_reaches_its_catch(catcher: str) -> None:
+    release = threading.Event()
+    slow = one({"Slow": task("slow", TimeoutSeconds=1)})
+    del slow["QueryLanguage"]
+    end = run(
+        {
+            "Both": {
+                "Type": "Parallel",
+                "Branches": [slow],
+                "Catch": [{"ErrorEquals": [catcher], "Output": "{% $states.errorOutput.Error %}", "Next": "Over"}],
+                "End": True,
+            },
+            "Over": {"Type": "Succeed"},
+        },
+        {"slow": lambda _: release.wait(20)},
+    )
+    release.set()
+    assert (end.status, end.output) == ("SUCCEEDED", "States.Timeout")
+
+
+def test_states_all_does_not_catch_a_runtime_error() -> None:
+    choice = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::dynamodb:getItem",
+        "TimeoutSeconds": 5,
+        "Arguments": {"TableName": "none", "Key": {"pk": {"S": "x"}}},
+        "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "Caught"}],
+        "End": True,
+    }
+    end = run({"Get": choice, "Caught": {"Type": "Succeed", "Output": "caught"}})
+    assert end.output == "caught"  # a service's error is caught
+    runtime = one({"Try": task("try", Catch=[{"ErrorEquals": ["States.ALL"], "Next": "Caught"}])})
+    runtime["States"]["Caught"] = {"Type": "Succeed"}
+    with machine(runtime, {"try": lambda _: {}}) as made:
+        made.workflows._invoke = None  # type: ignore[assignment]  # breaks the executor itself
+        assert made.outcome(made.start({})).error == "States.Runtime"
+
+
+def test_an_unknown_function_fails_as_on_aws() -> None:
+    end = run({"Call": task("arn:aws:lambda:eu-central-1:123456789012:function:none")})
+    assert (end.status, end.error) == ("FAILED", "Lambda.ResourceNotFoundException")
+
+
+# Waits and deadlines
+
+
+@pytest.mark.parametrize("seconds", [0, "{% $states.input.seconds %}"])
+def test_a_wait_of_nothing_goes_on_at_once(seconds: Any) -> None:
+    definition = one({"Wait": {"Type": "Wait", "Seconds": seconds, "Next": "End"}, "End": {"Type": "Succeed"}})
+    with machine(definition, {}, pace=1.0) as made:
+        assert made.outcome(made.start({"seconds": 0})).status == "SUCCEEDED"
+
+
+def test_a_fraction_of_a_second_is_refused() -> None:
+    end = run({"Wait": {"Type": "Wait", "Seconds": "{% 0.5 %}", "End": True}})
+    assert (end.status, end.error) == ("FAILED", "States.QueryEvaluationError")
+
+
+def test_a_loop_ends_by_a_counter_without_waiting() -> None:
+    end = run(
+        {
+            "Start": {"Type": "Pass", "Assign": {"lap": 0}, "Next": "Look"},
+            "Look": task(
+                "look", Assign={"lap": "{% $lap + 1 %}", "seen": "{% $states.result.Payload %}"}, Next="Done?"
+            ),
+            "Done?": {
+                "Type": "Choice",
+                "Choices": [{"Condition": "{% $seen.status = 'DONE' %}", "Next": "End"}],
+                "Default": "Wait",
+            },
+            "Wait": {"Type": "Wait", "Seconds": "{% $seen.look_again_seconds %}", "Next": "Look"},
+            "End": {"Type": "Succeed", "Output": "{% $lap %}"},
+        },
+        {"look": iter_of([{"status": "WAIT", "look_again_seconds": 30}] * 3 + [{"status": "DONE"}])},
+    )
+    assert end.output == 4
+
+
+def iter_of(answers: list[Any]) -> Any:
+    left = iter(answers)
+    return lambda _event: next(left)
+
+
+def test_a_run_wide_deadline_ends_it_timed_out() -> None:
+    definition = one({"Wait": {"Type": "Wait", "Seconds": 60, "End": True}}, TimeoutSeconds=1)
+    with machine(definition, {}, pace=1.0) as made:
+        assert made.outcome(made.start({})).status == "TIMED_OUT"
+
+
+# Service integrations
+
+
+def table() -> None:
+    boto3.client("dynamodb", region_name=REGION).create_table(
+        TableName="ledger",
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
+def test_a_conditional_write_to_dynamodb_is_caught_by_name() -> None:
+    put = sdk(
+        "dynamodb:putItem",
+        {
+            "TableName": "ledger",
+            "Item": {"pk": {"S": "LOCK"}, "owner": {"S": "{% $states.context.Execution.Name %}"}},
+            "ConditionExpression": "attribute_not_exists(pk)",
+        },
+        Catch=[{"ErrorEquals": ["DynamoDB.ConditionalCheckFailedException"], "Next": "Taken"}],
+        Next="Held",
+    )
+    definition = one(
+        {"Take": put, "Held": {"Type": "Succeed", "Output": "held"}, "Taken": {"Type": "Succeed", "Output": "taken"}}
+    )
+    with machine(definition, {}) as made:
+        table()
+        assert [made.outcome(made.start({}, name)).output for name in ("a", "b")] == ["held", "taken"]
+        item = boto3.client("dynamodb", region_name=REGION).get_item(TableName="ledger", Key={"pk": {"S": "LOCK"}})
+    assert item["Item"]["owner"]["S"] == "a"
+
+
+def test_sdk_integrations_speak_the_names_of_the_sdk_for_java() -> None:
+    describe = sdk("aws-sdk:rds:describeDBInstances", {"DbInstanceIdentifier": "replica"})
+    describe["Output"] = "{% $states.result.DbInstances[0].[DbInstanceIdentifier, DbInstanceStatus] %}"
+    missing = sdk(
+        "aws-sdk:rds:describeDBInstances",
+        {"DbInstanceIdentifier": "none"},
+        Catch=[{"ErrorEquals": ["Rds.DbInstanceNotFoundException"], "Output": "missing", "Next": "End"}],
+    )
+    end = {"Type": "Succeed"}
+    with machine(one({"Describe": describe, "End": end} | {"Missing": missing}, StartAt="Describe"), {}) as made:
+        boto3.client("rds", region_name=REGION).create_db_instance(
+            DBInstanceIdentifier="replica", Engine="postgres", DBInstanceClass="db.t4g.micro", AllocatedStorage=20
+        )
+        assert made.outcome(made.start({})).output == ["replica", "available"]
+    with machine(one({"Missing": missing, "End": end}), {}) as made:
+        assert made.outcome(made.start({})).output == "missing"
+
+
+def test_an_executions_owner_that_is_gone_has_its_own_error_name() -> None:
+    gone = "arn:aws:states:eu-central-1:123456789012:execution:machine:gone"
+    ask = sdk(
+        "aws-sdk:sfn:describeExecution",
+        {"ExecutionArn": "{% $states.input.owner ? $states.input.owner : $states.context.Execution.Id %}"},
+        Output="{% $states.result.Status %}",
+        Catch=[{"ErrorEquals": ["Sfn.ExecutionDoesNotExistException"], "Output": "gone", "Next": "End"}],
+    )
+    with machine(one({"Ask": ask, "End": {"Type": "Succeed"}}), {}) as made:
+        assert made.outcome(made.start({"owner": gone})).output == "gone"
+        assert made.outcome(made.start({})).output == "RUNNING"
+
+
+@pytest.mark.parametrize(
+    ("boto", "java"),
+    [
+        ("DBInstanceIdentifier", "DbInstanceIdentifier"),
+        ("DNSName", "DnsName"),
+        ("AutoScalingGroupARN", "AutoScalingGroupArn"),
+        ("executionArn", "ExecutionArn"),
+        ("VpcId", "VpcId"),
+    ],
+)
+def test_names_become_those_of_the_sdk_for_java(boto: str, java: str) -> None:
+    assert java_name(boto) == java
+
+
+def ask_a_person(made: Machine) -> tuple[str, str]:
+    """Start, and wait for the task token that the topic is sent."""
+    execution = made.start({})
+    topics = get_backend("sns")["123456789012"][REGION].topics
+    deadline = time.monotonic() + 5
+    while not (sent := next(iter(topics.values())).sent_notifications):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return execution, json.loads(sent[0][1])["token"]
+
+
+@pytest.fixture
+def approval() -> Any:
+    topic = "arn:aws:sns:eu-central-1:123456789012:people"
+    ask = sdk(
+        "sns:publish.waitForTaskToken",
+        {"TopicArn": topic, "Subject": "Fail over?", "Message": {"token": "{% $states.context.Task.Token %}"}},
+        Output="{% $states.result.answer %}",
+        Catch=[{"ErrorEquals": ["Rejected"], "Output": "{% $states.errorOutput.Cause %}", "Next": "End"}],
+    )
+    with machine(one({"Ask": ask, "End": {"Type": "Succeed"}}), {}) as made:
+        boto3.client("sns", region_name=REGION).create_topic(Name="people")
+        yield made
+
+
+def test_a_person_answers_through_the_task_token(approval: Machine) -> None:
+    execution, token = ask_a_person(approval)
+    approval.client.send_task_success(taskToken=token, output=json.dumps({"answer": "yes"}))
+    assert approval.outcome(execution).output == "yes"
+
+
+def test_a_person_refuses_with_a_cause(approval: Machine) -> None:
+    execution, token = ask_a_person(approval)
+    approval.client.send_task_failure(taskToken=token, error="Rejected", cause="not tonight")
+    assert approval.outcome(execution).output == "not tonight"
+
+
+def test_metrics_and_events_are_put_from_a_state_machine() -> None:
+    metric = {"MetricName": "Runs", "Value": 1, "Unit": "Count"}
+    states = {
+        "Count": sdk("aws-sdk:cloudwatch:putMetricData", {"Namespace": "Relight", "MetricData": [metric]}, Next="Tell"),
+        "Tell": sdk("events:putEvents", {"Entries": [{"Source": "relight", "DetailType": "Run", "Detail": {"a": 1}}]}),
+    }
+    with machine(one(states), {}) as made:
+        assert made.outcome(made.start({})).status == "SUCCEEDED"
+        metrics = boto3.client("cloudwatch", region_name=REGION).list_metrics(Namespace="Relight")["Metrics"]
+    assert [found["MetricName"] for found in metrics] == ["Runs"]
+
+
+# Executions
+
+
+@pytest.fixture
+def waiting() -> Any:
+    """A machine whose one task runs until the test releases it."""
+    release = threading.Event()
+    entered = threading.Event()
+
+    def handler(_event: Any) -> dict[str, str]:
+        entered.set()
+        release.wait(20)
+        return {}
+
+    with machine(one({"Work": task("work")}), {"work": handler}) as made:
+        yield made, entered, release
+        release.set()
+
+
+def test_executions_without_a_name_are_each_their_own(waiting: Any) -> None:
+    made, _, release = waiting
+    executions = {made.client.start_execution(stateMachineArn=made.arn)["executionArn"] for _ in range(3)}
+    release.set()
+    assert len(executions) == 3
+    assert {made.outcome(execution).status for execution in executions} == {"SUCCEEDED"}
+
+
+def test_a_name_is_taken_once(waiting: Any) -> None:
+    made, _, release = waiting
+    execution = made.start({"a": 1}, "once")
+    assert made.start({"a": 1}, "once") == execution
+    with pytest.raises(ClientError, match="ExecutionAlreadyExists"):
+        made.start({"a": 2}, "once")
+    release.set()
+    made.outcome(execution)
+    with pytest.raises(ClientError, match="ExecutionAlreadyExists"):
+        made.start({"a": 1}, "once")
+    assert len(made.workflows.executions(REGION)) == 1
+
+
+def test_two_starts_of_a_name_at_once_are_one_execution(waiting: Any) -> None:
+    made, _, _ = waiting
+    threads = [threading.Thread(target=made.start, args=({}, "same")) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [record.name for record in made.workflows.executions(REGION)] == ["same"]
+
+
+def test_an_execution_that_is_stopped_in_a_task_is_aborted_at_once_and_stays_so(waiting: Any) -> None:
+    made, entered, release = waiting
+    execution = made.start({})
+    assert entered.wait(5)
+    made.client.stop_execution(executionArn=execution)
+    assert made.outcome(execution, seconds=0).status == "ABORTED"
+    release.set()
+    worker = next(iter(made.workflows._running_and_ended(REGION))).exec_worker
+    deadline = time.monotonic() + 5
+    while worker.env.is_running() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert [record.status for record in made.workflows.executions(REGION)] == ["ABORTED"]
+
+
+def test_the_executions_of_a_lost_region_end_and_none_starts(waiting: Any) -> None:
+    made, entered, _ = waiting
+    made.start({})
+    assert entered.wait(5)
+    made.workflows.lose(REGION)
+    with pytest.raises(ConnectionRefusedError):
+        made.workflows.start(REGION, made.arn, {})
+    assert [record.status for record in made.workflows.executions(REGION)] == ["ABORTED"]
+    made.workflows.restore(REGION)
+    made.workflows.start(REGION, made.arn, {"after": True}, "after")
+    assert made.workflows.executions(REGION)[-1].status == "RUNNING"
+
+
+def test_each_start_and_end_is_told_once() -> None:
+    told: list[tuple[str, str]] = []
+    with machine(one({"End": {"Type": "Succeed"}}), {}) as made:
+        made.workflows._on_status = lambda region, record: told.append((region, record.status))
+        made.outcome(made.start({}))
+        deadline = time.monotonic() + 5
+        while len(told) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert told == [(REGION, "RUNNING"), (REGION, "SUCCEEDED")]
+
+
+# What the harness finds wrong with a definition
+
+
+def test_a_sound_definition_has_no_problems() -> None:
+    catch = [{"ErrorEquals": ["States.ALL"], "Next": "Failed"}]
+    assert definition_problems(one({"Work": task("work", Catch=catch), "Failed": {"Type": "Fail"}})) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"Next": "Nowhere", "End": None}, "no such state Nowhere"),
+        ({"Catch": [{"ErrorEquals": ["A"], "Next": "Gone"}]}, "no such state Gone"),
+        ({"TimeoutSeconds": None}, "Task without TimeoutSeconds"),
+        ({"Output": "{% $states.result. + %}"}, "{% $states.result. + %}"),
+        ({"Catch": []}, "Failed: unreachable"),
+        ({"End": None}, "neither Next nor End"),
+    ],
+)
+def test_what_is_wrong_with_a_definition_is_found(change: dict[str, Any], problem: str) -> None:
+    work = task("work", Catch=[{"ErrorEquals": ["States.ALL"], "Next": "Failed"}]) | change
+    definition = one(
+        {"Work": {key: value for key, value in work.items() if value is not None}, "Failed": {"Type": "Fail"}}
+    )
+    assert any(problem in found for found in definition_problems(definition))
+
+
+def test_a_loop_that_nothing_enters_is_unreachable() -> None:
+    a, b = {"Type": "Pass", "Next": "B"}, {"Type": "Pass", "Next": "A"}
+    assert definition_problems(one({"End": {"Type": "Succeed"}, "A": a, "B": b})) == [
+        "A: unreachable",
+        "B: unreachable",
+    ]
+
+
+def test_substitutions_are_compared_both_ways() -> None:
+    assert substitution_problems("${A} ${B}", {"B": 1, "C": 2}) == [
+        "${A} has no substitution",
+        "the substitution C is not used",
+    ]

@@ -1,0 +1,207 @@
+"""A state machine run in this process: moto's executor, handlers that are plain functions, no waiting.
+
+The same seams as the lab's (`lab.workflow`), so that what passes here behaves so there.
+"""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import yaml
+from moto import mock_aws
+
+from lab.query import QueryError, check
+from lab.workflow import Workflows
+
+REGION = "eu-central-1"
+_ROLE = "arn:aws:iam::123456789012:role/state-machine"
+_SUBSTITUTION = re.compile(r"\$\{([A-Za-z0-9_:.]+)\}")
+_ENDED = 15.0
+
+type Handler = Callable[[dict[str, Any]], Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an execution ended. `output` is None unless `status` is SUCCEEDED; `states` are those entered, in order."""
+
+    status: str
+    output: Any
+    error: str | None
+    cause: str | None
+    states: list[str]
+    calls: list[tuple[str, Any]]
+    """Function name and payload of each invocation, in the order in which they began."""
+
+    def called(self, name: str) -> list[Any]:
+        """The payloads with which the function of that name was invoked."""
+        return [payload for function, payload in self.calls if function == name]
+
+
+class Machine:
+    """A state machine in moto and the functions it invokes. Made by `machine`."""
+
+    def __init__(self, arn: str, workflows: Workflows, calls: list[tuple[str, Any]]) -> None:
+        self.arn = arn
+        self.workflows = workflows
+        self.calls = calls
+        self.client: Any = boto3.client("stepfunctions", region_name=REGION)
+
+    def start(self, payload: Any, name: str | None = None) -> str:
+        """StartExecution; the execution's ARN."""
+        named = {"name": name} if name else {}
+        started = self.client.start_execution(stateMachineArn=self.arn, input=json.dumps(payload), **named)
+        return str(started["executionArn"])
+
+    def outcome(self, execution: str, seconds: float = _ENDED) -> Outcome:
+        """Wait until that execution has ended; AssertionError with the state it hangs in if it does not."""
+        deadline = time.monotonic() + seconds
+        while (now := self.client.describe_execution(executionArn=execution))["status"] == "RUNNING":
+            assert time.monotonic() < deadline, f"still running: {self.states(execution)[-1:]}"
+            time.sleep(0.01)
+        return Outcome(
+            status=now["status"],
+            output=json.loads(now["output"]) if "output" in now else None,
+            error=now.get("error"),
+            cause=now.get("cause"),
+            states=self.states(execution),
+            calls=list(self.calls),
+        )
+
+    def states(self, execution: str) -> list[str]:
+        """The states that were entered, in order."""
+        events = self.client.get_execution_history(executionArn=execution)["events"]
+        return [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
+
+
+@contextmanager
+def machine(
+    definition: Mapping[str, Any], handlers: Mapping[str, Handler], pace: float = 0.0, region: str = REGION
+) -> Iterator[Machine]:
+    """A state machine with these functions, inside `mock_aws`. `pace` is a factor on waits and retry pauses."""
+    calls: list[tuple[str, Any]] = []
+
+    def invoke(_region: str, name: str, payload: Any) -> tuple[Any, str | None]:
+        calls.append((name, payload))
+        handler = handlers[name]
+        try:
+            return json.loads(json.dumps(handler(payload))), None
+        except Exception as error:  # what the Lambda runtime does with whatever a handler raises
+            return {"errorType": type(error).__name__, "errorMessage": str(error)}, "Unhandled"
+
+    with mock_aws():
+        workflows = Workflows(invoke, pace=pace)
+        workflows.install()
+        try:
+            client: Any = boto3.client("stepfunctions", region_name=region)
+            made = client.create_state_machine(name="machine", definition=json.dumps(definition), roleArn=_ROLE)
+            yield Machine(made["stateMachineArn"], workflows, calls)
+        finally:
+            workflows.uninstall()
+
+
+def run(
+    definition_path: Path,
+    substitutions: Mapping[str, str],
+    handlers: Mapping[str, Handler],
+    payload: Any,
+    *,
+    prepare: Callable[[], None] = lambda: None,
+    pace: float = 0.0,
+) -> Outcome:
+    """Run a definition from its file to its end. `prepare` makes tables, topics and so on inside `mock_aws`.
+
+    A handler is found by the name, or the last part of the ARN, that the Task's FunctionName has after substitution.
+    """
+    with machine(load(definition_path, substitutions), handlers, pace) as running:
+        prepare()
+        return running.outcome(running.start(payload))
+
+
+def load(path: Path, substitutions: Mapping[str, str]) -> dict[str, Any]:
+    """A definition with its DefinitionSubstitutions in place, as SAM puts them; KeyError for one that is missing."""
+    text = _SUBSTITUTION.sub(lambda match: str(substitutions[match.group(1)]), path.read_text())
+    definition: dict[str, Any] = yaml.safe_load(text)
+    return definition
+
+
+def substitution_problems(text: str, substitutions: Mapping[str, Any]) -> list[str]:
+    """Each `${X}` without a substitution and each substitution that nothing uses."""
+    used, given = set(_SUBSTITUTION.findall(text)), set(substitutions)
+    missing = [f"${{{name}}} has no substitution" for name in sorted(used - given)]
+    return missing + [f"the substitution {name} is not used" for name in sorted(given - used)]
+
+
+def definition_problems(definition: Mapping[str, Any]) -> list[str]:
+    """What a state machine's definition has wrong that only a run, or a person, would find.
+
+    Targets that do not exist, states that no transition reaches (a Catch is one), tasks without TimeoutSeconds,
+    Catch and Retry that wait for States.ALL before others, JSONata that does not parse.
+    """
+    return [*_block_problems(definition, "top level"), *_query_problems(definition)]
+
+
+def _block_problems(block: Mapping[str, Any], where: str) -> Iterator[str]:
+    states = block["States"]
+    for name, state in states.items():
+        targets = list(_targets(state))
+        yield from (f"{name}: no such state {target}" for target in sorted(set(targets) - states.keys()))
+        yield from _state_problems(name, state)
+        for index, inner in enumerate(_inner(state), start=1):
+            yield from _block_problems(inner, f"{name}, branch {index}")
+    if block["StartAt"] not in states:
+        yield f"{where}: StartAt names no state {block['StartAt']}"
+    yield from (f"{name}: unreachable" for name in sorted(states.keys() - _reachable(block)))
+
+
+def _state_problems(name: str, state: Mapping[str, Any]) -> Iterator[str]:
+    if state["Type"] == "Task" and "TimeoutSeconds" not in state:
+        yield f"{name}: Task without TimeoutSeconds"
+    if state["Type"] not in ("Succeed", "Fail", "Choice") and not ("Next" in state or state.get("End")):
+        yield f"{name}: neither Next nor End"
+    for field in ("Retry", "Catch"):
+        for clause in state.get(field, [])[:-1]:
+            if "States.ALL" in clause["ErrorEquals"]:
+                yield f"{name}: States.ALL is not the last {field}"
+
+
+def _reachable(block: Mapping[str, Any]) -> set[str]:
+    found: set[str] = set()
+    ahead = [block["StartAt"]]
+    while ahead:
+        name = ahead.pop()
+        if name in block["States"] and name not in found:
+            found.add(name)
+            ahead.extend(_targets(block["States"][name]))
+    return found
+
+
+def _targets(state: Mapping[str, Any]) -> Iterator[str]:
+    clauses = [state, *state.get("Choices", []), *state.get("Catch", [])]
+    yield from (clause["Next"] for clause in clauses if "Next" in clause)
+    if "Default" in state:
+        yield state["Default"]
+
+
+def _inner(state: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [*state.get("Branches", []), *([state["ItemProcessor"]] if "ItemProcessor" in state else [])]
+
+
+def _query_problems(node: Any) -> Iterator[str]:
+    if isinstance(node, str) and node.startswith("{%"):
+        try:
+            check(node.removeprefix("{%").removesuffix("%}"))
+        except QueryError as error:
+            yield f"{node}: {error}"
+    elif isinstance(node, Mapping):
+        for item in node.values():
+            yield from _query_problems(item)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _query_problems(item)
