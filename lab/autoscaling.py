@@ -7,7 +7,7 @@ once and healthy. Here a reconciler launches and ends them, in both Regions, and
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ from lab.errors import LabError
 from lab.instance import Instance, environment_of
 from lab.loadbalancing import LoadBalancers
 from lab.network import Path as NetworkPath
-from lab.region import REGION_NAME, Side, Vantage, access_key, instance_address, side_of
+from lab.region import REGION_NAME, Side, Vantage, instance_address, side_of
 from lab.scaling_activity import Activity
 from lab.scaling_api import ScalingApi
 from lab.scaling_group import Closable, Machine, ScalingGroup
@@ -49,11 +49,12 @@ class Autoscaling:
         *,
         command: Sequence[str],
         cwd: Path,
-        environment: Mapping[str, str],
+        environment: Callable[[Vantage, str], Mapping[str, str]],
         ways: WaysToDatabases | None = None,
     ) -> None:
-        """`command` serves the application and is run in `cwd` with the user data's environment and `environment`,
-        which says where the lab's API is; output goes to files in `folder`."""
+        """`command` serves the application and is run in `cwd`, with the environment that the user data writes and
+        what `environment` (see lab.cloud.Cloud.environment) says of the lab's API for a vantage and Region; output
+        goes to files in `folder`."""
         self.timings = timings
         self.load_balancers = load_balancers
         self.cwd = cwd
@@ -66,7 +67,7 @@ class Autoscaling:
         """What the reconciler could not do, each once; empty in a lab that is as it should be."""
         self._folder = folder
         self._command = list(command)
-        self._environment = dict(environment)
+        self._environment = environment
         self._ways = ways
         self._seams = Seams()
         self._lock = threading.RLock()
@@ -134,11 +135,7 @@ class Autoscaling:
         port = port or int(environment.get("PORT", "8000"))
         way = self._ways.open_way(side, instance, host, environment) if self._ways else None
         additions = {
-            **self._environment,
-            "AWS_ACCESS_KEY_ID": access_key(Vantage.of(side)),
-            "AWS_SECRET_ACCESS_KEY": "lab",
-            "AWS_DEFAULT_REGION": REGION_NAME[side],
-            "AWS_EC2_METADATA_DISABLED": "true",
+            **self._environment(Vantage.of(side), REGION_NAME[side]),
             "BIND": f"{host}:{port}",
         } | ({"PGHOSTADDR": host} if way else {})
         self._slots[side].add(slot)
