@@ -17,16 +17,18 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from moto.core.config import default_user_config
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.route53.models import HostedZoneIdentifier
 from moto.stepfunctions.parser.asl.utils import boto_client as moto_boto_client
 from werkzeug.serving import make_server
 
 from lab.errors import PortBusy
 from lab.network import Network, Path
 from lab.region import GLOBAL, Place, Vantage, access_key, place_of, side_of, vantage_of
-from lab.seam import require
+from lab.seam import Seams, require
 
 ACCOUNT = "123456789012"
 HOST = "127.0.0.1"
@@ -36,6 +38,7 @@ CLIENT_CONFIG = Config(
     read_timeout=20,
     retries={"total_max_attempts": 2, "mode": "standard"},
     max_pool_connections=4,
+    proxies={},
 )
 """For the lab's own clients. Moto's server closes each connection, so that a pool saves nothing."""
 
@@ -57,6 +60,7 @@ class Cloud:
     def __init__(self, network: Network, port: int = 0) -> None:
         """`port` 0 takes a free one. PortBusy when something else listens on it."""
         self._network = network
+        self._session = _session()
         self._clients: dict[tuple[str, str, Vantage], Any] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -121,12 +125,16 @@ class Cloud:
             client.close()
 
     def _make_client(self, service: str, region: str, vantage: Vantage) -> Any:
-        session: Any = boto3.session.Session(
-            aws_access_key_id=access_key(vantage), aws_secret_access_key=SECRET_KEY, region_name=region
-        )
         # Version 2, boto3's choice for presigned URLs at a custom endpoint, carries no scope.
         config = CLIENT_CONFIG.merge(Config(signature_version="s3v4")) if service == "s3" else CLIENT_CONFIG
-        return session.client(service, endpoint_url=self.endpoint_url, config=config)
+        return self._session.client(
+            service,
+            region_name=region,
+            endpoint_url=self.endpoint_url,
+            config=config,
+            aws_access_key_id=access_key(vantage),
+            aws_secret_access_key=SECRET_KEY,
+        )
 
     def _front(self, moto: WsgiApp) -> WsgiApp:
         def front(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -176,14 +184,24 @@ class _Quiet(MotoRequestHandler):  # type: ignore[misc]  # moto is untyped
         self.close_connection = True
 
 
+def _session() -> Any:
+    """One for all clients, for it keeps the services' models, which take long to read. It ignores the user's profile."""
+    nothing = (None, None, None, None)
+    no_file = (None, None, os.devnull, None)
+    own = {"profile": nothing, "config_file": no_file, "credentials_file": no_file}
+    return boto3.session.Session(botocore_session=botocore.session.Session(session_vars=own))
+
+
 def _configure_moto() -> Callable[[], None]:
-    """Interpret state machines, start no containers. Returns what undoes it."""
-    before = {service: dict(default_user_config[service]) for service in ("stepfunctions", "lambda")}
+    """Interpret state machines, and make ids of hosted zones as AWS does. Returns what undoes it."""
+    before = default_user_config["stepfunctions"]["execute_state_machine"]
     default_user_config["stepfunctions"]["execute_state_machine"] = True
+    seams = Seams()
+    seams.wrap(HostedZoneIdentifier, "generate", lambda original: lambda *of, **more: f"Z{original(*of, **more)[1:]}")
 
     def undo() -> None:
-        for service, values in before.items():
-            default_user_config[service].update(values)
+        default_user_config["stepfunctions"]["execute_state_machine"] = before
+        seams.undo()
 
     return undo
 

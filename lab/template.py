@@ -150,6 +150,8 @@ def transform(template: Template, region: str, parameters: Mapping[str, str]) ->
     except InvalidDocumentException as error:
         causes = "; ".join(str(cause.message) for cause in error.causes)
         raise TemplateError(f"SAM refuses the template: {causes}", where=str(template.path)) from error
+    finally:
+        translator.metrics.publish()  # to nobody; else it warns that nobody was told
     finished = undo_mark_unicode_str_in_template(translated)
     finished.pop("Transform", None)
     return Template(path=template.path, body=finished, lines=template.lines, artefacts=artefacts)

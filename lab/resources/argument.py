@@ -19,6 +19,8 @@ def tag_argument(form: str, tags: Sequence[Mapping[str, str]] | Mapping[str, str
         return {"Tags": dict(pairs)}
     if form == "lower":
         return {"tags": [{"key": key, "value": value} for key, value in pairs]}
+    if form.startswith("ec2:") and not listed:
+        return {}
     if form.startswith("ec2:"):
         return {"TagSpecifications": [{"ResourceType": form.removeprefix("ec2:"), "Tags": listed}]}
     return {"Tags": listed}

@@ -50,8 +50,9 @@ _INSTANCE = frozenset(
         "VPCSecurityGroups",
     ]
 )
-# A replica takes these from its source, so that its call has no such arguments.
-_OF_THE_SOURCE = frozenset({"Engine", "EngineVersion", "DBName", "MasterUsername", "MasterUserPassword"})
+# A replica takes these from its source: its call has no such arguments. CloudFormation ignores the engine there.
+_IGNORED_OF_REPLICA = frozenset({"Engine", "EngineVersion"})
+_REFUSED_OF_REPLICA = frozenset({"DBName", "ManageMasterUserPassword", "MasterUsername", "MasterUserPassword"})
 _RENAMED = {"VPCSecurityGroups": "VpcSecurityGroupIds"}
 _FIXED = frozenset(
     [
@@ -77,10 +78,11 @@ def _create_instance(request: Request) -> Made:
     # RDS writes identifiers in lower case.
     own = {"DBInstanceIdentifier": request.name(63).lower()} | request.properties
     if "SourceDBInstanceIdentifier" in own:
-        foreign = sorted(_OF_THE_SOURCE & own.keys())
+        foreign = sorted(_REFUSED_OF_REPLICA & own.keys())
         if foreign:
             raise request.refusal(f"a replica takes {foreign[0]} from its source", "leave it out for a replica")
-        answer = request.call("rds", "create_db_instance_read_replica", **_arguments(own))
+        given = {key: value for key, value in own.items() if key not in _IGNORED_OF_REPLICA}
+        answer = request.call("rds", "create_db_instance_read_replica", **_arguments(given))
     else:
         answer = request.call("rds", "create_db_instance", **_arguments(own))
     return _made(answer["DBInstance"])

@@ -11,6 +11,11 @@ from lab.resources.kind import Kind, Made, Properties, Request
 _AWS_MANAGED = "arn:aws:iam::aws:policy/"
 
 
+def _dated(document: Properties) -> Properties:
+    """IAM takes a policy without Version, as SAM writes some; moto does not."""
+    return {"Version": "2012-10-17"} | document
+
+
 def _attach(request: Request, role: str, arns: Iterable[str]) -> None:
     for arn in arns:
         if not arn.startswith(_AWS_MANAGED):
@@ -29,7 +34,7 @@ def _put_inline(request: Request, role: str, policies: Iterable[Properties]) -> 
             "put_role_policy",
             RoleName=role,
             PolicyName=policy["PolicyName"],
-            PolicyDocument=policy["PolicyDocument"],
+            PolicyDocument=_dated(policy["PolicyDocument"]),
         )
 
 
@@ -92,7 +97,7 @@ def _create_managed(request: Request) -> Made:
         "iam",
         "create_policy",
         PolicyName=own.get("ManagedPolicyName") or request.name(128),
-        PolicyDocument=own["PolicyDocument"],
+        PolicyDocument=_dated(own["PolicyDocument"]),
         Description=own.get("Description"),
         Path=own.get("Path"),
     )["Policy"]["Arn"]

@@ -48,8 +48,8 @@ def _delete_vpc(request: Request, made: Made) -> None:
 
 def _create_subnet(request: Request) -> Made:
     own = dict(request.properties)
-    public = own.pop("MapPublicIpOnLaunch", None)
-    subnet = request.call("ec2", "create_subnet", **own | tag_argument("ec2:subnet", own.pop("Tags", [])))["Subnet"]
+    public, tags = own.pop("MapPublicIpOnLaunch", None), own.pop("Tags", [])
+    subnet = request.call("ec2", "create_subnet", **own, **tag_argument("ec2:subnet", tags))["Subnet"]
     if public is not None:
         request.call(
             "ec2", "modify_subnet_attribute", SubnetId=subnet["SubnetId"], MapPublicIpOnLaunch={"Value": public}

@@ -27,11 +27,11 @@ def _check_machine(template: Template, logical_id: str, where: str, properties: 
             do = f"add {name} to DefinitionSubstitutions of {logical_id}"
             raise StackRefused(f"the state machine names ${{{name}}}, which has no substitution", where=where, do=do)
     definition = _parse(_PLACEHOLDER.sub("0", text), where)
-    functions = {
+    functions = [
         resource.get("Properties", {}).get("FunctionName")
         for resource in template.resources.values()
         if resource["Type"] == "AWS::Lambda::Function"
-    }
+    ]
     named = _parse(_PLACEHOLDER.sub("${}", text), where) if source else definition
     for function in _named_functions(named):
         if function not in functions:
