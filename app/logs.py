@@ -33,7 +33,7 @@ def logging_settings() -> dict[str, Any]:
             # Refused hosts and paths that do not exist are the Internet's usual noise, and what the database
             # refuses is logged where it happens: only errors of the shop itself are news here.
             "django.request": {"level": "CRITICAL"},
-            "django.security": {"level": "ERROR"},
+            "django.security": {"level": "CRITICAL"},
             "gunicorn.error": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
             "gunicorn.access": {"handlers": [], "level": "CRITICAL", "propagate": False},
         },

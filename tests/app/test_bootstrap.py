@@ -1,0 +1,78 @@
+"""What bootstrap.sql lets the role of `dbcheck` do, and what not."""
+
+import time
+
+import psycopg
+import pytest
+
+from lab.postgres import Postgres
+from tests.app.instance import OWNER, PASSWORD, bootstrap
+
+
+def as_check(database: Postgres) -> psycopg.Connection[tuple[object, ...]]:
+    return psycopg.connect(
+        host=database.host, port=database.port, dbname=database.database, user="relight_check", autocommit=True
+    )
+
+
+def test_running_it_again_changes_nothing(primary: Postgres) -> None:
+    with as_check(primary) as connection:
+        connection.execute(
+            "INSERT INTO relight_heartbeat (at, region) VALUES (now(), 'eu-west-1') ON CONFLICT DO NOTHING"
+        )
+        before = connection.execute("SELECT id, at, region FROM relight_heartbeat").fetchall()
+    bootstrap(primary)
+    with as_check(primary) as connection:
+        assert connection.execute("SELECT id, at, region FROM relight_heartbeat").fetchall() == before
+
+
+def test_the_heartbeat_is_one_row(primary: Postgres) -> None:
+    write = """
+        INSERT INTO relight_heartbeat (at, region) VALUES (now(), %s)
+        ON CONFLICT (id) DO UPDATE SET at = excluded.at, region = excluded.region
+    """
+    with as_check(primary) as connection:
+        for region in ("eu-west-1", "eu-central-1"):
+            connection.execute(write, (region,))
+        assert connection.execute("SELECT id, region FROM relight_heartbeat").fetchall() == [(1, "eu-central-1")]
+        with pytest.raises(psycopg.errors.CheckViolation):
+            connection.execute("INSERT INTO relight_heartbeat (id, at) VALUES (2, now())")
+
+
+@pytest.mark.parametrize(
+    "forbidden",
+    [
+        "SELECT * FROM shop_order",
+        "DELETE FROM shop_order",
+        "DELETE FROM relight_heartbeat",
+        "DROP TABLE relight_heartbeat",
+        "CREATE TABLE own (id int)",
+        "CREATE ROLE other",
+        "SELECT pg_promote()",
+    ],
+)
+def test_it_may_do_nothing_else(primary: Postgres, forbidden: str) -> None:
+    with as_check(primary) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute(forbidden.encode())
+
+
+def test_it_sees_replication_and_ends_the_shops_sessions(primary: Postgres, replica: Postgres) -> None:
+    deadline = time.monotonic() + 20
+    sender: object = None
+    with as_check(replica) as connection:
+        while sender is None and time.monotonic() < deadline:
+            (sender,) = connection.execute("SELECT sender_host FROM pg_stat_wal_receiver").fetchone() or (None,)
+    assert sender == primary.host
+    with (
+        psycopg.connect(host=primary.host, port=primary.port, dbname="shop", user=OWNER, password=PASSWORD) as session,
+        as_check(primary) as connection,
+    ):
+        pid = session.info.backend_pid
+        assert connection.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,)).fetchone() == (True,)
+        with pytest.raises(psycopg.OperationalError):
+            session.execute("SELECT 1")
+        session.close()
+
+
+def test_it_gets_iam_authentication_where_there_is_such_a_role(primary: Postgres) -> None:
+    assert primary.sql("SELECT pg_has_role('relight_check', 'rds_iam', 'member')") == [(True,)]
