@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from relight.decision import Action, decide
+from relight.decision import Action, Finding, decide
 from relight.errors import InputInvalid
 from relight.facts import Trigger
 from relight.lookout import policy_of
@@ -47,6 +47,10 @@ def assess(
     verdict = decide(facts, policy_of(lookout.settings))
     decided = verdict.action is not Action.WAIT
     if decided and verdict.action is Action.PROCEED:
+        if verdict.finding is Finding.HALF_DONE and facts.head.promotion is not None:
+            # What the run before saw really happened then; the first mark of a kind stays.
+            for name, at in ledger.timeline(facts.head.promotion.run)[0].items():
+                ledger.mark(run, name, at)
         if facts.first_bad is not None:
             ledger.mark(run, "t0", facts.first_bad)
         if (detected := detected_at(facts)) is not None:

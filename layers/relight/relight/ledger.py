@@ -52,9 +52,10 @@ class Capacity:
 
 @dataclass(frozen=True)
 class Promotion:
-    """The one-way door was opened for this instance, in this epoch; the call was made at `called_at`, if it was."""
+    """The one-way door was opened for this instance, by this run; the call was made at `called_at`, if it was."""
 
     instance: str
+    run: str
     epoch: int
     called_at: float | None
 
@@ -114,6 +115,7 @@ def head_of(item: Mapping[str, Any] | None, home_region: str) -> Head:
         promotion=promotion
         and Promotion(
             promotion["instance"],
+            promotion["run"],
             int(promotion["epoch"]),
             float(promotion["called_at"]) if promotion.get("called_at") is not None else None,
         ),
@@ -179,7 +181,7 @@ class Ledger:
 
     def open_door(self, run: Run, instance: str, called_at: float | None) -> None:
         """Remember, before and after the call, that this run promotes this instance."""
-        promotion = {"instance": instance, "epoch": run.epoch, "called_at": called_at}
+        promotion = {"instance": instance, "run": run.id, "epoch": run.epoch, "called_at": called_at}
         self._change(run, "SET promotion = :promotion", {":promotion": promotion})
 
     def activate(self, run: Run, region: str) -> None:

@@ -1,0 +1,76 @@
+"""Where the workload's parameters come from: what a person would give to `sam deploy` for each Region."""
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lab.region import REGION_NAME, Side
+from lab.timings import Timings
+
+APPLICATION = "shop"
+DOMAIN = "shop.example.test"
+IMAGE = {
+    f"/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{arch}": "ami-12345678"
+    for arch in ("arm64", "x86_64")
+}
+_PREFIX = {Side.PRIMARY: "10.10", Side.DR: "10.20"}
+_SIZES = {Side.PRIMARY: {"MinSize": "1", "DesiredCapacity": "2"}, Side.DR: {"MinSize": "0", "DesiredCapacity": "0"}}
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What only the lab knows: where its servers listen."""
+
+    web_port: int
+    name_servers: Mapping[Side, str]
+    """The zone's name server as each Region reaches it, host:port."""
+    resolver: str
+    """The resolver of the world outside, host:port."""
+    control_target: str
+
+
+def stack_name() -> str:
+    """The name of each Region's stack."""
+    return f"relight-{APPLICATION}"
+
+
+def regional(side: Side, around: Surroundings, timings: Timings, more: Mapping[str, str]) -> dict[str, str]:
+    """Parameters of template.yaml for one Region."""
+    return {
+        "Application": APPLICATION,
+        "Role": side.value,
+        "PeerRegion": REGION_NAME[side.other],
+        "Domain": DOMAIN,
+        "NameServers": around.name_servers[side],
+        "Resolver": around.resolver,
+        "Scheme": "http",
+        "SitePort": str(around.web_port),
+        "NetworkPrefix": _PREFIX[side],
+        "PeerNetworkPrefix": _PREFIX[side.other],
+        "DatabaseTls": "false",
+        "Policy": "auto",
+        "ControlTargets": around.control_target,
+        "Architecture": "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64",
+        **_SIZES[side],
+        **timings.parameters,
+        **more,
+    }
+
+
+def shared(
+    zone_id: str, around: Surroundings, primary: Mapping[str, str], dr: Mapping[str, str]
+) -> dict[str, str]:
+    """Parameters of stacks/global.yaml, from the outputs of both Regions' stacks."""
+    return {
+        "Application": APPLICATION,
+        "Domain": DOMAIN,
+        "HostedZoneId": zone_id,
+        "Scheme": "http",
+        "SitePort": str(around.web_port),
+        "PrimaryRegion": REGION_NAME[Side.PRIMARY],
+        "DrRegion": REGION_NAME[Side.DR],
+        "PrimaryBalancerName": primary["BalancerName"],
+        "PrimaryBalancerZoneId": primary["BalancerZoneId"],
+        "DrBalancerName": dr["BalancerName"],
+        "DrBalancerZoneId": dr["BalancerZoneId"],
+    }

@@ -1,0 +1,163 @@
+"""What is known of a rehearsal beside the clients' log: executions, the runs' own records, the databases, the group."""
+
+import json
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from lab.environment import APPLICATION
+from lab.fault import Inflicted
+from lab.region import REGION_NAME, Side
+from lab.report import Capacity, Execution, LambdaRuntime, ScalingGroup, Status, StepRecord
+from lab.score import Facts, Floor
+from lab.wal import commit_lsns
+from lab.workflow import ExecutionRecord
+from lab.world import World
+
+_DR = REGION_NAME[Side.DR]
+
+
+class Evidence:
+    """Reads the world through its APIs, as an operator could, and the dead primary's data directory."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._before: Capacity | None = None
+
+    def note_before(self) -> None:
+        """Remember what the DR Region's group was before the fault."""
+        self._before = self._capacity()
+
+    # -- while it runs ------------------------------------------------------------------------------------------
+
+    def running(self) -> bool:
+        """Whether an execution runs in the DR Region."""
+        return any(each.status == "RUNNING" for each in self._executions())
+
+    def ended(self, expected: Status) -> bool:
+        """Whether a run has come to the expected end, or has failed red, and none runs."""
+        if self.running():
+            return False
+        ends = {self._end(each) for each in self._executions()}
+        return expected in ends or Status.FAILED in ends
+
+    def _executions(self) -> list[ExecutionRecord]:
+        return self._world.workflows.executions(_DR)
+
+    @staticmethod
+    def _end(execution: ExecutionRecord) -> Status | None:
+        """What the run says that it came to; None for one that was stopped or that left the work to another."""
+        if execution.status in {"FAILED", "TIMED_OUT"}:
+            return Status.FAILED
+        said = json.loads(execution.output) if execution.output else {}
+        return Status(said["status"]) if said.get("status") in set(Status) else None
+
+    # -- afterwards ---------------------------------------------------------------------------------------------
+
+    def fields(self, expected: Status) -> dict[str, Any]:
+        """Arguments of the result: how it ended, and what the runs recorded."""
+        executions = self._executions()
+        last = next((e for e in reversed(executions) if self._end(e) is not None), None)
+        record = self._record(last) if last is not None else {}
+        phases = record.get("phases", {})
+        return {
+            "status": self._status(executions, expected),
+            "finding": record.get("finding"),
+            "phases": phases,
+            "record_rto_seconds": record.get("rto_seconds"),
+            "rto_floor": self.floor(),
+            "rto_floor_seconds": self.floor().seconds,
+            "executions": tuple(Execution(e.name, e.status, _DR) for e in executions),
+            "steps": tuple(step for execution in executions for step in self.steps(execution.name)),
+            "asg": ScalingGroup(self._before, self._capacity()),
+            "lambda_": LambdaRuntime(**self._world.lambdas.facts()),
+        }
+
+    def _status(self, executions: list[ExecutionRecord], expected: Status) -> Status:
+        """The end of the last run that has one; a run that was expected and never ended is unfinished."""
+        ends = [end for each in executions if (end := self._end(each)) is not None]
+        if ends:
+            return ends[-1]
+        return Status.NO_RUN if not executions else Status.UNFINISHED
+
+    def _record(self, execution: ExecutionRecord) -> dict[str, Any]:
+        """The run's own record, from the evidence bucket; empty where it has written none."""
+        bucket = self._world.stacks_made[Side.DR].outputs["EvidenceBucket"]
+        try:
+            answer = self._world.cloud.client("s3", _DR).get_object(Bucket=bucket, Key=f"runs/{execution.name}/run.json")
+        except ClientError:
+            return {}
+        return dict(json.loads(answer["Body"].read()))
+
+    def steps(self, run: str) -> list[StepRecord]:
+        """The steps of a run from the ledger of the DR Region, in the order in which they began."""
+        try:
+            answer = self._world.cloud.client("dynamodb", _DR).query(
+                TableName=f"relight-{APPLICATION}",
+                KeyConditionExpression="pk = :pk AND begins_with(sk, :step)",
+                ExpressionAttributeValues={":pk": {"S": f"run#{run}"}, ":step": {"S": "step#"}},
+            )
+        except (BotoCoreError, ClientError):
+            return []
+        found = [
+            StepRecord(
+                item["sk"]["S"].partition("#")[2],
+                float(item["started"]["N"]),
+                float(item["ended"]["N"]) if "ended" in item else None,
+                item.get("sentence", {}).get("S", ""),
+            )
+            for item in answer["Items"]
+        ]
+        return sorted(found, key=lambda step: step.started or 0.0)
+
+    def facts(self, inflicted: Inflicted) -> Facts:
+        """What the figures need: who is active, and what had been streamed."""
+        world = self._world
+        promotions = world.databases.promotions
+        active = Side.DR if promotions else Side.PRIMARY
+        records = [self._record(each) for each in self._executions()]
+        promoted = [at for r in records if (at := r.get("phases", {}).get("t4")) is not None]
+        return Facts(
+            lost_at=inflicted.at,
+            old_region=REGION_NAME[Side.PRIMARY],
+            active_ids=self._order_ids(active),
+            commit_lsns=self._commits() if inflicted.received_lsn is not None else {},
+            received_lsn=inflicted.received_lsn,
+            promotions=len(promotions),
+            promoted_at=min(promoted, default=None),
+        )
+
+    def _order_ids(self, side: Side) -> frozenset[str] | None:
+        server = self._world.databases.database(side, self._world.database_id(side)).server
+        if server is None or not server.is_running:
+            return None
+        return frozenset(str(row[0]) for row in server.sql("SELECT id FROM shop_order", database="shop"))
+
+    def _commits(self) -> dict[str, int]:
+        """From the dead primary's data directory, started on its own."""
+        server = self._world.databases.database(Side.PRIMARY, self._world.database_id(Side.PRIMARY)).server
+        if server is None:
+            return {}
+        # A black-holed Region lives on unseen; here it must be as dead as a refused one.
+        server.kill()
+        return commit_lsns(server.data_dir)
+
+    def _capacity(self) -> Capacity:
+        groups = self._world.cloud.client("autoscaling", _DR).describe_auto_scaling_groups(
+            AutoScalingGroupNames=[f"{APPLICATION}-{Side.DR}"]
+        )
+        group = groups["AutoScalingGroups"][0]
+        return Capacity(group["MinSize"], group["DesiredCapacity"], group["MaxSize"])
+
+    def floor(self) -> Floor:
+        """What RTO cannot be better than, from what was deployed and from the lab's own timings."""
+        world = self._world
+        return Floor(
+            interval=world.endpoint_interval(),
+            threshold=world.endpoint_threshold(),
+            hold_down=world.hold_down_seconds(),
+            fence_bound=float(world.function_environment("fence")["FENCE_SECONDS"]),
+            promotion=world.timings.promotion,
+            boot=world.timings.instance_boot,
+            ttl=float(world.timings.alias_ttl),
+        )

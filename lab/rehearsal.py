@@ -1,0 +1,240 @@
+"""The rehearsal: deploy, let clients order, break something, touch nothing more, and measure what happens.
+
+The orchestrator is never called from here and no execution is started: a Region is lost, and the lab waits.
+"""
+
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+from rich.console import Console
+
+from lab import binaries
+from lab.attempts import Attempt, read
+from lab.client import ClientSettings, ClientsOutside
+from lab.ending import EXPECTED, problems
+from lab.environment import DOMAIN
+from lab.evidence import Evidence
+from lab.fault import Inflicted, inflict
+from lab.interrupts import shield
+from lab.memory import MemoryWatch, tree
+from lab.observer import Observer
+from lab.options import Fault, Options
+from lab.orders import seed
+from lab.region import REGION_NAME, Side, Vantage, alb_address
+from lab.report import Result, closing
+from lab.saboteur import Saboteur
+from lab.score import score
+from lab.timings import timings
+from lab.view import View
+from lab.world import World, until
+
+_STEADY_SECONDS = 60.0
+_SETTLE_MINUTES = 2.0
+_LONGEST_MINUTES = 40.0
+"""Scaled minutes until an end must have been seen; the run's own deadline comes long before."""
+
+
+def rehearse(options: Options, console: Console) -> Result:
+    """Rehearse once, and leave nothing behind. LabError where this machine or the input does not allow it."""
+    started = time.time()
+    folder = binaries.folder()
+    with ExitStack() as exits:
+        exits.callback(shutil.rmtree, folder, ignore_errors=True)
+        conduct = _Conduct(options, console, folder, started)
+        result = conduct.run()
+    return conclude(result, conduct.left())
+
+
+def conclude(result: Result, left: tuple[int, ...]) -> Result:
+    """The result with what can be said only when all has been taken down: which processes are still there."""
+    from dataclasses import replace
+
+    whole = replace(result, pids_left=left, ended=time.time())
+    return replace(whole, problems=problems(whole))
+
+
+class _Conduct:
+    """One rehearsal under way."""
+
+    def __init__(self, options: Options, console: Console, folder: Path, started: float) -> None:
+        self._options = options
+        self._console = console
+        self._folder = folder
+        self._started = started
+        self._timings = timings(options.timings)
+        self._processes: dict[int, float] = {}
+        self._inflicted = Inflicted(None, None)
+
+    def run(self) -> Result:
+        """Everything from the first process to the figures; on the way out all of it is taken down."""
+        with ExitStack() as exits:
+            view = exits.enter_context(View(self._console))
+            exits.callback(shield)
+            memory = exits.enter_context(MemoryWatch())
+            world = exits.enter_context(
+                World(
+                    self._timings,
+                    self._folder,
+                    port=self._options.port,
+                    mode=self._options.lambda_mode,
+                    template=self._options.template,
+                )
+            )
+            exits.callback(self._remember_processes)
+            observer = exits.enter_context(Observer(world, view, self._options, self._started))
+            clients, evidence = self._story(world, observer, exits)
+            attempts = self._stop_clients(clients)
+            result = self._measure(world, evidence, attempts, memory)
+            if self._options.keep:
+                self._keep(world, view, result)
+            self._remember_processes()
+        return result
+
+    def _story(self, world: World, observer: Observer, exits: ExitStack) -> tuple[ClientsOutside, Evidence]:
+        world.deploy(observer.does)
+        observer.does(f"put {self._options.seed_orders} orders into the database")
+        seed(world, self._options.seed_orders)
+        observer.does("let clients order, until all is steady")
+        clients = exits.enter_context(ClientsOutside(self._client_settings(world)))
+        observer.follow(clients.settings.log)
+        until("the lab became steady", lambda: self._steady(world, observer), _STEADY_SECONDS)
+        evidence = Evidence(world)
+        evidence.note_before()
+        saboteur = exits.enter_context(Saboteur(world, self._options.kill_orchestrator_at))
+        observer.does(f"fault: {self._options.fault}")
+        self._inflicted = inflict(world, self._options, self._timings)
+        observer.lost(self._inflicted.at)
+        observer.does("wait, and touch nothing")
+        self._wait(world, evidence, saboteur)
+        observer.does("measure")
+        return clients, evidence
+
+    def _client_settings(self, world: World) -> ClientSettings:
+        return ClientSettings(
+            resolver=world.resolver.address,
+            name=DOMAIN,
+            port=world.web_port,
+            log=self._folder / "clients.jsonl",
+            run=f"order-{int(self._started)}",
+            clients=self._options.clients,
+        )
+
+    @staticmethod
+    def _steady(world: World, observer: Observer) -> bool:
+        """Clients are served by the primary, the replica streams, and the probe sees all of it."""
+        return (
+            world.route53.answer_of(DOMAIN, Vantage.OUTSIDE) is Side.PRIMARY
+            and world.healthy("Endpoint")
+            and world.healthy("Stop")
+            and world.databases.database(Side.DR, world.database_id(Side.DR)).streams()
+            and observer.signals_up()
+            and observer.recent_good() > 0
+        )
+
+    def _wait(self, world: World, evidence: Evidence, saboteur: Saboteur) -> None:
+        """Until an end is seen that this fault may have, and then long enough to see whether it stays so."""
+        deadline = time.monotonic() + _LONGEST_MINUTES * self._timings.minute
+        settle = _SETTLE_MINUTES * self._timings.minute
+        if self._options.fault is Fault.NONE:
+            time.sleep(2 * settle)
+            return
+        while time.monotonic() < deadline:
+            if saboteur.finished and evidence.ended(EXPECTED[self._options.fault]):
+                break
+            time.sleep(0.1)
+        # A run that stood down may be followed by another one; a failover's clients go on writing for a while.
+        time.sleep(settle)
+        while time.monotonic() < deadline and evidence.running():
+            time.sleep(0.1)
+
+    @staticmethod
+    def _stop_clients(clients: ClientsOutside) -> tuple[Attempt, ...]:
+        clients.stop()
+        return read(clients.settings.log)
+
+    def _measure(
+        self, world: World, evidence: Evidence, attempts: tuple[Attempt, ...], memory: MemoryWatch
+    ) -> Result:
+        facts = evidence.facts(self._inflicted)
+        figures = score(attempts, facts)
+        memory.sample()
+        options = self._options
+        return Result(
+            **evidence.fields(EXPECTED[options.fault]),
+            **figures.fields(),
+            expected=EXPECTED[options.fault],
+            fault=options.fault.value,
+            lost=options.lost.value,
+            timings=options.timings.value,
+            seed_orders=options.seed_orders,
+            clients=options.clients,
+            killed_orchestrator_at=options.kill_orchestrator_at,
+            started=self._started,
+            ended=time.time(),
+            lost_at=self._inflicted.at,
+            promotions=len(world.databases.promotions),
+            peak_memory_mib=memory.peak_mib,
+        )
+
+    def _keep(self, world: World, view: View, result: Result) -> None:
+        """Leave it running until Ctrl-C; what it came to is said and written before."""
+        checked = conclude(result, ())
+        if self._options.json is not None:
+            checked.write(self._options.json)
+        view.__exit__()
+        self._console.print(closing(checked))
+        for line in _addresses(world):
+            self._console.print(line, soft_wrap=True, markup=False, highlight=False)
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            return
+
+    def _remember_processes(self) -> None:
+        """All that this rehearsal has started and that still runs, by id and time of creation (ids are used again)."""
+        import os
+
+        for pid in tree([os.getpid()]) - {os.getpid()}:
+            try:
+                self._processes[pid] = psutil.Process(pid).create_time()
+            except psutil.Error:
+                continue
+
+    def left(self) -> tuple[int, ...]:
+        """Which of them are still there, a moment after the end."""
+        deadline = time.monotonic() + 5
+        while (alive := tuple(pid for pid, made in self._processes.items() if _alive(pid, made))) and (
+            time.monotonic() < deadline
+        ):
+            time.sleep(0.05)
+        return alive
+
+
+def _alive(pid: int, made: float) -> bool:
+    try:
+        process = psutil.Process(pid)
+        return process.create_time() == made and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _addresses(world: World) -> tuple[str, ...]:
+    dr = REGION_NAME[Side.DR]
+    return (
+        "",
+        "The lab is still running. Ctrl-C ends it.",
+        f"  the Regions' API   {world.cloud.endpoint_url} (AWS_ENDPOINT_URL; any credentials, Region {dr} or another)",
+        f"  the site           http://{DOMAIN}:{world.web_port}, resolved by {':'.join(map(str, world.resolver.address))} (UDP)",
+        *(
+            f"  {side.value:<18} http://{alb_address(side, Vantage.OUTSIDE)}:{world.web_port}/"
+            for side in Side
+        ),
+    )
+
+
+type Sentence = Callable[[str], None]

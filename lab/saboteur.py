@@ -1,0 +1,47 @@
+"""`--kill-orchestrator-at STEP`: stop the execution while that step's handler runs, once, as StopExecution does."""
+
+import threading
+from typing import Any, Self
+
+from lab.options import Step
+from lab.region import REGION_NAME, Side
+from lab.world import World, until
+
+_WAIT_SECONDS = 15.0
+
+
+class Saboteur:
+    """A context manager: while it is there, the first handler of that step that belongs to a run is the last."""
+
+    def __init__(self, world: World, step: Step | None) -> None:
+        self._world = world
+        self._step = step
+        self._region = REGION_NAME[Side.DR]
+        self._struck = threading.Event()
+        self.finished = step is None
+        """Whether it has done what it was to do: the execution is ABORTED."""
+
+    def __enter__(self) -> Self:
+        if self._step is not None:
+            self._world.lambdas.on_start = self._look
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._world.lambdas.on_start = None
+
+    def _look(self, region: str, name: str, payload: Any) -> None:
+        owner = payload.get("run", {}).get("owner") if isinstance(payload, dict) else None
+        if region != self._region or owner is None or not name.endswith(f"-{self._step}") or self._struck.is_set():
+            return
+        self._struck.set()
+        threading.Thread(target=self._strike, args=(owner,), name="saboteur", daemon=True).start()
+
+    def _strike(self, execution: str) -> None:
+        machines = self._world.cloud.client("stepfunctions", self._region)
+        machines.stop_execution(executionArn=execution, cause="the rehearsal stops the orchestrator here")
+        until(
+            "the stopped execution is ABORTED",
+            lambda: machines.describe_execution(executionArn=execution)["status"] == "ABORTED",
+            _WAIT_SECONDS,
+        )
+        self.finished = True

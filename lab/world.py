@@ -1,0 +1,319 @@
+"""Two Regions on this machine: everything that stands behind the APIs, put together, deployed and taken down again."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+import psycopg
+from moto.backends import get_backend
+
+from lab import environment
+from lab.alarms import Alarms
+from lab.autoscaling import Autoscaling
+from lab.cloud import ACCOUNT, Cloud
+from lab.dns import NameServer, Resolver
+from lab.errors import LabError
+from lab.events import Events
+from lab.lambdas import Lambdas
+from lab.loadbalancing import LoadBalancers
+from lab.network import Network
+from lab.network import Path as NetworkPath
+from lab.options import LambdaMode
+from lab.rds import Databases
+from lab.region import GLOBAL, REGION_NAME, Side, Vantage, alb_address, side_of
+from lab.route53 import Route53, moto_backend
+from lab.stack import Stack, Stacks
+from lab.timings import Timings
+from lab.workflow import Workflows
+
+ROOT = Path(__file__).resolve().parent.parent
+_LOOPBACK = "127.0.0.1"
+_SERVE = (sys.executable, "-m", "app.serve")
+SECRET = f"relight/{environment.APPLICATION}/database"
+
+
+class LabNotReady(LabError):
+    """A part of the lab did not come up in time."""
+
+
+def free_web_port() -> int:
+    """A port that is free at every address where a load balancer will listen."""
+    with socket.socket() as first:
+        first.bind((alb_address(Side.PRIMARY, Vantage.OUTSIDE), 0))
+        return int(first.getsockname()[1])
+
+
+def until(what: str, holds: Callable[[], bool], seconds: float) -> None:
+    """Wait until something holds; LabNotReady says what did not."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            raise LabNotReady(f"{what}, not within {seconds:.0f} s", where="in the lab", do="run it again, or with --keep")
+        time.sleep(0.05)
+
+
+class World:
+    """A context manager: on entry all parts run and nothing is deployed; on exit nothing is left."""
+
+    def __init__(self, timings: Timings, folder: Path, *, port: int, mode: LambdaMode, template: Path) -> None:
+        """`folder` is for the servers' data and logs; `port` is the API's, 0 for any."""
+        self.timings = timings
+        self.folder = folder
+        self.template = template
+        self.network = Network()
+        self.web_port = free_web_port()
+        self.stacks_made: dict[Side, Stack] = {}
+        self._port = port
+        self._mode = mode
+        self._exits = ExitStack()
+
+    def __enter__(self) -> Self:
+        try:
+            self._begin()
+        except BaseException:
+            self._exits.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exits.close()
+
+    def _begin(self) -> None:
+        part = self._exits.callback
+        self.cloud = Cloud(self.network, self._port)
+        part(self.cloud.stop)
+        self.databases = Databases(self.network, self.timings, self.folder)
+        self.databases.install()
+        part(self.databases.stop)
+        self.balancers = LoadBalancers(self.network, self.timings, self.web_port)
+        self.balancers.install()
+        part(self.balancers.stop)
+        self.groups = Autoscaling(
+            self.timings,
+            self.balancers,
+            self.folder,
+            command=_SERVE,
+            cwd=ROOT,
+            environment=self._app_environment(),
+            ways=self.databases,
+        )
+        self.groups.install()
+        self.groups.start()
+        part(self.groups.stop)
+        self._begin_serverless(part)
+        self._begin_dns(part)
+        self.stacks = Stacks(self.cloud, self.lambdas, environment.IMAGE)
+
+    def _app_environment(self) -> dict[str, str]:
+        """What an instance finds in its image and its profile: the way to the Region's API, and Python."""
+        return {"AWS_ENDPOINT_URL": self.cloud.endpoint_url, "PATH": os.defpath, "PYTHONPATH": str(ROOT)}
+
+    def _begin_serverless(self, part: Callable[..., Any]) -> None:
+        self.lambdas = Lambdas(lambda region: self.cloud.environment(Vantage.of(side_of(region)), region), self._mode)
+        part(self.lambdas.stop)
+        self.workflows = Workflows(self.lambdas.invoke, endpoint=None)
+        self.workflows.install()
+        part(self.workflows.uninstall)
+
+    def _begin_dns(self, part: Callable[..., Any]) -> None:
+        self.route53 = Route53(
+            moto_backend(ACCOUNT),
+            alarm_state=self.alarms.state,
+            healthy_targets=self.balancers.healthy_targets,
+            alb_address=self.balancers.alb_address,
+            health_check_scale=self.timings.health_check_scale,
+            alias_ttl=self.timings.alias_ttl,
+        )
+        self.route53.install()
+        self.route53.start()
+        part(self.route53.stop)
+        self.name_servers = {vantage: NameServer(self.route53.zones, vantage, _LOOPBACK) for vantage in Vantage}
+        for server in self.name_servers.values():
+            server.start()
+            part(server.stop)
+        self.resolver = Resolver(self.name_servers[Vantage.OUTSIDE].address, _LOOPBACK)
+        self.resolver.start()
+        part(self.resolver.stop)
+
+    # -- deployment ---------------------------------------------------------------------------------------------
+
+    @property
+    def surroundings(self) -> environment.Surroundings:
+        """What the parameters of the stacks need to know of the lab."""
+        return environment.Surroundings(
+            web_port=self.web_port,
+            name_servers={side: _text(self.name_servers[Vantage.of(side)].address) for side in Side},
+            resolver=_text(self.resolver.address),
+            control_target=self.cloud.endpoint_url,
+        )
+
+    def deploy(self, say: Callable[[str], None]) -> None:
+        """Both Regions from template.yaml, in the order that AWS would need, then DNS."""
+        say("create the primary Region from template.yaml")
+        primary = self._create(Side.PRIMARY, {})
+        say("create the tables, and what Relight needs in the database")
+        self._bootstrap()
+        say("create the DR Region from template.yaml")
+        dr = self._create(
+            Side.DR,
+            {"SourceDatabaseArn": primary.outputs["DatabaseArn"], "PeerNetworkAclId": primary.outputs["NetworkAclId"]},
+        )
+        say("tell the primary Region of its peer")
+        self._update(Side.PRIMARY, {"PeerNetworkAclId": dr.outputs["NetworkAclId"]})
+        say("wait for the first switch data")
+        until("the switches were published", self._switches_published, 10 * self.timings.minute)
+        say("create the DNS records and health checks")
+        self.global_stack = self.stacks.create(
+            f"{environment.stack_name()}-global",
+            GLOBAL,
+            self.template.parent / "stacks" / "global.yaml",
+            environment.shared(self._zone(), self.surroundings, primary.outputs, dr.outputs),
+        )
+
+    def _create(self, side: Side, more: Mapping[str, str]) -> Stack:
+        given = environment.regional(side, self.surroundings, self.timings, more)
+        stack = self.stacks.create(environment.stack_name(), REGION_NAME[side], self.template, given)
+        self.stacks_made[side] = stack
+        return stack
+
+    def _update(self, side: Side, more: Mapping[str, str]) -> None:
+        self.stacks_made[side] = self.stacks.update(
+            environment.stack_name(), REGION_NAME[side], self.template, more
+        )
+
+    def _zone(self) -> str:
+        """The user's zone: it exists before Relight does."""
+        made = self.cloud.client("route53", GLOBAL).create_hosted_zone(
+            Name=environment.DOMAIN, CallerReference="relight-lab"
+        )
+        return str(made["HostedZone"]["Id"]).rpartition("/")[2]
+
+    def _switches_published(self) -> bool:
+        names = {Side.PRIMARY: ("hold",), Side.DR: ("stop", "no-go")}
+        states = [
+            self.alarms.state(REGION_NAME[side], f"relight-{environment.APPLICATION}-{name}")
+            for side, of in names.items()
+            for name in of
+        ]
+        return all(state in {"OK", "ALARM"} for state in states)
+
+    def _bootstrap(self) -> None:
+        """Migrations and bootstrap.sql, as the database's owner runs them once on the primary."""
+        login = self._login(Side.PRIMARY)
+        migrated = subprocess.run(
+            [sys.executable, "-m", "app.manage", "migrate", "--no-input"],
+            cwd=ROOT,
+            env=self._app_environment() | login | {"AWS_REGION": REGION_NAME[Side.PRIMARY], "ALLOWED_HOSTS": "*"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if migrated.returncode:
+            raise LabNotReady(
+                f"the shop's migrations failed: {migrated.stderr.strip().splitlines()[-1:]}",
+                where="in app/",
+                do="run make test",
+            )
+        with self.connect(Side.PRIMARY) as connection:
+            connection.execute((ROOT / "layers/relight/bootstrap.sql").read_bytes())
+
+    def _login(self, side: Side) -> dict[str, str]:
+        secret = self.cloud.client("secretsmanager", REGION_NAME[side]).get_secret_value(SecretId=SECRET)
+        login = json.loads(secret["SecretString"])
+        host, port = self.databases.database(side, self.database_id(side)).place
+        return {
+            "DATABASE_HOST": host,
+            "DATABASE_PORT": str(port),
+            "DATABASE_NAME": "shop",
+            "DATABASE_USER": login["username"],
+            "DATABASE_PASSWORD": login["password"],
+        }
+
+    def connect(self, side: Side) -> "psycopg.Connection[tuple[Any, ...]]":
+        """A connection to that side's database as its owner; autocommit."""
+        login = self._login(side)
+        return psycopg.connect(
+            host=login["DATABASE_HOST"],
+            port=login["DATABASE_PORT"],
+            dbname=login["DATABASE_NAME"],
+            user=login["DATABASE_USER"],
+            password=login["DATABASE_PASSWORD"],
+            connect_timeout=5,
+            autocommit=True,
+        )
+
+    @staticmethod
+    def database_id(side: Side) -> str:
+        """The identifier of that side's database."""
+        return f"{environment.APPLICATION}-{side}"
+
+    # -- what was configured, read back through the APIs ----------------------------------------------------------
+
+    def function_environment(self, name: str) -> dict[str, str]:
+        """The environment of a function in the DR Region."""
+        functions = self.cloud.client("lambda", REGION_NAME[Side.DR])
+        answer = functions.get_function_configuration(FunctionName=f"relight-{environment.APPLICATION}-{name}")
+        return dict(answer["Environment"]["Variables"])
+
+    def hold_down_seconds(self) -> float:
+        """How long a Region must be down before the verdict may be to proceed."""
+        return float(self.function_environment("assess")["HOLD_DOWN_SECONDS"])
+
+    def _endpoint_check(self) -> dict[str, Any]:
+        check = self.cloud.client("route53", GLOBAL).get_health_check(
+            HealthCheckId=self.global_stack.resources["Endpoint"]
+        )
+        return dict(check["HealthCheck"]["HealthCheckConfig"])
+
+    def endpoint_interval(self) -> float:
+        """Seconds between two looks of Route 53's checkers at the primary, in the lab's time."""
+        return float(self._endpoint_check()["RequestInterval"]) * self.timings.health_check_scale
+
+    def endpoint_threshold(self) -> int:
+        """How many looks in a row make it unhealthy."""
+        return int(self._endpoint_check()["FailureThreshold"])
+
+    def detection_seconds(self) -> float:
+        """How long Route 53's checkers need to see a loss."""
+        return self.endpoint_interval() * self.endpoint_threshold()
+
+    # -- what is there now ----------------------------------------------------------------------------------------
+
+    def healthy(self, check: str) -> bool:
+        """Whether that health check of stacks/global.yaml, by its logical name, is healthy."""
+        return self.route53.status(self.global_stack.resources[check])
+
+    def wanted(self, side: Side) -> int:
+        """Desired capacity of that side's group; 0 before there is one."""
+        groups = get_backend("autoscaling")[ACCOUNT][REGION_NAME[side]].autoscaling_groups
+        group = groups.get(f"{environment.APPLICATION}-{side}")
+        return 0 if group is None else int(group.desired_capacity)
+
+    def switch(self, side: Side, name: str) -> int | None:
+        """The value that was published last for a switch; None without data."""
+        namespace = f"Relight/Switches/{environment.APPLICATION}"
+        metrics = get_backend("cloudwatch")[ACCOUNT][REGION_NAME[side]].metric_data
+        values = [m for m in list(metrics) if m.namespace == namespace and m.name == name]
+        return int(max(values, key=lambda m: m.timestamp).value) if values else None
+
+    # -- faults -------------------------------------------------------------------------------------------------
+
+    def lose(self, side: Side, how: NetworkPath) -> None:
+        """The Region is gone, with all that runs in it and its APIs."""
+        self.network.lose(side, how)
+        self.lambdas.lose(REGION_NAME[side])
+        self.workflows.lose(REGION_NAME[side])
+        self.events.lose(REGION_NAME[side])
+        self.databases.lose(side, how)
+        self.groups.lose(side, how)
+
+
+def _text(address: tuple[str, int]) -> str:
+    return f"{address[0]}:{address[1]}"
