@@ -144,8 +144,11 @@ class Rule:
 
 
 def _frozen(case: Case) -> bool:
+    """A freeze keeps runs from beginning; one that stood down behind the one-way door would undo what is open."""
     until = case.facts.head.frozen_until
-    return until is not None and until > case.facts.now and not case.facts.forced
+    if until is None or case.facts.head.door_opened:
+        return False
+    return until > case.facts.now and not case.facts.forced
 
 
 def _cooling(case: Case) -> bool:
