@@ -58,7 +58,7 @@ class Signal:
 
 def observe(before: Signal | None, view: View, sample: Sample, fresh_seconds: float) -> Signal:
     """The signal after one more sample. `since` is kept only while the state is the same and was never silent."""
-    unbroken = before is not None and before.at(sample.at, fresh_seconds).seen is sample.seen
+    unbroken = before is not None and before.seen is sample.seen is before.at(sample.at, fresh_seconds).seen
     # A late sample (an older one that arrives after a newer) must not move the signal back.
     if before is not None and sample.at < before.last_seen:
         return before
