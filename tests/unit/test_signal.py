@@ -1,0 +1,107 @@
+"""A view's signal over time: what flaps, comes late, comes twice or falls silent."""
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+from relight.signal import Sample, Seen, Signal, View, observe
+
+FRESH = 90.0
+
+
+def look(at: float, seen: Seen) -> Sample:
+    return Sample(at, seen, f"{seen.value} at {at:g}")
+
+
+def after(samples: Sequence[Sample]) -> list[Signal]:
+    """The signal after each sample, in the order in which they arrive."""
+    story: list[Signal] = []
+    for sample in samples:
+        story.append(observe(story[-1] if story else None, View.OUTSIDE, sample, FRESH))
+    return story
+
+
+SAMPLES = st.lists(
+    st.builds(look, st.one_of(st.integers(0, 400).map(float), st.floats(0, 400)), st.sampled_from(Seen)),
+    min_size=1,
+    max_size=30,
+)
+
+
+@given(SAMPLES)
+def test_since_never_passes_last_seen_and_neither_moves_back(samples: list[Sample]) -> None:
+    before: Signal | None = None
+    for now in after(samples):
+        assert now.since <= now.last_seen
+        if before is not None:
+            assert now.last_seen >= before.last_seen
+            assert now.since >= before.since
+        before = now
+
+
+@given(SAMPLES)
+def test_down_since_then_means_a_down_sample_then_and_nothing_else_and_no_silence_after_it(
+    samples: list[Sample],
+) -> None:
+    """By the samples that counted (none that was older than a newer one), told without `observe`."""
+    counted: list[Sample] = []
+    for sample in samples:
+        if not counted or sample.at >= counted[-1].at:
+            counted.append(sample)
+    last = after(samples)[-1]
+    assert (last.seen, last.last_seen) == (counted[-1].seen, counted[-1].at)
+    begin = len(counted) - 1
+    while (
+        begin > 0
+        and counted[begin - 1].seen is last.seen
+        # UNKNOWN says nothing, so it cannot fall silent either.
+        and (last.seen is Seen.UNKNOWN or counted[begin].at - counted[begin - 1].at <= FRESH)
+    ):
+        begin -= 1
+    assert last.since == counted[begin].at
+
+
+@given(SAMPLES, st.floats(0, 1000))
+def test_what_is_unknown_or_silent_counts_as_unknown_and_nothing_else_does(samples: list[Sample], later: float) -> None:
+    last = after(samples)[-1]
+    now = last.last_seen + later
+    counts = last.at(now, FRESH).seen
+    assert counts is (Seen.UNKNOWN if now - last.last_seen > FRESH else last.seen)
+
+
+@given(SAMPLES)
+def test_a_sample_that_comes_twice_changes_nothing(samples: list[Sample]) -> None:
+    twice = [sample for sample in samples for _ in range(2)]
+    assert after(twice)[-1] == after(samples)[-1]
+
+
+def test_flapping_begins_anew_each_time() -> None:
+    samples = [look(10, Seen.DOWN), look(20, Seen.DOWN), look(30, Seen.UP), look(40, Seen.DOWN)]
+    assert [s.since for s in after(samples)] == [10, 10, 30, 40]
+
+
+def test_one_unknown_sample_breaks_what_was_down() -> None:
+    assert after([look(10, Seen.DOWN), look(20, Seen.UNKNOWN), look(30, Seen.DOWN)])[-1].since == 30
+
+
+def test_a_late_sample_does_not_move_the_signal_back() -> None:
+    assert after([look(10, Seen.DOWN), look(30, Seen.DOWN), look(20, Seen.UP)])[-1] == Signal(
+        View.OUTSIDE, Seen.DOWN, 10, 30, "DOWN at 30"
+    )
+
+
+def test_silence_breaks_what_was_down() -> None:
+    assert after([look(10, Seen.DOWN), look(100, Seen.DOWN)])[-1].since == 10
+    assert after([look(10, Seen.DOWN), look(100.5, Seen.DOWN)])[-1].since == 100.5
+
+
+def test_the_first_sample_begins_the_story() -> None:
+    nothing = Signal.unknown(View.STREAM)
+    assert observe(nothing, View.STREAM, look(50, Seen.DOWN), FRESH).since == 50
+    assert nothing.at(1e9, FRESH) == nothing
+
+
+def test_what_has_fallen_silent_says_for_how_long() -> None:
+    signal = Signal(View.OUTSIDE, Seen.DOWN, 10, 20, "no answer")
+    assert signal.at(120, FRESH).sentence == "silent for 100 s (no answer)"
+    assert signal.at(110, FRESH) == signal
