@@ -185,7 +185,7 @@ class _Quiet(MotoRequestHandler):  # type: ignore[misc]  # moto is untyped
 
 
 def _session() -> Any:
-    """One for all clients, for it keeps the services' models, which take long to read. It ignores the user's profile."""
+    """One for all clients, as it keeps the services' models, which take long to read. The user's profile is ignored."""
     nothing = (None, None, None, None)
     no_file = (None, None, os.devnull, None)
     own = {"profile": nothing, "config_file": no_file, "credentials_file": no_file}
