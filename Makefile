@@ -23,7 +23,10 @@ help: ## what there is
 
 setup: $(BIN)/relight ## the environment that everything else uses (done by itself where needed)
 
-rehearse: $(BIN)/relight ## lose a Region on this machine and watch the other one come up; ARGS="--help" for more
+# The real runtime emulator comes with SAM CLI, the runtime client from a set of its own.
+RIE := $(if $(findstring rie,$(ARGS)),$(SAM) .tools/lambda-runtime/bin/python)
+
+rehearse: $(BIN)/relight $(RIE) ## lose a Region on this machine and watch the other one come up; ARGS="--help" for more
 	@$(BIN)/relight rehearse $(ARGS)
 
 check: $(BIN)/relight $(SAM) ## format, lint, types, templates
@@ -33,7 +36,7 @@ check: $(BIN)/relight $(SAM) ## format, lint, types, templates
 	$(BIN)/cfn-lint
 	$(SAM) validate --lint --template template.yaml --region eu-west-1
 
-test: $(BIN)/relight ## every test; ARGS="-k name" for some
+test: $(BIN)/relight $(SAM) .tools/lambda-runtime/bin/python ## every test; ARGS="-k name" for some
 	$(BIN)/pytest $(ARGS)
 
 build: $(SAM) ## the deployable artefacts, as `sam deploy` takes them
@@ -59,3 +62,8 @@ $(SAM): requirements/sam.txt
 	@mkdir -p .tools
 	$(call install,.tools/sam,requirements/sam.txt)
 	@touch $(SAM)
+
+.tools/lambda-runtime/bin/python: requirements/lambda-runtime.txt
+	@mkdir -p .tools
+	$(call install,.tools/lambda-runtime,requirements/lambda-runtime.txt)
+	@touch $@
