@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 import typing
 from dataclasses import dataclass, fields
@@ -23,6 +24,8 @@ def _one(kind: Any, text: str) -> Any:
         return tuple(part.strip() for part in text.split(",") if part.strip())
     if kind is bool:
         return {"true": True, "false": False}[text.lower()]
+    if kind is float and not math.isfinite(float(text)):
+        raise ValueError(text)  # NaN would slip through every comparison with a limit
     if isinstance(kind, type) and issubclass(kind, Enum | int | float | str):
         return kind(text)
     raise TypeError(f"a setting cannot be a {kind}")
@@ -46,7 +49,7 @@ class Settings:
         for field in fields(cls):
             name, kind = field.name.upper(), hints[field.name]
             text = environ.get(name)
-            if text is None or (text == "" and not _optional(kind)):
+            if text is None or (text.strip(", ") == "" and not _optional(kind)):
                 missing.append(name)
                 continue
             try:
@@ -135,7 +138,7 @@ class PromoteSettings(RegionSettings):
 class FenceSettings(PeerSettings):
     """Cutting the peer's application off from the peer's database."""
 
-    peer_network_acl_id: str
+    peer_network_acl_id: str | None  # None until the peer's stack exists: then nothing can be fenced
     peer_app_cidrs: tuple[str, ...]
     fence_seconds: float
 
