@@ -1,0 +1,198 @@
+"""The ledger on DynamoDB: who may write, what stays, and what an empty table says."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from botocore.exceptions import ClientError
+from relight.errors import RunSuperseded
+from relight.ledger import Capacity, Head, Ledger, Promotion, State
+from relight.run import Run
+from relight.signal import Seen, Signal, View
+
+from tests.unit.standby import HERE, HOME, NOW, Clock, execution, head_item, release_lock, take_lock
+
+type Change = Callable[[Ledger, Run], None]
+CHANGES: dict[str, Change] = {
+    "set_state": lambda ledger, run: ledger.set_state(run, State.PROMOTING),
+    "open_door": lambda ledger, run: ledger.open_door(run, "shop-dr", None),
+    "activate": lambda ledger, run: ledger.activate(run, HERE),
+    "remember_capacity": lambda ledger, run: ledger.remember_capacity(run, Capacity(0, 0, 4)),
+    "forget_capacity": lambda ledger, run: ledger.forget_capacity(run),
+    "finish": lambda ledger, run: ledger.finish(run, succeeded=True, now=NOW),
+    "finish, not succeeded": lambda ledger, run: ledger.finish(run, succeeded=False, now=NOW),
+}
+
+
+def test_an_empty_table_says_that_home_is_active(ledger: Ledger) -> None:
+    assert ledger.head() == Head(False, 0, HOME, State.STEADY)
+    assert not ledger.head().door_opened
+    assert ledger.capacity() is None
+    assert ledger.timeline("none") == ({}, [])
+    assert {view: signal.seen for view, signal in ledger.signals().items()} == dict.fromkeys(View, Seen.UNKNOWN)
+
+
+def test_a_run_that_has_the_lock_is_let_through_again_and_again(ledger: Ledger, run: Run) -> None:
+    for _ in range(2):
+        head = ledger.require(run)
+        assert (head.owner, head.epoch, head.written) == (run.owner, 1, True)
+        assert head.expires_at > NOW
+
+
+def test_a_run_is_told_who_has_its_lock(ledger: Ledger, run: Run, clock: Clock) -> None:
+    take_lock(ledger, "run-2", clock())
+    with pytest.raises(RunSuperseded) as caught:
+        ledger.require(run)
+    assert str(caught.value) == f"run run-1 lost its lock (epoch 1; now 2, {execution('run-2')} holds it)"
+    release_lock(ledger)
+    with pytest.raises(RunSuperseded, match="now 2, nobody holds it"):
+        ledger.require(run)
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+@pytest.mark.parametrize("loss", ["owner", "epoch", "released"])
+def test_a_late_write_is_refused_and_changes_nothing(
+    ledger: Ledger, run: Run, clock: Clock, change: Change, loss: str
+) -> None:
+    match loss:
+        case "owner":
+            take_lock(ledger, "run-2", clock())
+        case "epoch":  # the same execution, somehow at a later epoch
+            take_lock(ledger, "run-1", clock())
+        case "released":
+            release_lock(ledger)
+    before = head_item(ledger)
+    with pytest.raises(RunSuperseded):
+        change(ledger, run)
+    assert head_item(ledger) == before
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_nobody_writes_into_an_empty_table_without_the_lock(ledger: Ledger, change: Change) -> None:
+    with pytest.raises(RunSuperseded):
+        change(ledger, Run("run-1", execution("run-1"), 1, NOW))
+    assert not head_item(ledger)
+
+
+def test_an_error_that_is_no_refusal_is_not_taken_for_one(ledger: Ledger, run: Run) -> None:
+    with pytest.raises(ClientError, match="ResourceNotFound"):
+        replace(ledger, table="another").set_state(run, State.STEADY)
+    with pytest.raises(ClientError, match="ResourceNotFound"):
+        replace(ledger, table="another").mirror(1, HERE, State.STEADY)
+
+
+def test_what_a_failover_writes_is_in_the_head_and_its_end_closes_the_door(ledger: Ledger, run: Run) -> None:
+    ledger.remember_capacity(run, Capacity(0, 0, 4))
+    ledger.set_state(run, State.PROMOTING)
+    assert not ledger.head().door_opened
+    ledger.open_door(run, "shop-dr", None)
+    assert ledger.head().promotion == Promotion("shop-dr", run.id, 1, None)
+    assert ledger.head().door_opened
+    ledger.open_door(run, "shop-dr", NOW + 0.125)
+    ledger.activate(run, HERE)
+    head = ledger.head()
+    assert (head.active, head.state, head.capacity_before) == (HERE, State.PROMOTING, Capacity(0, 0, 4))
+    assert head.promotion == Promotion("shop-dr", run.id, 1, NOW + 0.125)
+
+    ledger.finish(run, succeeded=True, now=NOW + 60.5)
+    head = ledger.head()
+    assert (head.active, head.state, head.ended_at) == (HERE, State.STEADY, NOW + 60.5)
+    assert (head.promotion, head.capacity_before, head.door_opened) == (None, None, False)
+    assert head.owner == run.owner, "the state machine releases the lock, and nobody else"
+
+
+def test_a_run_that_did_not_succeed_ends_steady_and_without_a_cooldown(ledger: Ledger, run: Run) -> None:
+    ledger.set_state(run, State.PROMOTING)
+    ledger.finish(run, succeeded=False, now=NOW)
+    head = ledger.head()
+    assert (head.active, head.state, head.ended_at) == (HOME, State.STEADY, None)
+
+
+def test_the_first_capacity_of_before_stays_until_it_is_forgotten(ledger: Ledger, run: Run, clock: Clock) -> None:
+    ledger.remember_capacity(run, Capacity(0, 0, 4))
+    ledger.remember_capacity(run, Capacity(2, 2, 4))
+    assert ledger.head().capacity_before == Capacity(0, 0, 4)
+    # Also for the run that takes over from one that died.
+    second = take_lock(ledger, "run-2", clock())
+    ledger.remember_capacity(second, Capacity(3, 3, 4))
+    assert ledger.head().capacity_before == Capacity(0, 0, 4)
+    ledger.forget_capacity(second)
+    assert ledger.head().capacity_before is None
+
+
+@pytest.mark.parametrize(
+    ("known", "told", "epoch", "active"),
+    [(None, 3, 3, HERE), (2, 3, 3, HERE), (3, 3, 3, HERE), (4, 3, 4, HOME)],
+)
+def test_a_mirrored_epoch_never_goes_back(
+    ledger: Ledger, known: int | None, told: int, epoch: int, active: str
+) -> None:
+    if known is not None:
+        ledger.mirror(known, HOME, State.STEADY)
+    ledger.mirror(told, HERE, State.PROMOTING)
+    head = ledger.head()
+    assert (head.epoch, head.active) == (epoch, active)
+    assert head.state is (State.PROMOTING if active == HERE else State.STEADY)
+    assert head.written
+
+
+def test_what_an_operator_has_frozen_is_in_the_head(ledger: Ledger) -> None:
+    ledger.dynamodb.update_item(
+        TableName=ledger.table,
+        Key={"pk": {"S": "region"}, "sk": {"S": "head"}},
+        UpdateExpression="SET frozen_until = :until, frozen_because = :why",
+        ExpressionAttributeValues={":until": {"N": "1790000100"}, ":why": {"S": "upgrade"}},
+    )
+    head = ledger.head()
+    assert (head.frozen_until, head.frozen_because, head.written) == (1790000100.0, "upgrade", False)
+
+
+def test_signals_come_back_as_they_were_kept(ledger: Ledger) -> None:
+    kept = [
+        Signal(View.OUTSIDE, Seen.DOWN, NOW - 61.25, NOW + 1 / 3, 'it says "down"'),
+        Signal(View.FROM_DR, Seen.DOWN, NOW, NOW, "503", answered=True),
+        Signal(View.STREAM, Seen.UNKNOWN, 0.0, NOW, "nothing"),
+    ]
+    ledger.keep_signals(kept)
+    assert ledger.signals() == {
+        **{signal.view: signal for signal in kept},
+        View.CONTROL: Signal.unknown(View.CONTROL),
+    }
+    ledger.keep_signals([replace(kept[0], seen=Seen.UP)])
+    assert ledger.signals()[View.OUTSIDE].seen is Seen.UP
+    assert ledger.signals()[View.FROM_DR] == kept[1]
+
+
+def test_the_newest_capacity_of_the_primary_is_kept(ledger: Ledger) -> None:
+    ledger.keep_capacity(Capacity(1, 2, 4), NOW)
+    ledger.keep_capacity(Capacity(2, 3, 6), NOW + 0.5)
+    assert ledger.capacity() == Capacity(2, 3, 6)
+
+
+def test_the_first_mark_of_a_kind_stays(ledger: Ledger, run: Run) -> None:
+    ledger.mark(run, "t4", NOW + 0.1)
+    ledger.mark(run, "t4", NOW + 9)
+    ledger.mark(run, "t0", NOW - 70)
+    assert ledger.timeline(run.id)[0] == {"t0": NOW - 70, "t4": NOW + 0.1}
+
+
+def test_steps_come_in_the_order_in_which_they_began(ledger: Ledger, run: Run) -> None:
+    for at, name in [(3, "verify"), (1, "scale (warm)"), (2, "promote"), (2, "fence")]:
+        ledger.step_began(run, name, NOW + at)
+    ledger.step_began(run, "verify", NOW + 9)
+    ledger.step_says(run, "promote", NOW + 4, "waiting", done=False, facts={"b": [1, None], "a": 1.5})
+    ledger.step_says(run, "fence", NOW + 5, "fenced", done=True)
+    steps = ledger.timeline(run.id)[1]
+    assert [step.name for step in steps] == ["scale (warm)", "fence", "promote", "verify"]
+    assert [step.started - NOW for step in steps] == [1, 2, 2, 3]
+    assert [step.ended for step in steps] == [None, NOW + 5, None, None]
+    assert steps[2].facts == {"b": [1, None], "a": 1.5}
+    assert steps[0].sentence == "it began, and nothing more is known"
+
+
+def test_each_run_has_a_timeline_of_its_own(ledger: Ledger, run: Run, clock: Clock) -> None:
+    ledger.mark(run, "t0", NOW)
+    other = take_lock(ledger, "run-10", clock())
+    ledger.mark(other, "t0", NOW + 1)
+    assert ledger.timeline("run-1")[0] == {"t0": NOW}
+    assert ledger.timeline("run-10")[0] == {"t0": NOW + 1}
