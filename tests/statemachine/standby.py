@@ -1,0 +1,231 @@
+"""A DR Region for the failover's state machine: its ledger, and steps that keep the step contract.
+
+The ledger, `switch` and `record` are the product's own, on moto; what would wait for RDS, instances or DNS is played.
+"""
+
+import json
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache, partial
+from pathlib import Path
+from time import time
+from typing import Any
+
+import boto3
+from moto.backends import get_backend
+from relight.ledger import Capacity, Ledger
+from relight.record import Recorder
+from relight.run import Run
+from relight.settings import RecordSettings, SwitchSettings
+from relight.step import Outcome as Said
+from relight.step import perform
+from relight.steps.switch import Switch
+
+from tests.statemachine.harness import REGION, Machine, Outcome, load, machine
+
+ACCOUNT = "123456789012"
+PRIMARY = "eu-west-1"
+TABLE = "relight-shop"
+TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:relight-shop"
+BUCKET = "evidence"
+DEFINITION = Path(__file__).parents[2] / "statemachine" / "failover.asl.yaml"
+FUNCTIONS = ("assess", "scale", "promote", "fence", "switch", "verify", "record")
+AUTOMATIC = {"trigger": "automatic", "reason": "probe: region_lost"}
+
+STEADY = Capacity(minimum=0, desired=0, maximum=4)
+RAISED = Capacity(minimum=2, desired=2, maximum=4)
+
+PROCEED = {"action": "proceed", "finding": "region_lost", "sentence": "the primary Region is lost"}
+WAIT = {"action": "wait", "finding": "down_too_short", "sentence": "down for 3 s of 60 s", "look_again_seconds": 1}
+
+
+class StepBrokenError(Exception):
+    """What a step raises that is told to break. No Retry names it."""
+
+
+@cache
+def client(service: str, region: str = REGION) -> Any:
+    """One client per service: making one takes longer than most of these runs."""
+    keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+    return boto3.session.Session().client(service, region_name=region, **keys)
+
+
+class Standby:
+    """The Region, and what its steps are told to do. A step is named as in `looks`: `scale warm`, `verify writes`..."""
+
+    def __init__(self) -> None:
+        self.verdicts: deque[dict[str, Any]] = deque([PROCEED])
+        """What `assess` answers, one after the other; the last one again and again."""
+        self.breaks: dict[str, Exception] = {}
+        """Steps that raise. `promote` breaks before the one-way door, `promote (begun)` behind it."""
+        self.waits: dict[str, int] = {}
+        """Steps that say WAIT so many times before DONE."""
+        self.during: dict[str, Callable[[], None]] = {}
+        """Called while that step's handler is at work."""
+        self.looks: list[str] = []
+        """The steps in the order in which they were called."""
+        self.ended: list[str] = []
+        """The steps in the order in which they answered."""
+        self.capacity = STEADY
+        self.fenced = False
+        self.promoted = False
+        self.switches = {"STOP": 0.0, "GO": 0.0}
+        self.machine: Machine
+        self.ledger = Ledger(client("dynamodb"), TABLE, PRIMARY)
+        self.peer_ledger = Ledger(client("dynamodb", PRIMARY), TABLE, PRIMARY)
+        self._switch = Switch(_settings(SwitchSettings), self.ledger, client("cloudwatch"))
+        self._recorder = Recorder(
+            _settings(RecordSettings), self.ledger, self.peer_ledger, client("s3"), client("sns"), time
+        )
+        self._lock = threading.Lock()
+
+    def run(self, payload: Any = AUTOMATIC) -> Outcome:
+        """One execution from its start to its end."""
+        return self.machine.outcome(self.machine.start(payload))
+
+    @property
+    def handlers(self) -> dict[str, Callable[[dict[str, Any]], Any]]:
+        return {name: partial(self._handle, name) for name in FUNCTIONS}
+
+    def prepare(self) -> None:
+        """What the template makes."""
+        for region in (REGION, PRIMARY):
+            keys = [("pk", "HASH"), ("sk", "RANGE")]
+            client("dynamodb", region).create_table(
+                TableName=TABLE,
+                BillingMode="PAY_PER_REQUEST",
+                AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key, _ in keys],
+                KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in keys],
+            )
+        client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+        client("sns").create_topic(Name=TOPIC.rpartition(":")[2])
+
+    def messages(self) -> list[str]:
+        """What people were told, oldest first."""
+        return [sent[1] for sent in get_backend("sns")[ACCOUNT][REGION].topics[TOPIC].sent_notifications]
+
+    def evidence(self, execution: str) -> dict[str, Any]:
+        """The record of the run of that name or ARN."""
+        key = f"runs/{execution.rpartition(':')[2]}/run.json"
+        evidence: dict[str, Any] = json.loads(client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read())
+        return evidence
+
+    def _handle(self, function: str, event: dict[str, Any]) -> Any:
+        detail = event.get("intent") or event.get("what") or ""
+        step = f"{function} {detail}".strip()
+        with self._lock:
+            self.looks.append(step)
+        self.during.get(step, lambda: None)()
+        run = Run.from_event(event)
+        if function == "assess":
+            answer = self._assess(run)
+        elif function == "record":
+            self._break(step)
+            answer = self._recorder.record(run, event)
+        else:
+            answer = perform(step, run, self.ledger, time, lambda: self._ensure(step, run))
+        with self._lock:
+            self.ended.append(step)
+        return answer
+
+    def _assess(self, run: Run) -> dict[str, Any]:
+        self.ledger.require(run)
+        self._break("assess")
+        with self._lock:
+            return self.verdicts.popleft() if len(self.verdicts) > 1 else self.verdicts[0]
+
+    def _break(self, step: str) -> None:
+        if step in self.breaks:
+            raise self.breaks[step]
+
+    def _ensure(self, step: str, run: Run) -> Said:
+        self._break(step)
+        if step == "promote":
+            self.ledger.open_door(run, "shop-dr", time())
+            self._break("promote (begun)")
+        with self._lock:
+            waits = self.waits.get(step, 0)
+            self.waits[step] = waits - 1
+        if waits > 0:
+            return Said.wait(f"{step} is under way", 1)
+        return _ENSURES[step](self, run)
+
+    def _raise(self, run: Run) -> Said:
+        if self.capacity != RAISED:
+            self.ledger.remember_capacity(run, self.capacity)
+            self.capacity = RAISED
+        return Said.done("2 instances wanted")
+
+    def _restore(self, run: Run) -> Said:
+        before = self.ledger.head().capacity_before
+        if before is not None:
+            self.capacity = before
+            self.ledger.forget_capacity(run)
+        return Said.done("as before")
+
+    def _fence(self, fenced: bool, _run: Run) -> Said:
+        self.fenced = fenced
+        return Said.done("fenced" if fenced else "not fenced")
+
+    def _turn(self, turn: Callable[[Switch, Run], Said], run: Run) -> Said:
+        said = turn(self._switch, run)
+        self.switches = said.facts["switches"]
+        return said
+
+    def _promote(self, run: Run) -> Said:
+        self.promoted = True
+        self.ledger.activate(run, REGION)
+        return Said.done("shop-dr is promoted and took a write")
+
+
+_ENSURES: Mapping[str, Callable[[Standby, Run], Said]] = {
+    "scale warm": Standby._raise,
+    "scale serve": Standby._raise,
+    "scale restore": Standby._restore,
+    "fence cut": lambda standby, run: standby._fence(True, run),
+    "fence lift": lambda standby, run: standby._fence(False, run),
+    "switch engage": lambda standby, run: standby._turn(Switch.engage, run),
+    "switch clear": lambda standby, run: standby._turn(Switch.clear, run),
+    "promote": Standby._promote,
+    "verify writes": lambda standby, run: Said.done("an order was written and read back"),
+    "verify traffic": lambda standby, run: Said.done("the site is answered from here"),
+}
+
+
+def _settings[Kind: (SwitchSettings, RecordSettings)](kind: type[Kind]) -> Kind:
+    return kind.from_env(
+        {
+            "AWS_REGION": REGION,
+            "HOME_REGION": PRIMARY,
+            "PEER_REGION": PRIMARY,
+            "LEDGER_TABLE": TABLE,
+            "PEER_LEDGER_TABLE": TABLE,
+            "SWITCH_NAMESPACE": "Relight/Switches/shop",
+            "EVIDENCE_BUCKET": BUCKET,
+            "TOPIC_ARN": TOPIC,
+            "APPLICATION": "shop",
+            "PEER_CONNECT_SECONDS": "2",
+            "PEER_READ_SECONDS": "5",
+        }
+    )
+
+
+def substitutions(**seconds: int) -> dict[str, str]:
+    """The template's DefinitionSubstitutions, with function names for their ARNs."""
+    timings = {"DecideSeconds": 60, "RunSeconds": 60, "ApprovalSeconds": 60} | seconds
+    named = {f"{name.capitalize()}Function": name for name in FUNCTIONS}
+    return {"LedgerTable": TABLE, "TopicArn": TOPIC, **named, **{key: str(value) for key, value in timings.items()}}
+
+
+@contextmanager
+def standby(**seconds: int) -> Iterator[Standby]:
+    """A Region with its state machine, waits and pauses cut to nothing. `seconds` overrides substitutions."""
+    region = Standby()
+    with machine(load(DEFINITION, substitutions(**seconds)), region.handlers) as running:
+        region.machine = running
+        region.prepare()
+        yield region
+
+
