@@ -7,7 +7,6 @@ the death of its processes, not that of the machine (fsync is off).
 
 import secrets
 import shutil
-import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,8 +28,9 @@ from lab.datadir import (
     remove_shared_memory,
     write,
 )
-from lab.errors import PortBusy, PostgresUnavailable
+from lab.errors import PostgresUnavailable
 from lab.lsn import parse_lsn
+from lab.port import free_port, require_free
 from lab.postmaster import PostgresError, Postmaster
 
 __all__ = ["Postgres", "PostgresError", "PostgresUnavailable", "binaries", "folder", "parse_lsn"]
@@ -196,8 +196,6 @@ class Postgres:
         """Drop the slot if it is there, so that it keeps no WAL for a standby that is gone."""
         self.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s", (slot,))
 
-    # -- life ------------------------------------------------------------------------------------------------
-
     def start(self, timeout: float = 30) -> None:
         """Run the server and wait until it takes connections; nothing to do where it runs.
 
@@ -207,7 +205,7 @@ class Postgres:
             if self.is_running():
                 return
             for host in self.hosts:
-                _require_free(host, self.port)
+                require_free(host, self.port)
             self._write_settings()
             self._postmaster.start(timeout=timeout)
 
@@ -239,8 +237,6 @@ class Postgres:
     def pids(self) -> list[int]:
         """Its processes, the main one first; empty where it does not run."""
         return self._postmaster.pids()
-
-    # -- data ------------------------------------------------------------------------------------------------
 
     @contextmanager
     def session(
@@ -296,8 +292,6 @@ class Postgres:
         if not done:
             raise PostgresError(f"PostgreSQL on {self.host}:{self.port} was not promoted in {timeout:g} s")
 
-    # -- set-up ----------------------------------------------------------------------------------------------
-
     def _create_roles(self) -> None:
         master, name = words.Identifier(self.user), words.Identifier(self.database)
         with self.session("postgres") as connection:
@@ -325,29 +319,3 @@ class Postgres:
         }
         lines = [f"{name} = '{value.replace("'", "''")}'\n" for name, value in chosen.items()]
         write(self.data_dir / "postgresql.conf", "".join(lines))
-
-
-def free_port(hosts: Sequence[str]) -> int:
-    """A port that is free on every one of these addresses now."""
-    for _ in range(100):
-        with socket.socket() as probe:
-            probe.bind((hosts[0], 0))
-            port: int = probe.getsockname()[1]
-        try:
-            for host in hosts:
-                _require_free(host, port)
-        except PortBusy:
-            continue
-        return port
-    raise PostgresError(f"no port is free on all of {', '.join(hosts)}")
-
-
-def _require_free(host: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise PortBusy(
-                f"PostgreSQL cannot listen: {error.strerror}", where=f"{host}:{port}", do="free it or choose another"
-            ) from error

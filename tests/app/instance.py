@@ -15,7 +15,8 @@ from typing import Any
 
 import psycopg
 
-from lab.postgres import Postgres, free_port
+from lab.port import free_port
+from lab.postgres import Postgres
 
 ROOT = Path(__file__).parents[2]
 OWNER, PASSWORD = "shop_owner", "it's a secret"
