@@ -42,6 +42,8 @@ class Verify:
             return self._wait(f"the write was not answered: {error}")
         if written.region != self.settings.aws_region:
             return self._wait(f"the write was answered by {written.region or 'nobody who says where it is'}")
+        if read.status >= 500:  # nobody has said what became of the order; 404 would be an answer
+            return self._wait(f"the read was answered {read.status}")
         try:
             back = json.loads(read.body)
         except ValueError:
