@@ -43,12 +43,17 @@ class NameServer(BaseResolver):  # type: ignore[misc]
         return reply
 
     def __enter__(self) -> Self:
-        self._server.start_thread()
+        _serve(self._server.server)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._server.stop()
+        self._server.server.shutdown()
         self._server.server.server_close()
+
+
+def _serve(server: Any) -> None:
+    """Until `shutdown`, which is heard at once and not after the library's half second."""
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
 
 class _Silent:
@@ -103,8 +108,7 @@ class WebServer:
 
         self._server = ThreadingHTTPServer((LOCALHOST, 0), Handler)
         self.port = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        self._thread.start()
+        _serve(self._server)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
