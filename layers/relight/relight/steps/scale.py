@@ -45,11 +45,12 @@ def enough(wanted: int, healthy_percent: int) -> int:
     return max(min(wanted, 1), math.ceil(wanted * healthy_percent / 100))
 
 
-def shortage(activities: Sequence[Any]) -> str | None:
-    """Why launches failed for lack of capacity, in AWS's words; None where none did."""
+def shortage(activities: Sequence[Any], since: float) -> str | None:
+    """Why launches failed for lack of capacity since then, in AWS's words; None where none did."""
     for activity in activities:
         message = activity.get("StatusMessage", "")
-        if activity["StatusCode"] == "Failed" and any(code in message for code in OUT_OF_CAPACITY):
+        failed = activity["StatusCode"] == "Failed" and activity["StartTime"].timestamp() >= since
+        if failed and any(code in message for code in OUT_OF_CAPACITY):
             return str(message)
     return None
 
@@ -80,7 +81,7 @@ class Scale:
         return self._look(run, intent, group, wanted)
 
     def _look(self, run: Run, intent: Intent, group: AutoScalingGroupTypeDef, wanted: Capacity) -> Outcome:
-        short = shortage(self._activities()) if len(group["Instances"]) < wanted.desired else None
+        short = shortage(self._activities(), run.started_at) if len(group["Instances"]) < wanted.desired else None
         facts: dict[str, Any] = {"wanted": wanted.desired, "present": len(group["Instances"]), "shortage": short}
         if intent is Intent.WARM:
             return Outcome.done(f"capacity is on its way: {wanted.desired} wanted", **facts)
@@ -101,7 +102,8 @@ class Scale:
         return Outcome.wait(said if promoted else f"{said}; the database is not promoted yet", pause, **facts)
 
     def _restore(self, run: Run, sizes: Capacity) -> Outcome:
-        before = self.ledger.head().capacity_before
+        # Asked again at the last moment: what a late handler restored would be taken from the run that came after.
+        before = self.ledger.require(run).capacity_before
         if before is None:
             return Outcome.done("nothing was raised, nothing to restore", restored=None)
         if before != sizes:
