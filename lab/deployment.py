@@ -3,7 +3,8 @@
 import secrets
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -194,7 +195,7 @@ class Deployment:
         if not changed:
             return
         if kind.update and not changed & kind.fixed:
-            request = self._request(name, where, properties)
+            request = replace(self._request(name, where, properties), before=before.properties)
             with reporting(where):
                 made = kind.update(request, before.made, changed)
             before.made, before.properties, before.where, before.settled = made, properties, where, False
@@ -316,7 +317,10 @@ def reporting(where: str) -> Generator[None]:
         yield
     except ClientError as error:
         answer = error.response["Error"]
-        raise StackRefused(f"{error.operation_name}: {answer['Code']}: {answer['Message']}", where=where) from error
+        said = f"{answer['Code']}: {answer['Message']}"
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            said = "moto failed, or does not know this call; its traceback is in the log"
+        raise StackRefused(f"{error.operation_name}: {said}", where=where) from error
     except ParamValidationError as error:
         problem = str(error).split("\n", 1)[-1].split(", must be one of")[0]
         raise StackRefused(problem, where=where, do="correct the property") from error

@@ -213,6 +213,18 @@ def intrinsic(node: Any, where: str) -> tuple[str, Any] | None:
     return name, node[name]
 
 
+def conditions(node: Any, where: str) -> Iterator[str]:
+    """The name of each condition that an Fn::If in `node` asks for."""
+    if isinstance(node, list):
+        for item in node:
+            yield from conditions(item, where)
+    if isinstance(node, dict):
+        match intrinsic(node, where):
+            case "Fn::If", [str() as name, *_]:
+                yield name
+        yield from conditions(list(node.values()), where)
+
+
 def references(node: Any, where: str, holds: Callable[[str], bool] | None = None) -> Iterator[tuple[str, str | None]]:
     """Each name that `node` refers to, with the attribute for GetAtt and None for Ref.
 

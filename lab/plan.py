@@ -6,7 +6,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from lab.errors import StackRefused
-from lab.expression import intrinsic, references
+from lab.expression import conditions, intrinsic, references
 from lab.resources.kind import Kind
 from lab.resources.registry import KINDS, NESTED_STACK
 from lab.template import Template
@@ -74,6 +74,9 @@ class Plan:
             if section not in _SECTIONS:
                 raise StackRefused(f"the lab does not know the section {section}", where=self._file, do="remove it")
         for logical_id in self.template.resources:
+            if logical_id in (body.get("Parameters") or {}):
+                where = self.where(logical_id)
+                raise StackRefused(f"{logical_id} is a parameter and a resource", where=where, do="rename one")
             self._check_resource(logical_id)
         for name, condition in (body.get("Conditions") or {}).items():
             self._check_references(condition, f"{self.template.where(name)} Conditions.{name}", resources=False)
@@ -82,6 +85,7 @@ class Plan:
             if "Export" in output:
                 do = "pass the value as a parameter"
                 raise StackRefused("an export ties other stacks to this one", where=where, do=do)
+            self._check_conditions([output["Condition"]] if "Condition" in output else [], where)
             self._check_references(output, where)
 
     def order(self, holds: Callable[[str], bool]) -> list[str]:
@@ -122,8 +126,7 @@ class Plan:
         for name in _as_list(resource.get("DependsOn")):
             if name not in self.template.resources:
                 raise StackRefused(f"DependsOn names {name}, which is no resource", where=where, do="correct the name")
-        if "Condition" in resource and resource["Condition"] not in (self.template.body.get("Conditions") or {}):
-            raise StackRefused(f"there is no condition {resource['Condition']}", where=where, do="define it")
+        self._check_conditions([resource["Condition"]] if "Condition" in resource else [], where)
 
     def _check_properties(self, logical_id: str, properties: Mapping[str, Any]) -> None:
         where = self.where(logical_id)
@@ -152,7 +155,14 @@ class Plan:
                 raise StackRefused(problem, where=where, do="give it a value")
         plan.check()
 
+    def _check_conditions(self, names: Iterable[str], where: str) -> None:
+        for name in names:
+            if name not in (self.template.body.get("Conditions") or {}):
+                do = "define it under Conditions"
+                raise StackRefused(f"there is no condition {name}", where=where, do=do)
+
     def _check_references(self, node: Any, where: str, *, resources: bool = True) -> None:
+        self._check_conditions(conditions(node, where), where)
         known = PSEUDO_PARAMETERS | (self.template.body.get("Parameters") or {}).keys()
         for name, attribute in references(node, where):
             if attribute is None and name in known:

@@ -47,15 +47,27 @@ def _create_group(request: Request) -> Made:
         VpcId=own["VpcId"],
         **tag_argument("ec2:security-group", own.get("Tags", [])),
     )["GroupId"]
-    ingress = _permissions(request, own.get("SecurityGroupIngress", []), _INGRESS)
-    if ingress:
-        request.call("ec2", "authorize_security_group_ingress", GroupId=group, IpPermissions=ingress)
-    egress = _permissions(request, own.get("SecurityGroupEgress", []), _EGRESS)
-    if egress:
-        default = [_permission(request, _ALLOW_ALL, _EGRESS)]
-        request.call("ec2", "revoke_security_group_egress", GroupId=group, IpPermissions=default)
-        request.call("ec2", "authorize_security_group_egress", GroupId=group, IpPermissions=egress)
+    _change_rules(request, group, {})
     return Made(group, {"GroupId": group, "VpcId": own["VpcId"]})
+
+
+def _change_rules(request: Request, group: str, before: Properties) -> None:
+    """Revoke what is no longer wanted and authorise what is new; rules that resources of their own add stay."""
+    for direction, known, implied in (("ingress", _INGRESS, []), ("egress", _EGRESS, [_ALLOW_ALL])):
+        key = f"SecurityGroup{direction.capitalize()}"
+        old = _permissions(request, before.get(key) or implied, known)
+        new = _permissions(request, request.properties.get(key) or implied, known)
+        for verb, rules in (
+            ("revoke", [rule for rule in old if rule not in new]),
+            ("authorize", [rule for rule in new if rule not in old]),
+        ):
+            if rules:
+                request.call("ec2", f"{verb}_security_group_{direction}", GroupId=group, IpPermissions=rules)
+
+
+def _update_group(request: Request, made: Made, _: frozenset[str]) -> Made:
+    _change_rules(request, made.physical_id, request.before)
+    return made
 
 
 def _delete_group(request: Request, made: Made) -> None:
@@ -139,7 +151,9 @@ KINDS = [
             {"GroupDescription", "GroupName", "VpcId", "SecurityGroupIngress", "SecurityGroupEgress", "Tags"}
         ),
         create=_create_group,
+        update=_update_group,
         delete=_delete_group,
+        fixed=frozenset({"GroupDescription", "GroupName", "VpcId"}),
         attributes=frozenset({"GroupId", "VpcId"}),
     ),
     _rule_kind("ingress", _INGRESS),

@@ -106,6 +106,16 @@ def _create_managed(request: Request) -> Made:
     return Made(arn, {"PolicyArn": arn})
 
 
+def _update_managed(request: Request, made: Made, _: frozenset[str]) -> Made:
+    """A policy keeps five versions; the one that was in force goes."""
+    arn = made.physical_id
+    old = request.call("iam", "get_policy", PolicyArn=arn)["Policy"]["DefaultVersionId"]
+    document = _dated(request.properties["PolicyDocument"])
+    request.call("iam", "create_policy_version", PolicyArn=arn, PolicyDocument=document, SetAsDefault=True)
+    request.call("iam", "delete_policy_version", PolicyArn=arn, VersionId=old)
+    return made
+
+
 def _delete_managed(request: Request, made: Made) -> None:
     for role in request.properties.get("Roles", []):
         request.call("iam", "detach_role_policy", RoleName=role, PolicyArn=made.physical_id)
@@ -163,7 +173,9 @@ KINDS = [
         type="AWS::IAM::ManagedPolicy",
         properties=frozenset({"ManagedPolicyName", "PolicyDocument", "Description", "Path", "Roles"}),
         create=_create_managed,
+        update=_update_managed,
         delete=_delete_managed,
+        fixed=frozenset({"ManagedPolicyName", "Description", "Path", "Roles"}),
         attributes=frozenset({"PolicyArn"}),
     ),
     Kind(

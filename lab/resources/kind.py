@@ -66,6 +66,8 @@ class Request:
     where: str
     """Template, line, logical id and type, for messages."""
     properties: Properties
+    before: Properties = field(default_factory=dict)
+    """For an update: the properties until now."""
 
     def call(self, service: str, operation: str, **arguments: Any) -> Any:
         """One API call; arguments that are None are left out. Raises what boto3 raises."""

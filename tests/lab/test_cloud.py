@@ -84,8 +84,8 @@ def test_a_black_holed_region_is_silent_until_the_caller_gives_up(cloud: Cloud, 
 def test_a_cut_between_the_regions_spares_the_world_outside(cloud: Cloud, network: Network) -> None:
     network.cut_between(Path.REFUSED)
     with pytest.raises(ConnectionClosedError):
-        once(cloud, "rds", PRIMARY, Vantage.DR).describe_db_instances()
-    once(cloud, "rds", PRIMARY, Vantage.OUTSIDE).describe_db_instances()
+        once(cloud, "sqs", PRIMARY, Vantage.DR).list_queues()
+    once(cloud, "sqs", PRIMARY, Vantage.OUTSIDE).list_queues()
 
 
 @pytest.mark.parametrize(
