@@ -84,7 +84,9 @@ class Evidence:
         """The run's own record, from the evidence bucket; empty where it has written none."""
         bucket = self._world.stacks_made[Side.DR].outputs["EvidenceBucket"]
         try:
-            answer = self._world.cloud.client("s3", _DR).get_object(Bucket=bucket, Key=f"runs/{execution.name}/run.json")
+            answer = self._world.cloud.client("s3", _DR).get_object(
+                Bucket=bucket, Key=f"runs/{execution.name}/run.json"
+            )
         except ClientError:
             return {}
         return dict(json.loads(answer["Body"].read()))

@@ -6,6 +6,8 @@ from collections import deque
 from pathlib import Path
 from typing import Self
 
+import psycopg
+
 from lab.attempts import Attempt, AttemptLog, per_second
 from lab.environment import APPLICATION, DOMAIN
 from lab.evidence import Evidence
@@ -79,7 +81,8 @@ class Observer:
         while not self._stop.wait(_EVERY_SECONDS):
             try:
                 snapshot = self.snapshot()
-            except Exception as error:  # noqa: BLE001 - a look that fails while things come and go must end nothing
+            # A look that fails while things come and go must end nothing.
+            except Exception as error:
                 self._view.say(f"(cannot look just now: {type(error).__name__}: {error})")
                 continue
             self._view.update(snapshot)
@@ -138,15 +141,19 @@ class Observer:
             return None
         asked, lag = self._lag
         if time.monotonic() - asked >= 1:
-            server = self._world.databases.database(side, self._world.database_id(side)).server
-            rows = (
-                server.sql("SELECT extract(epoch FROM now() - pg_last_xact_replay_timestamp())")
-                if server is not None and server.is_running
-                else [(None,)]
-            )
-            lag = None if rows[0][0] is None else float(rows[0][0])
+            lag = self._ask_lag()
             self._lag = (time.monotonic(), lag)
         return lag
+
+    def _ask_lag(self) -> float | None:
+        server = self._world.databases.database(Side.DR, self._world.database_id(Side.DR)).server
+        if server is None:
+            return None
+        try:
+            rows = server.sql("SELECT extract(epoch FROM now() - pg_last_xact_replay_timestamp())", timeout=2)
+        except psycopg.Error:  # it is restarted in the course of its promotion
+            return None
+        return None if rows[0][0] is None else float(rows[0][0])
 
     def _run_status(self) -> str:
         executions = self._world.workflows.executions(_DR)

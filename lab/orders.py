@@ -9,6 +9,6 @@ def seed(world: World, count: int) -> None:
     with world.connect(Side.PRIMARY) as connection:
         connection.execute(
             "INSERT INTO shop_order (id, item, quantity, region, created_at)"
-            " SELECT 'seed-' || n, 'item ' || n % 97, n % 9 + 1, 'seed', now() FROM generate_series(1, %s) AS n",
+            " SELECT 'seed-' || n, 'item ' || n %% 97, n %% 9 + 1, 'seed', now() FROM generate_series(1, %s) AS n",
             (count,),
         )

@@ -1,9 +1,12 @@
 """Where things are in the lab: two Regions and the world outside, each with its loopback addresses.
 
-Linux answers on the whole of 127.0.0.0/8, so that each part has an address of its own without being configured:
-the primary Region is 127.0.1.x, the DR Region 127.0.2.x.
+Linux answers on the whole of 127.0.0.0/8, so that each part has an address of its own without being configured: the
+primary Region is 127.b.1.x, the DR Region 127.b.2.x. The block b is 0 until `claim` takes another one, so that several
+labs on one machine do not meet.
 """
 
+import errno
+import socket
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
@@ -51,7 +54,10 @@ class Vantage(StrEnum):
 GLOBAL = "us-east-1"
 REGION_NAME: Mapping[Side, str] = MappingProxyType({Side.PRIMARY: "eu-west-1", Side.DR: "eu-central-1"})
 
-_NETWORK = {Side.PRIMARY: "127.0.1", Side.DR: "127.0.2"}
+_NET = {Side.PRIMARY: 1, Side.DR: 2}
+_CLAIM_PORT = 4509
+_BLOCKS = range(1, 200)
+_block = 0
 _ALB_HOST = {Vantage.OUTSIDE: 10, Vantage.PRIMARY: 11, Vantage.DR: 12}
 _ACCESS_KEY = {
     Vantage.OUTSIDE: "OUTSIDE0000000000000",
@@ -60,6 +66,32 @@ _ACCESS_KEY = {
 }
 _FIRST_INSTANCE = 100
 _INSTANCES = 150
+
+
+class NoBlockFree(Exception):
+    """Every block of loopback addresses is taken, or this system answers on 127.0.0.1 only."""
+
+
+def claim() -> socket.socket:
+    """Take a block of addresses for this process: it is ours as long as the socket that is returned stays open."""
+    global _block  # noqa: PLW0603 - one lab in a process, and every address follows from it
+    for block in _BLOCKS:
+        holder = socket.socket()
+        try:
+            holder.bind((f"127.{block}.0.1", _CLAIM_PORT))
+            holder.listen()
+        except OSError as error:
+            holder.close()
+            if error.errno != errno.EADDRINUSE:
+                raise NoBlockFree(f"127.{block}.0.1 cannot be used: {error}") from error
+            continue
+        _block = block
+        return holder
+    raise NoBlockFree(f"all {len(_BLOCKS)} blocks of loopback addresses are taken")
+
+
+def _network(side: Side) -> str:
+    return f"127.{_block}.{_NET[side]}"
 
 
 def place_of(region_name: str) -> Place:
@@ -89,21 +121,21 @@ def vantage_of(key: str) -> Vantage:
 
 def alb_address(side: Side, vantage: Vantage) -> str:
     """Where the load balancer of that side listens for those who come from `vantage`."""
-    return f"{_NETWORK[side]}.{_ALB_HOST[vantage]}"
+    return f"{_network(side)}.{_ALB_HOST[vantage]}"
 
 
 def database_address(side: Side) -> str:
     """The address of the database's endpoint, for all but the application's instances."""
-    return f"{_NETWORK[side]}.20"
+    return f"{_network(side)}.20"
 
 
 def link_address(side: Side) -> str:
     """Where a replica on that side finds the way to its source in the other Region."""
-    return f"{_NETWORK[side]}.30"
+    return f"{_network(side)}.30"
 
 
 def instance_address(side: Side, k: int) -> str:
     """The address of the k-th instance (0 to 149), where its own way to the database begins."""
     if not 0 <= k < _INSTANCES:
         raise ValueError(f"instance {k} of {side}: a side has addresses for 0 to {_INSTANCES - 1}")
-    return f"{_NETWORK[side]}.{_FIRST_INSTANCE + k}"
+    return f"{_network(side)}.{_FIRST_INSTANCE + k}"

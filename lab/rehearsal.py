@@ -3,11 +3,12 @@
 The orchestrator is never called from here and no execution is started: a Region is lost, and the lab waits.
 """
 
+import os
 import shutil
 import threading
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -26,7 +27,7 @@ from lab.observer import Observer
 from lab.options import Fault, Options
 from lab.orders import seed
 from lab.region import REGION_NAME, Side, Vantage, alb_address
-from lab.report import Result, closing
+from lab.report import Result, publish
 from lab.saboteur import Saboteur
 from lab.score import score
 from lab.timings import timings
@@ -52,8 +53,6 @@ def rehearse(options: Options, console: Console) -> Result:
 
 def conclude(result: Result, left: tuple[int, ...]) -> Result:
     """The result with what can be said only when all has been taken down: which processes are still there."""
-    from dataclasses import replace
-
     whole = replace(result, pids_left=left, ended=time.time())
     return replace(whole, problems=problems(whole))
 
@@ -74,7 +73,6 @@ class _Conduct:
         """Everything from the first process to the figures; on the way out all of it is taken down."""
         with ExitStack() as exits:
             view = exits.enter_context(View(self._console))
-            exits.callback(shield)
             memory = exits.enter_context(MemoryWatch())
             world = exits.enter_context(
                 World(
@@ -93,6 +91,8 @@ class _Conduct:
             if self._options.keep:
                 self._keep(world, view, result)
             self._remember_processes()
+            # From here on it is only taken down, and a signal must not leave half of it behind.
+            shield()
         return result
 
     def _story(self, world: World, observer: Observer, exits: ExitStack) -> tuple[ClientsOutside, Evidence]:
@@ -157,9 +157,7 @@ class _Conduct:
         clients.stop()
         return read(clients.settings.log)
 
-    def _measure(
-        self, world: World, evidence: Evidence, attempts: tuple[Attempt, ...], memory: MemoryWatch
-    ) -> Result:
+    def _measure(self, world: World, evidence: Evidence, attempts: tuple[Attempt, ...], memory: MemoryWatch) -> Result:
         facts = evidence.facts(self._inflicted)
         figures = score(attempts, facts)
         memory.sample()
@@ -183,11 +181,8 @@ class _Conduct:
 
     def _keep(self, world: World, view: View, result: Result) -> None:
         """Leave it running until Ctrl-C; what it came to is said and written before."""
-        checked = conclude(result, ())
-        if self._options.json is not None:
-            checked.write(self._options.json)
         view.__exit__()
-        self._console.print(closing(checked))
+        publish(conclude(result, ()), self._options.json, self._console)
         for line in _addresses(world):
             self._console.print(line, soft_wrap=True, markup=False, highlight=False)
         try:
@@ -197,8 +192,6 @@ class _Conduct:
 
     def _remember_processes(self) -> None:
         """All that this rehearsal has started and that still runs, by id and time of creation (ids are used again)."""
-        import os
-
         for pid in tree([os.getpid()]) - {os.getpid()}:
             try:
                 self._processes[pid] = psutil.Process(pid).create_time()
@@ -224,17 +217,13 @@ def _alive(pid: int, made: float) -> bool:
 
 
 def _addresses(world: World) -> tuple[str, ...]:
-    dr = REGION_NAME[Side.DR]
+    host, port = world.resolver.address
     return (
         "",
         "The lab is still running. Ctrl-C ends it.",
-        f"  the Regions' API   {world.cloud.endpoint_url} (AWS_ENDPOINT_URL; any credentials, Region {dr} or another)",
-        f"  the site           http://{DOMAIN}:{world.web_port}, resolved by {':'.join(map(str, world.resolver.address))} (UDP)",
-        *(
-            f"  {side.value:<18} http://{alb_address(side, Vantage.OUTSIDE)}:{world.web_port}/"
-            for side in Side
-        ),
+        f"  the Regions' API   {world.cloud.endpoint_url} (as AWS_ENDPOINT_URL, with any credentials)",
+        f"  the Regions        {', '.join(REGION_NAME.values())}",
+        f"  the site           http://{DOMAIN}:{world.web_port}/, resolved by {host}:{port} (UDP)",
+        *(f"  {side.value:<18} http://{alb_address(side, Vantage.OUTSIDE)}:{world.web_port}/" for side in Side),
     )
 
-
-type Sentence = Callable[[str], None]

@@ -27,11 +27,11 @@ from lab.network import Network
 from lab.network import Path as NetworkPath
 from lab.options import LambdaMode
 from lab.rds import Databases
-from lab.region import GLOBAL, REGION_NAME, Side, Vantage, alb_address, side_of
+from lab.region import GLOBAL, REGION_NAME, NoBlockFree, Side, Vantage, access_key, alb_address, claim, side_of
 from lab.route53 import Route53, moto_backend
 from lab.stack import Stack, Stacks
 from lab.timings import Timings
-from lab.workflow import Workflows
+from lab.workflow import ExecutionRecord, Workflows
 
 ROOT = Path(__file__).resolve().parent.parent
 _LOOPBACK = "127.0.0.1"
@@ -55,7 +55,9 @@ def until(what: str, holds: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
-            raise LabNotReady(f"{what}, not within {seconds:.0f} s", where="in the lab", do="run it again, or with --keep")
+            raise LabNotReady(
+                f"{what}, not within {seconds:.0f} s", where="in the lab", do="run it again, or with --keep"
+            )
         time.sleep(0.05)
 
 
@@ -68,7 +70,6 @@ class World:
         self.folder = folder
         self.template = template
         self.network = Network()
-        self.web_port = free_web_port()
         self.stacks_made: dict[Side, Stack] = {}
         self._port = port
         self._mode = mode
@@ -87,6 +88,13 @@ class World:
 
     def _begin(self) -> None:
         part = self._exits.callback
+        try:
+            part(claim().close)
+        except NoBlockFree as error:
+            raise LabNotReady(
+                str(error), where="loopback addresses", do="use Linux, or end other rehearsals"
+            ) from error
+        self.web_port = free_web_port()
         self.cloud = Cloud(self.network, self._port)
         part(self.cloud.stop)
         self.databases = Databases(self.network, self.timings, self.folder)
@@ -101,7 +109,7 @@ class World:
             self.folder,
             command=_SERVE,
             cwd=ROOT,
-            environment=self._app_environment(),
+            environment=self._instance_environment,
             ways=self.databases,
         )
         self.groups.install()
@@ -111,16 +119,40 @@ class World:
         self._begin_dns(part)
         self.stacks = Stacks(self.cloud, self.lambdas, environment.IMAGE)
 
-    def _app_environment(self) -> dict[str, str]:
+    def _instance_environment(self, vantage: Vantage, region: str) -> dict[str, str]:
         """What an instance finds in its image and its profile: the way to the Region's API, and Python."""
-        return {"AWS_ENDPOINT_URL": self.cloud.endpoint_url, "PATH": os.defpath, "PYTHONPATH": str(ROOT)}
+        return self.cloud.environment(vantage, region) | {"PATH": os.defpath, "PYTHONPATH": str(ROOT)}
 
     def _begin_serverless(self, part: Callable[..., Any]) -> None:
         self.lambdas = Lambdas(lambda region: self.cloud.environment(Vantage.of(side_of(region)), region), self._mode)
         part(self.lambdas.stop)
-        self.workflows = Workflows(self.lambdas.invoke, endpoint=None)
+        self.workflows = Workflows(
+            self.lambdas.invoke, endpoint=self._executor_endpoint, on_status=self._execution_changed
+        )
         self.workflows.install()
         part(self.workflows.uninstall)
+        self.events = Events(self.timings, self.network, self._invoke_async, self.workflows.start)
+        self.events.install()
+        self.events.start()
+        part(self.events.stop)
+        self.alarms = Alarms(self.timings, self.events.emit)
+        self.alarms.start()
+        part(self.alarms.stop)
+        self.lambdas.on_metric = self.alarms.put_embedded
+
+    def _executor_endpoint(self, region: str) -> tuple[str, str]:
+        """Where a Region's state machines call, and as whom: from inside that Region."""
+        return self.cloud.endpoint_url, access_key(Vantage.of(side_of(region)))
+
+    def _execution_changed(self, region: str, execution: ExecutionRecord) -> None:
+        """The metric that Step Functions publishes of an execution that ended red."""
+        if execution.status == "FAILED":
+            dimensions = {"StateMachineArn": execution.machine_arn}
+            self.alarms.put(region, "AWS/States", "ExecutionsFailed", 1.0, dimensions)
+
+    def _invoke_async(self, region: str, function: str, payload: Any) -> None:
+        """As a schedule or a rule does: an error of the function is the function's own affair."""
+        self.lambdas.invoke(region, function, payload)
 
     def _begin_dns(self, part: Callable[..., Any]) -> None:
         self.route53 = Route53(
@@ -184,9 +216,7 @@ class World:
         return stack
 
     def _update(self, side: Side, more: Mapping[str, str]) -> None:
-        self.stacks_made[side] = self.stacks.update(
-            environment.stack_name(), REGION_NAME[side], self.template, more
-        )
+        self.stacks_made[side] = self.stacks.update(environment.stack_name(), REGION_NAME[side], self.template, more)
 
     def _zone(self) -> str:
         """The user's zone: it exists before Relight does."""
@@ -210,7 +240,7 @@ class World:
         migrated = subprocess.run(
             [sys.executable, "-m", "app.manage", "migrate", "--no-input"],
             cwd=ROOT,
-            env=self._app_environment() | login | {"AWS_REGION": REGION_NAME[Side.PRIMARY], "ALLOWED_HOSTS": "*"},
+            env=self._instance_environment(Vantage.PRIMARY, REGION_NAME[Side.PRIMARY]) | login | {"ALLOWED_HOSTS": "*"},
             capture_output=True,
             text=True,
             check=False,
