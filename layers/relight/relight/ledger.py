@@ -184,6 +184,10 @@ class Ledger:
         promotion = {"instance": instance, "run": run.id, "epoch": run.epoch, "called_at": called_at}
         self._change(run, "SET promotion = :promotion", {":promotion": promotion})
 
+    def close_door(self, run: Run) -> None:
+        """Forget a promotion that was refused before anything of it began."""
+        self._change(run, "REMOVE promotion", {})
+
     def activate(self, run: Run, region: str) -> None:
         """This Region's database takes writes now."""
         self._change(run, "SET active = :region", {":region": region})

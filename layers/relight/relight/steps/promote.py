@@ -27,10 +27,8 @@ CALL_AGAIN_SECONDS = 300
 
 def replicates(source: str, peer_region: str, peer_id: str) -> bool:
     """Whether `source` (an ARN across Regions, a bare identifier within one) is the peer's database."""
-    if not source.startswith("arn:"):
-        return False
     parts = source.split(":")
-    return parts[3] == peer_region and parts[-1] == peer_id
+    return parts[0] == "arn" and parts[3:4] == [peer_region] and parts[5:] == ["db", peer_id]
 
 
 @dataclass(frozen=True)
@@ -64,9 +62,9 @@ class Promote:
         called = head.promotion.called_at if head.promotion and head.promotion.instance == identifier else None
         if called is not None and self.clock() - called < CALL_AGAIN_SECONDS:
             return self._wait(f"RDS has accepted the promotion of {identifier} and has not begun it yet")
-        return self._call(run)
+        return self._call(run, head)
 
-    def _call(self, run: Run) -> Outcome:
+    def _call(self, run: Run, head: Head) -> Outcome:
         identifier = self.settings.replica_id
         # Written before the call, so that a run that dies in between is known to have opened the door.
         self.ledger.open_door(run, identifier, None)
@@ -76,6 +74,9 @@ class Promote:
             )
         except ClientError as error:
             if error.response["Error"]["Code"] not in {"InvalidDBInstanceState", "InvalidDBInstanceStateFault"}:
+                # Nothing was opened where RDS refused the first call outright; a 5xx may come after it has begun.
+                if head.promotion is None and error.response["ResponseMetadata"]["HTTPStatusCode"] < 500:
+                    self.ledger.close_door(run)
                 raise
             return self._wait(f"RDS will not promote {identifier} just now: {error.response['Error']['Message']}")
         self.ledger.open_door(run, identifier, self.clock())
