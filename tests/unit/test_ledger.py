@@ -16,6 +16,7 @@ type Change = Callable[[Ledger, Run], None]
 CHANGES: dict[str, Change] = {
     "set_state": lambda ledger, run: ledger.set_state(run, State.PROMOTING),
     "open_door": lambda ledger, run: ledger.open_door(run, "shop-dr", None),
+    "close_door": lambda ledger, run: ledger.close_door(run),
     "activate": lambda ledger, run: ledger.activate(run, HERE),
     "remember_capacity": lambda ledger, run: ledger.remember_capacity(run, Capacity(0, 0, 4)),
     "forget_capacity": lambda ledger, run: ledger.forget_capacity(run),
