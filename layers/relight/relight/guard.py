@@ -38,8 +38,9 @@ def standing(own: Head, other: Head | None, here: str, peer: str) -> Standing:
     if other is None or not other.written:
         return Standing.UNKNOWN
     activating = other.active == peer or other.state is State.PROMOTING
-    known_here = other.epoch == own.epoch and own.active == peer  # this ledger has been told already
-    if activating and (other.epoch > own.epoch or known_here):
+    # At an equal epoch this ledger has been told already; `promoting` without a run of its own is the other one's word.
+    told = own.active == peer or (own.state is State.PROMOTING and own.owner is None)
+    if activating and (other.epoch > own.epoch or (other.epoch == own.epoch and told)):
         return Standing.SUPERSEDED
     if other.state is State.STEADY and other.active == here and other.epoch >= own.epoch:
         return Standing.CONFIRMED
