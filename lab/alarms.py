@@ -102,7 +102,7 @@ def evaluate(definition: Definition, points: Sequence[Point], now: float, before
 class Alarms:
     """Every Region's alarms. `start` and `stop`; `on_change` hears of each change as EventBridge would."""
 
-    def __init__(self, timings: Timings, on_change: Callable[[str, dict[str, Any]], None]) -> None:
+    def __init__(self, timings: Timings, on_change: Callable[[str, dict[str, Any]], object]) -> None:
         """`on_change` gets the Region and the event of the change (source aws.cloudwatch)."""
         self._minute = timings.minute
         self._on_change = on_change

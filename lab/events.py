@@ -181,10 +181,12 @@ class Events:
         self.emit(place, payload, bus)
 
     def _bury(self, region: str, target: Mapping[str, Any], payload: Any, why: str) -> None:
-        _LOG.warning("an event was given up: %s", why)
+        if region in self._lost or self._stop.is_set():
+            return
+        _LOG.info("an event was given up: %s", why)
         self.dead_letters.append((region, why))
         queue = (target.get("DeadLetterConfig") or {}).get("Arn")
-        if queue and region not in self._lost:
+        if queue:
             get_backend("sqs")[ACCOUNT][region].send_message(str(queue).rpartition(":")[2], json.dumps(payload))
 
 

@@ -34,7 +34,7 @@ from lab.timings import timings
 from lab.view import View
 from lab.world import World, until
 
-_STEADY_SECONDS = 60.0
+_STEADY_MINUTES = 20.0
 _SETTLE_MINUTES = 2.0
 _LONGEST_MINUTES = 40.0
 """Scaled minutes until an end must have been seen; the run's own deadline comes long before."""
@@ -102,7 +102,7 @@ class _Conduct:
         observer.does("let clients order, until all is steady")
         clients = exits.enter_context(ClientsOutside(self._client_settings(world)))
         observer.follow(clients.settings.log)
-        until("the lab became steady", lambda: self._steady(world, observer), _STEADY_SECONDS)
+        self._await_steady(world, observer)
         evidence = Evidence(world)
         evidence.note_before()
         saboteur = exits.enter_context(Saboteur(world, self._options.kill_orchestrator_at))
@@ -123,6 +123,19 @@ class _Conduct:
             run=f"order-{int(self._started)}",
             clients=self._options.clients,
         )
+
+    def _await_steady(self, world: World, observer: Observer) -> None:
+        """Steady for as long as Route 53's checkers take to be sure: what was wrong before must not count after."""
+        since: list[float] = []
+
+        def lasting() -> bool:
+            if not self._steady(world, observer):
+                since.clear()
+                return False
+            since.append(time.monotonic())
+            return since[-1] - since[0] >= world.detection_seconds()
+
+        until("the lab became steady", lasting, _STEADY_MINUTES * self._timings.minute)
 
     @staticmethod
     def _steady(world: World, observer: Observer) -> bool:

@@ -1,6 +1,7 @@
 """`--kill-orchestrator-at STEP`: stop the execution while that step's handler runs, once, as StopExecution does."""
 
 import threading
+from dataclasses import replace
 from typing import Any, Self
 
 from lab.options import Step
@@ -16,6 +17,7 @@ class Saboteur:
     def __init__(self, world: World, step: Step | None) -> None:
         self._world = world
         self._step = step
+        self._before = world.lambdas.callbacks
         self._region = REGION_NAME[Side.DR]
         self._struck = threading.Event()
         self.finished = step is None
@@ -23,11 +25,11 @@ class Saboteur:
 
     def __enter__(self) -> Self:
         if self._step is not None:
-            self._world.lambdas.on_start = self._look
+            self._world.lambdas.callbacks = replace(self._before, start=self._look)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._world.lambdas.on_start = None
+        self._world.lambdas.callbacks = self._before
 
     def _look(self, region: str, name: str, payload: Any) -> None:
         owner = payload.get("run", {}).get("owner") if isinstance(payload, dict) else None

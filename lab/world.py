@@ -21,7 +21,7 @@ from lab.cloud import ACCOUNT, Cloud
 from lab.dns import NameServer, Resolver
 from lab.errors import LabError
 from lab.events import Events
-from lab.lambdas import Lambdas
+from lab.lambdas import Callbacks, Lambdas
 from lab.loadbalancing import LoadBalancers
 from lab.network import Network
 from lab.network import Path as NetworkPath
@@ -124,7 +124,12 @@ class World:
         return self.cloud.environment(vantage, region) | {"PATH": os.defpath, "PYTHONPATH": str(ROOT)}
 
     def _begin_serverless(self, part: Callable[..., Any]) -> None:
-        self.lambdas = Lambdas(lambda region: self.cloud.environment(Vantage.of(side_of(region)), region), self._mode)
+        self.lambdas = Lambdas(
+            lambda region: self.cloud.environment(Vantage.of(side_of(region)), region),
+            self._mode,
+            callbacks=Callbacks(metric=lambda region, document: self.alarms.put_embedded(region, document)),
+        )
+        self.lambdas.install()
         part(self.lambdas.stop)
         self.workflows = Workflows(
             self.lambdas.invoke, endpoint=self._executor_endpoint, on_status=self._execution_changed
@@ -135,10 +140,9 @@ class World:
         self.events.install()
         self.events.start()
         part(self.events.stop)
-        self.alarms = Alarms(self.timings, self.events.emit)
+        self.alarms = Alarms(self.timings, lambda region, event: self.events.emit(region, event))
         self.alarms.start()
         part(self.alarms.stop)
-        self.lambdas.on_metric = self.alarms.put_embedded
 
     def _executor_endpoint(self, region: str) -> tuple[str, str]:
         """Where a Region's state machines call, and as whom: from inside that Region."""
