@@ -49,7 +49,8 @@ class StepBrokenError(Exception):
 def client(service: str, region: str = REGION) -> Any:
     """One client per service: making one takes longer than most of these runs."""
     keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
-    return boto3.session.Session().client(service, region_name=region, **keys)
+    session: Any = boto3.session.Session()
+    return session.client(service, region_name=region, **keys)
 
 
 class Standby:
@@ -227,5 +228,3 @@ def standby(**seconds: int) -> Iterator[Standby]:
         region.machine = running
         region.prepare()
         yield region
-
-

@@ -29,8 +29,13 @@ def detected_at(facts: Facts) -> float | None:
 
 def asked(event: Mapping[str, Any]) -> tuple[Trigger, bool]:
     """Who started the run, and whether it is forced; InputInvalid where it is forced without a reason."""
-    trigger = Trigger(event.get("trigger", Trigger.AUTOMATIC))
-    forced = bool(event.get("force", False))
+    try:
+        trigger = Trigger(event.get("trigger", Trigger.AUTOMATIC))
+    except ValueError as error:
+        raise InputInvalid(f'"trigger": {error}; it is {", ".join(Trigger)}') from None
+    forced = event.get("force", False)
+    if not isinstance(forced, bool):
+        raise InputInvalid(f'"force" is {forced!r}; it is true or false')
     if forced and not event.get("reason"):
         raise InputInvalid('"force": true needs a "reason": why the findings against a failover do not hold')
     return trigger, forced

@@ -1,0 +1,334 @@
+"""What is true of failover.asl.yaml without running it, and that what is wrong with a definition is found."""
+
+import copy
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import botocore.exceptions
+import botocore.session
+import pytest
+from cfnlint.api import lint  # type: ignore[import-untyped]
+from relight import errors
+
+from lab.template import load as load_template
+from tests.statemachine.harness import definition_problems, load, substitution_problems
+from tests.statemachine.standby import DEFINITION, substitutions
+
+ROOT = Path(__file__).parents[2]
+# Before the name of an error of a service's own, by what a task's Resource begins with.
+PREFIXES = {
+    "arn:aws:states:::lambda:": "Lambda.",
+    "arn:aws:states:::dynamodb:": "DynamoDB.",
+    "arn:aws:states:::sns:": "SNS.",
+    "arn:aws:states:::aws-sdk:sfn:": "Sfn.",
+}
+# Where a handler's call to its own Region may fail with an error that boto3 makes from the service's model.
+CALLED_BY_HANDLERS = ("autoscaling", "rds", "dynamodb")
+
+type State = Mapping[str, Any]
+
+
+@pytest.fixture(scope="module")
+def definition() -> dict[str, Any]:
+    return load(DEFINITION, substitutions())
+
+
+@pytest.fixture(scope="module")
+def resources() -> dict[str, dict[str, Any]]:
+    return load_template(ROOT / "template.yaml").resources
+
+
+def states(block: Mapping[str, Any], caught: bool = False) -> Iterator[tuple[str, State, bool]]:
+    """Each state, and whether a Parallel around it catches what it does not catch itself."""
+    for name, state in block["States"].items():
+        yield name, state, caught
+        for branch in state.get("Branches", []):
+            yield from states(branch, caught or "Catch" in state)
+
+
+def blocks(block: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield block
+    for state in block["States"].values():
+        for branch in state.get("Branches", []):
+            yield from blocks(branch)
+
+
+def habit_problems(definition: Mapping[str, Any]) -> list[str]:
+    """What Step Functions would accept, and the person on call would not."""
+    return [f"{name}: {problem}" for name, state, caught in states(definition) for problem in _habits(state, caught)]
+
+
+def _habits(state: State, caught: bool) -> Iterator[str]:
+    if not state.get("Comment"):
+        yield "no Comment"
+    if state["Type"] != "Task":
+        return
+    if not state.get("Retry"):
+        yield "no Retry"
+    if any("JitterStrategy" not in retry for retry in state.get("Retry", [])):
+        yield "a Retry without JitterStrategy"
+    if any("States.ALL" in retry["ErrorEquals"] for retry in state.get("Retry", [])):
+        yield "a Retry of States.ALL would repeat refusals too"
+    catches = [name for catch in state.get("Catch", []) for name in catch["ErrorEquals"]]
+    if "States.ALL" not in catches and not caught:
+        yield "nothing catches what is not foreseen"
+
+
+def error_problems(definition: Mapping[str, Any]) -> list[str]:
+    """Names in Catch and Retry that nothing raises."""
+    return [
+        f"{name}: nothing raises {error}"
+        for name, state, _ in states(definition)
+        for clause in [*state.get("Catch", []), *state.get("Retry", [])]
+        for error in clause["ErrorEquals"]
+        if not _is_raised(error, state)
+    ]
+
+
+def _is_raised(error: str, state: State) -> bool:
+    if error.startswith("States."):
+        return error in {"States.ALL", "States.Timeout"}
+    resource = state.get("Resource", "")
+    if any(error.startswith(prefix) for start, prefix in PREFIXES.items() if resource.startswith(start)):
+        return True
+    if resource.startswith("arn:aws:states:::lambda:"):
+        return error in _raised_by_handlers()
+    # What a person is told to answer with.
+    return f"--error {error}" in state.get("Arguments", {}).get("Message", "")
+
+
+@cache
+def _raised_by_handlers() -> frozenset[str]:
+    own = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
+    boto = {name for name, kind in vars(botocore.exceptions).items() if isinstance(kind, type)}
+    session = botocore.session.get_session()
+    modelled = {
+        str(shape.name) for name in CALLED_BY_HANDLERS for shape in session.get_service_model(name).error_shapes
+    }
+    return frozenset(own | boto | modelled | {"Sandbox.Timedout"})
+
+
+def endless_loops(definition: Mapping[str, Any]) -> list[str]:
+    """States on a loop that no deadline ends."""
+    return [name for block in blocks(definition) for name in _looping(block)]
+
+
+def _looping(block: Mapping[str, Any]) -> list[str]:
+    ahead = {name: _next(state) for name, state in block["States"].items() if not _watches_the_clock(state)}
+    while leaves := [name for name, targets in ahead.items() if not targets & ahead.keys()]:
+        for name in leaves:
+            del ahead[name]
+    return sorted(ahead)
+
+
+def _next(state: State) -> set[str]:
+    clauses = [state, *state.get("Choices", []), *state.get("Catch", [])]
+    return {clause["Next"] for clause in clauses if "Next" in clause} | (
+        {state["Default"]} if "Default" in state else set()
+    )
+
+
+def _watches_the_clock(state: State) -> bool:
+    conditions = [str(choice.get("Condition")) for choice in state.get("Choices", [])]
+    return any(re.search(r"\$millis\(\) > \$(deadline|decide_by)\b", condition) for condition in conditions)
+
+
+def lint_problems(definition: Mapping[str, Any]) -> list[str]:
+    """What cfn-lint says of it as a CloudFormation resource; in AWS::Serverless::StateMachine it does not look."""
+    known = copy.deepcopy(dict(definition))
+    # Its schema has only numbers there; Step Functions takes JSONata that evaluates to one.
+    known["States"]["Ask a person"]["TimeoutSeconds"] = 1
+    machine = {
+        "Type": "AWS::StepFunctions::StateMachine",
+        "Properties": {"Definition": known, "RoleArn": "arn:aws:iam::123456789012:role/machine"},
+    }
+    return [
+        f"{match.rule.id} {match.message}"
+        for match in lint(json.dumps({"Resources": {"Machine": machine}}), regions=["eu-central-1"])
+        if match.rule.id == "E3601"
+    ]
+
+
+def substitutions_of(resources: Mapping[str, Any]) -> dict[str, Any]:
+    given: dict[str, Any] = resources["Failover"]["Properties"]["DefinitionSubstitutions"]
+    return given
+
+
+# The definition as it is.
+
+
+def test_the_definition_has_no_problems(definition: dict[str, Any]) -> None:
+    assert definition_problems(definition) == []
+
+
+def test_it_has_the_habits_that_each_state_must_have(definition: dict[str, Any]) -> None:
+    assert habit_problems(definition) == []
+
+
+def test_each_error_that_it_waits_for_is_raised_by_something(definition: dict[str, Any]) -> None:
+    assert error_problems(definition) == []
+
+
+def test_each_loop_has_a_deadline(definition: dict[str, Any]) -> None:
+    assert endless_loops(definition) == []
+
+
+def test_cloudformation_accepts_it(definition: dict[str, Any]) -> None:
+    assert lint_problems(definition) == []
+
+
+def test_the_template_gives_each_substitution_and_no_other(resources: dict[str, Any]) -> None:
+    assert substitution_problems(DEFINITION.read_text(), substitutions_of(resources)) == []
+
+
+def test_each_wait_is_a_substitution_or_what_a_step_asked_for(definition: dict[str, Any]) -> None:
+    """No timing of its own, so that the lab can scale all of them."""
+    waits = [state["Seconds"] for _, state, _ in states(definition) if state["Type"] == "Wait"]
+    assert waits
+    assert all(re.fullmatch(r"\{% \$\w+\.look_again_seconds %\}", str(seconds)) for seconds in waits)
+
+
+def test_an_expired_lock_has_no_living_owner(definition: dict[str, Any]) -> None:
+    """The lock outlives the longest execution that may hold it."""
+    for name in ("Take lock", "Take over the lock"):
+        expiry = definition["States"][name]["Arguments"]["ExpressionAttributeValues"][":expires"]["N"]
+        assert int(re.findall(r"\+ (\d+)", expiry)[0]) > definition["TimeoutSeconds"]
+
+
+def test_only_these_states_touch_the_peer(definition: dict[str, Any], resources: dict[str, Any]) -> None:
+    """Nothing else of the failover needs the lost Region (rule 1); these do so at best effort."""
+    given = substitutions_of(resources)
+    function_of = {substitutions()[name]: json.dumps(value) for name, value in given.items()}
+    reaching = {
+        name
+        for name, state, _ in states(definition)
+        if state["Type"] == "Task" and state["Resource"].endswith("lambda:invoke")
+        for logical_id in re.findall(r"\w+", function_of[state["Arguments"]["FunctionName"]])
+        if "PeerRegion" in json.dumps(resources.get(logical_id, {}).get("Properties", {}).get("Policies", []))
+    }
+    assert reaching == {"Gather and decide", "Cut the old side off", "Lift the fence", "Record"}
+
+
+def test_every_error_after_the_lock_reaches_the_release(definition: dict[str, Any]) -> None:
+    """From each state behind the lock every way leads through `Release lock` to its end."""
+    top = definition["States"]
+    seen: set[str] = set()
+    ahead = ["Open the run"]
+    while ahead:
+        name = ahead.pop()
+        if name in seen or name == "Release lock":
+            continue
+        seen.add(name)
+        assert top[name]["Type"] not in ("Succeed", "Fail"), f"{name} ends the run with the lock held"
+        ahead.extend(_next(top[name]))
+    assert {"Undo", "Record", "Ask a person"} <= seen
+
+
+# What is wrong is found.
+
+
+def dangle(definition: dict[str, Any]) -> None:
+    definition["States"]["What was decided"]["Choices"][0]["Next"] = "Swich and fence"
+
+
+def strand(definition: dict[str, Any]) -> None:
+    definition["States"]["What was decided"]["Choices"].pop(1)
+
+
+def forget_timeout(definition: dict[str, Any]) -> None:
+    del definition["States"]["Record"]["TimeoutSeconds"]
+
+
+def break_query(definition: dict[str, Any]) -> None:
+    definition["States"]["How did it end"]["Choices"][0]["Condition"] = "{% $end.status = ( %}"
+
+
+def break_query_in_a_branch(definition: dict[str, Any]) -> None:
+    branch = definition["States"]["Prove it"]["Branches"][0]["States"]
+    branch["Wait for a write"]["Seconds"] = "{% $verified..{ %}"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (dangle, "What was decided: no such state Swich and fence"),
+        (strand, "Ask a person: unreachable"),
+        (forget_timeout, "Record: Task without TimeoutSeconds"),
+        (break_query, "$end.status = ("),
+        (break_query_in_a_branch, "$verified..{"),
+    ],
+)
+def test_a_broken_definition_is_found(
+    definition: dict[str, Any], spoil: Callable[[dict[str, Any]], None], problem: str
+) -> None:
+    broken = copy.deepcopy(definition)
+    spoil(broken)
+    assert any(problem in found for found in definition_problems(broken))
+
+
+def forget_comment(definition: dict[str, Any]) -> None:
+    del definition["States"]["Undo"]["Branches"][0]["States"]["Not restored"]["Comment"]
+
+
+def forget_jitter(definition: dict[str, Any]) -> None:
+    del definition["States"]["Record"]["Retry"][0]["JitterStrategy"]
+
+
+def forget_catch(definition: dict[str, Any]) -> None:
+    del definition["States"]["Prove it"]["Catch"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (forget_comment, "Not restored: no Comment"),
+        (forget_jitter, "Record: a Retry without JitterStrategy"),
+        (forget_catch, "Verify writes: nothing catches what is not foreseen"),
+    ],
+)
+def test_a_missing_habit_is_found(
+    definition: dict[str, Any], spoil: Callable[[dict[str, Any]], None], problem: str
+) -> None:
+    broken = copy.deepcopy(definition)
+    spoil(broken)
+    assert problem in habit_problems(broken)
+
+
+@pytest.mark.parametrize(
+    ("state", "error"),
+    [
+        ("Record", "RecordIncomplet"),
+        ("Take lock", "Dynamo.ConditionalCheckFailedException"),
+        ("Ask a person", "Refused"),
+        ("Prove it", "RunSuperseded"),  # a Parallel ends with what its branches raise; only States.ALL is foreseen
+    ],
+)
+def test_a_catch_of_an_error_that_nothing_raises_is_found(definition: dict[str, Any], state: str, error: str) -> None:
+    broken = copy.deepcopy(definition)
+    broken["States"][state]["Catch"][0]["ErrorEquals"] = [error]
+    assert error_problems(broken) == [f"{state}: nothing raises {error}"]
+
+
+def test_a_loop_without_a_deadline_is_found(definition: dict[str, Any]) -> None:
+    broken = copy.deepcopy(definition)
+    broken["States"]["Prove it"]["Branches"][1]["States"]["Is traffic here"]["Choices"].pop(1)
+    assert endless_loops(broken) == ["Confirm traffic", "Is traffic here", "Wait for DNS"]
+
+
+def test_a_missing_and_an_unused_substitution_are_found(resources: dict[str, Any]) -> None:
+    given = {**substitutions_of(resources), "Idle": "0"}
+    del given["RunSeconds"]
+    assert substitution_problems(DEFINITION.read_text(), given) == [
+        "${RunSeconds} has no substitution",
+        "the substitution Idle is not used",
+    ]
+
+
+def test_what_cloudformation_refuses_is_found(definition: dict[str, Any]) -> None:
+    broken = copy.deepcopy(definition)
+    broken["States"]["Stand down"]["Type"] = "Passs"
+    assert lint_problems(broken)
