@@ -160,9 +160,10 @@ class Observer:
         return f"{executions[-1].name} {executions[-1].status}" if executions else ""
 
     def _steps(self) -> list[StepState]:
-        executions = self._world.workflows.executions(_DR)
+        """Of every run that did something; those of a second and later one carry its number."""
+        told = (self._evidence.steps(execution.name) for execution in self._world.workflows.executions(_DR))
         return [
-            StepState(step.name, step.started, step.ended, step.sentence)
-            for execution in executions
-            for step in self._evidence.steps(execution.name)
+            StepState(step.name if number == 1 else f"{step.name} #{number}", step.started, step.ended, step.sentence)
+            for number, steps in enumerate((steps for steps in told if steps), 1)
+            for step in steps
         ]

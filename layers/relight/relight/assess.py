@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from relight.decision import Action, Finding, decide
+from relight.decision import Action, Finding, Verdict, decide
 from relight.errors import InputInvalid
 from relight.facts import Trigger
 from relight.lookout import policy_of
@@ -44,23 +44,15 @@ def asked(event: Mapping[str, Any]) -> tuple[Trigger, bool]:
 def assess(
     event: Mapping[str, Any], run: Run, lookout: Lookout, ledger: Ledger, clock: Callable[[], float]
 ) -> dict[str, Any]:
-    """The verdict on the facts of now. Notes t0, t1 and, where it proceeds, t2."""
+    """The verdict on the facts of now. Notes t0, t1 and t2 once it has decided."""
     ledger.require(run)
     ledger.step_began(run, STEP, clock())
     trigger, forced = asked(event)
     facts = lookout.look(trigger, forced=forced, asked_by=run.owner)
     verdict = decide(facts, policy_of(lookout.settings))
     decided = verdict.action is not Action.WAIT
-    if decided and verdict.action is Action.PROCEED:
-        if verdict.finding is Finding.HALF_DONE and facts.head.promotion is not None:
-            # What the run before saw really happened then; the first mark of a kind stays.
-            for name, at in ledger.timeline(facts.head.promotion.run)[0].items():
-                ledger.mark(run, name, at)
-        if facts.first_bad is not None:
-            ledger.mark(run, "t0", facts.first_bad)
-        if (detected := detected_at(facts)) is not None:
-            ledger.mark(run, "t1", detected)
-        ledger.mark(run, "t2", clock())
+    if decided:
+        _note(run, ledger, facts, verdict, clock)
     answer = verdict.as_dict()
     answer["views"] = {
         view.value: {"seen": s.seen.value, "since": s.since, "sentence": s.sentence}
@@ -68,3 +60,15 @@ def assess(
     }
     ledger.step_says(run, STEP, clock(), verdict.sentence, done=decided, facts=answer)
     return answer
+
+
+def _note(run: Run, ledger: Ledger, facts: Facts, verdict: Verdict, clock: Callable[[], float]) -> None:
+    """t0, t1 and t2 of a run that has decided; one that goes on behind the door takes over what the one before saw."""
+    if verdict.finding is Finding.HALF_DONE and facts.head.promotion is not None:
+        for name, at in ledger.timeline(facts.head.promotion.run)[0].items():
+            ledger.mark(run, name, at)
+    if facts.first_bad is not None:
+        ledger.mark(run, "t0", facts.first_bad)
+    if (detected := detected_at(facts)) is not None:
+        ledger.mark(run, "t1", detected)
+    ledger.mark(run, "t2", clock())
