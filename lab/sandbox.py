@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -133,7 +134,8 @@ class Host:
 
     def close(self) -> None:
         """End the host and all its children; returns when they are gone."""
-        self._control.close()
+        with self._lock:
+            self._control.close()
         try:
             self._process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -182,7 +184,8 @@ class ProcessSandbox:
     def kill(self) -> None:
         """See Sandbox."""
         self._host.kill(self.pid)
-        self._connection.close()
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)  # wakes who waits for an answer, which close would not
 
 
 def start(host: Host, spec: Mapping[str, Any], connection: int, on_line: Callable[[str], None], name: str) -> int:
