@@ -102,6 +102,16 @@ def test_what_a_failover_writes_is_in_the_head_and_its_end_closes_the_door(ledge
     assert head.owner == run.owner, "the state machine releases the lock, and nobody else"
 
 
+def test_the_door_opens_only_in_a_region_that_is_being_activated(ledger: Ledger, run: Run) -> None:
+    for state in (None, State.STEADY):
+        if state is not None:
+            ledger.set_state(run, state)
+        before = head_item(ledger)
+        with pytest.raises(RunSuperseded):
+            ledger.open_door(run, "shop-dr", None)
+        assert head_item(ledger) == before
+
+
 def test_a_run_that_did_not_succeed_ends_steady_and_without_a_cooldown(ledger: Ledger, run: Run) -> None:
     ledger.set_state(run, State.PROMOTING)
     ledger.finish(run, succeeded=False, now=NOW)

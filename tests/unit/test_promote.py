@@ -42,7 +42,9 @@ def dbcheck() -> Dbcheck:
 
 
 @pytest.fixture
-def promote(rds: Rds, dbcheck: Dbcheck, ledger: Ledger, clock: Clock) -> Promote:
+def promote(rds: Rds, dbcheck: Dbcheck, ledger: Ledger, run: Run, clock: Clock) -> Promote:
+    """The step, once the run has said that it activates this Region."""
+    ledger.set_state(run, State.PROMOTING)
     return Promote(SETTINGS, ledger, rds, dbcheck, clock)  # type: ignore[arg-type]
 
 
@@ -60,7 +62,6 @@ def waits(outcome: Outcome, sentence: str, seconds: int = 10) -> None:
 def test_from_replica_to_done_through_every_phase(
     look: Look, rds: Rds, dbcheck: Dbcheck, ledger: Ledger, run: Run, clock: Clock
 ) -> None:
-    ledger.set_state(run, State.PROMOTING)
     called = clock()
     waits(look(), "shop-dr is being promoted")
     assert rds.promotions == [{"DBInstanceIdentifier": REPLICA, "BackupRetentionPeriod": 7}]
@@ -231,7 +232,6 @@ def test_an_api_that_does_not_answer_is_asked_again(look: Look, rds: Rds) -> Non
 def test_a_refusal_for_any_other_reason_is_raised_and_opens_no_door(
     look: Look, rds: Rds, ledger: Ledger, run: Run
 ) -> None:
-    ledger.set_state(run, State.PROMOTING)
     rds.refusal = error("AccessDenied", "not authorized to perform rds:PromoteReadReplica", "PromoteReadReplica")
     with pytest.raises(ClientError, match="not authorized"):
         look()
@@ -240,7 +240,6 @@ def test_a_refusal_for_any_other_reason_is_raised_and_opens_no_door(
 
 def test_an_error_of_rds_itself_leaves_the_door_open(look: Look, rds: Rds, ledger: Ledger, run: Run) -> None:
     """It may have begun, so it must not be undone."""
-    ledger.set_state(run, State.PROMOTING)
     rds.refusal = error("InternalFailure", "try again", "PromoteReadReplica", 500)
     with pytest.raises(ClientError):
         look()
@@ -250,13 +249,22 @@ def test_an_error_of_rds_itself_leaves_the_door_open(look: Look, rds: Rds, ledge
 def test_a_refusal_does_not_close_a_door_that_an_earlier_call_has_opened(
     look: Look, rds: Rds, ledger: Ledger, run: Run, clock: Clock
 ) -> None:
-    ledger.set_state(run, State.PROMOTING)
     look()
     clock.advance(CALL_AGAIN_SECONDS)
     rds.refusal = error("AccessDenied", "no", "PromoteReadReplica")
     with pytest.raises(ClientError):
         look()
     assert ledger.head().door_opened
+
+
+def test_a_handler_that_was_under_way_does_not_open_a_door_that_was_barred(
+    look: Look, rds: Rds, ledger: Ledger, run: Run
+) -> None:
+    """The state machine says `steady` before it undoes a run; the run still holds its lock then."""
+    ledger.set_state(run, State.STEADY)
+    with pytest.raises(RunSuperseded):
+        look()
+    assert (rds.promotions, ledger.head().promotion) == ([], None)
 
 
 @pytest.mark.parametrize("phase", ["replica", "promoted"])
