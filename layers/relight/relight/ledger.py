@@ -158,31 +158,37 @@ class Ledger:
             raise RunSuperseded(f"run {run.id} lost its lock (epoch {run.epoch}; now {head.epoch}, {holder})")
         return head
 
-    def _change(self, run: Run, expression: str, values: Mapping[str, Any]) -> None:
-        """Change the head on behalf of a run that still owns it; RunSuperseded otherwise."""
-        names = {"#owner": "owner"} | {f"#{name}": name for name in ("state",) if f"#{name}" in expression}
+    def _change(self, run: Run, expression: str, values: Mapping[str, Any], *, only_if: str = "") -> None:
+        """Change the head on behalf of a run that still owns it, and `only_if` holds; RunSuperseded otherwise."""
+        condition = f"{OWNED} AND {only_if}" if only_if else OWNED
+        names = {"#owner": "owner"} | ({"#state": "state"} if "#state" in expression + only_if else {})
         try:
             self.dynamodb.update_item(
                 TableName=self.table,
                 Key=_item(HEAD),
                 UpdateExpression=expression,
-                ConditionExpression=OWNED,
+                ConditionExpression=condition,
                 ExpressionAttributeNames=names,
                 ExpressionAttributeValues=_item({**values, ":owner": run.owner, ":epoch": run.epoch}),
             )
         except ClientError as error:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                 raise
-            raise RunSuperseded(f"run {run.id} lost its lock before it could write") from None
+            raise RunSuperseded(f"run {run.id} lost its lock, or was called back, before it could write") from None
 
     def set_state(self, run: Run, state: State) -> None:
         """Say that this Region is being activated, or that nothing is on its way any more."""
         self._change(run, "SET #state = :state", {":state": state.value})
 
     def open_door(self, run: Run, instance: str, called_at: float | None) -> None:
-        """Remember, before and after the call, that this run promotes this instance."""
+        """Remember, before and after the call, that this run promotes this instance.
+
+        RunSuperseded where the Region is not being activated (any more): the state machine bars the door by that
+        before it undoes a run, and a handler that was under way must not open it behind its back.
+        """
         promotion = {"instance": instance, "run": run.id, "epoch": run.epoch, "called_at": called_at}
-        self._change(run, "SET promotion = :promotion", {":promotion": promotion})
+        values = {":promotion": promotion, ":promoting": State.PROMOTING.value}
+        self._change(run, "SET promotion = :promotion", values, only_if="#state = :promoting")
 
     def close_door(self, run: Run) -> None:
         """Forget a promotion that was refused before anything of it began."""
