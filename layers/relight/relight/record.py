@@ -61,9 +61,9 @@ def document(
 
 
 def notification(evidence: Mapping[str, Any], where: str) -> tuple[str, str]:
-    """Subject (at most 100 characters, for SNS) and text for the person on call."""
+    """Subject (SNS takes fewer than 100 characters) and text for the person on call."""
     run = evidence["run"]
-    subject = f"Relight {evidence['application']}: {evidence['status']} in {evidence['region']}"[:100]
+    subject = f"Relight {evidence['application']}: {evidence['status']} in {evidence['region']}"[:99]
     rto = evidence["rto_seconds"]
     lines = [
         f"Run {run['id']} (epoch {run['epoch']}) ended {evidence['status']}: {evidence['sentence']}",
