@@ -1,0 +1,322 @@
+"""The probe: it keeps what it saw, and starts one run whenever the verdict, or what a dead run left, says so."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from relight.ledger import Capacity, Ledger, State
+from relight.probe import Probe, run_name
+from relight.signal import Seen, View
+
+from tests.unit.conftest import Clients
+from tests.unit.loopback import NameServer, WebServer, black_hole, closed_port
+from tests.unit.rds import PEER
+from tests.unit.scene import READY, Scene, make_scene
+from tests.unit.standby import HERE, HOME, MACHINE, NOW, Clock, execution, release_lock, take_lock
+
+WINDOW = int(NOW // 60)
+
+
+@dataclass
+class Machine:
+    """The state machine on moto, which starts executions and lets them run for ever."""
+
+    api: Any
+
+    def names(self) -> list[str]:
+        """Of all executions that were started, oldest first."""
+        found = self.api.list_executions(stateMachineArn=MACHINE)["executions"]
+        return [execution["name"] for execution in sorted(found, key=lambda e: e["startDate"])]
+
+    def start(self, name: str) -> str:
+        """Start one as somebody else does; its ARN."""
+        return str(self.api.start_execution(stateMachineArn=MACHINE, name=name, input="{}")["executionArn"])
+
+    def stop(self, name: str) -> None:
+        self.api.stop_execution(executionArn=execution(name))
+
+
+@dataclass
+class Watcher:
+    """The probe and its metrics."""
+
+    scene: Scene
+    ledger: Ledger
+    machine: Machine
+    peer_groups: Any
+    clock: Clock
+    metrics: list[tuple[str, float]] = field(default_factory=list)
+
+    def watch(self, **changed: Any) -> dict[str, Any]:
+        """One minute of watching."""
+        settings = self.scene.settings(**changed)
+        probe = Probe(
+            settings,
+            self.scene.lookout(self.ledger, settings),
+            self.ledger,
+            self.machine.api,
+            self.peer_groups,
+            self.clock,
+            self.clock.advance,
+            lambda name, value: self.metrics.append((name, value)),
+        )
+        return probe.watch()
+
+
+@pytest.fixture
+def scene(names: NameServer, web: WebServer, clock: Clock, clients: Clients) -> Scene:
+    return make_scene(names, web, clock, clients)
+
+
+@pytest.fixture
+def machine(aws: None, clients: Clients) -> Machine:
+    api = clients("stepfunctions", HERE)
+    role = "arn:aws:iam::123456789012:role/failover"
+    definition = '{"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}'
+    api.create_state_machine(name="relight-shop-failover", definition=definition, roleArn=role)
+    return Machine(api)
+
+
+@pytest.fixture
+def watcher(scene: Scene, ledger: Ledger, machine: Machine, clients: Clients, clock: Clock) -> Watcher:
+    return Watcher(scene, ledger, machine, clients("autoscaling", HOME), clock)
+
+
+def primary_group(clients: Clients, desired: int) -> None:
+    """The primary's Auto Scaling group, at min 1 and max 6."""
+    groups = clients("autoscaling", HOME)
+    groups.create_launch_configuration(LaunchConfigurationName="shop", ImageId="ami-12c6146b", InstanceType="t4g.small")
+    groups.create_auto_scaling_group(
+        AutoScalingGroupName="shop-primary",
+        LaunchConfigurationName="shop",
+        MinSize=1,
+        DesiredCapacity=desired,
+        MaxSize=6,
+        AvailabilityZones=[f"{HOME}a"],
+    )
+
+
+def test_it_keeps_what_it_saw_sample_by_sample(watcher: Watcher, ledger: Ledger) -> None:
+    said = watcher.watch(samples=3)
+    assert (said["outside"], said["from_dr"], said["started"]) == ("UP", "UP", None)
+    assert said["verdict"]["finding"] == "primary_up"
+    kept = ledger.signals()
+    for view in View:
+        assert (kept[view].seen, kept[view].since, kept[view].last_seen) == (Seen.UP, NOW, NOW + 20), view
+    assert watcher.clock() == NOW + 20, "no longer than it must be: the next invocation comes by schedule"
+    assert watcher.machine.names() == []
+    assert watcher.metrics.count(("Down.outside", 0.0)) == 3
+
+
+def test_a_sample_that_took_long_shortens_the_pause(watcher: Watcher) -> None:
+    clock, began = watcher.clock, []
+
+    class Slow:
+        """Answers after eleven seconds, and remembers when it was asked."""
+
+        def __init__(self, rds: Any) -> None:
+            self.rds = rds
+
+        def describe_db_instances(self, **given: Any) -> Any:
+            began.append(clock())
+            clock.advance(11)
+            return self.rds.describe_db_instances(**given)
+
+    watcher.scene.rds = Slow(watcher.scene.rds)  # type: ignore[assignment]
+    watcher.watch(samples=3, sample_timeout_seconds=30.0)
+    assert began == [NOW, NOW + 11, NOW + 22]
+
+
+def test_the_first_suspicion_starts_one_run_and_keeps_on_watching(watcher: Watcher, ledger: Ledger) -> None:
+    watcher.scene.lose()
+    said = watcher.watch(samples=2)
+    assert said["verdict"]["finding"] == "down_too_short"
+    assert watcher.machine.names() == [f"failover-1-{WINDOW}"]
+    assert ledger.signals()[View.STREAM].since == NOW
+    assert ("Down.outside", 1.0) in watcher.metrics
+
+
+def test_the_run_is_told_who_started_it_and_why(watcher: Watcher) -> None:
+    watcher.scene.lose()
+    watcher.watch(samples=1)
+    found = watcher.machine.api.describe_execution(executionArn=execution(f"failover-1-{WINDOW}"))
+    assert found["input"] == '{"reason": "probe: down_too_short", "trigger": "automatic"}'
+
+
+def test_a_second_start_within_the_window_is_quiet_whatever_it_finds(watcher: Watcher, ledger: Ledger) -> None:
+    watcher.scene.lose()
+    watcher.watch(samples=1)
+    watcher.scene.has_been_down(ledger, 70)
+    said = watcher.watch(samples=1)
+    assert said["verdict"]["finding"] == "region_lost"
+    assert said["started"] == f"failover-1-{WINDOW} (already started)"
+    watcher.machine.stop(f"failover-1-{WINDOW}")
+    assert watcher.watch(samples=1)["started"] == f"failover-1-{WINDOW} (already started)"
+    assert watcher.machine.names() == [f"failover-1-{WINDOW}"]
+
+
+def test_in_the_next_window_it_tries_anew(watcher: Watcher, clock: Clock) -> None:
+    watcher.scene.lose()
+    watcher.watch(samples=1)
+    watcher.machine.stop(f"failover-1-{WINDOW}")
+    clock.advance(60)
+    watcher.watch(samples=1)
+    assert watcher.machine.names() == [f"failover-1-{WINDOW}", f"failover-1-{WINDOW + 1}"]
+
+
+def test_a_run_that_stood_down_comes_again_at_the_next_epoch_at_once(
+    watcher: Watcher, ledger: Ledger, clock: Clock
+) -> None:
+    watcher.scene.lose()
+    watcher.watch(samples=1)
+    take_lock(ledger, f"failover-1-{WINDOW}", clock())
+    release_lock(ledger)
+    watcher.watch(samples=1)
+    assert watcher.machine.names() == [f"failover-1-{WINDOW}", f"failover-2-{WINDOW}"]
+
+
+def test_the_name_of_a_run_depends_on_epoch_and_window_only(ledger: Ledger) -> None:
+    head = ledger.head()
+    assert run_name(head, 120.0, 60) == run_name(head, 179.9, 60) == "failover-1-2"
+    assert run_name(head, 180.0, 60) == "failover-1-3"
+
+
+def test_it_starts_nothing_while_a_run_is_at_work(watcher: Watcher, ledger: Ledger, clock: Clock) -> None:
+    owner = watcher.machine.start("by-hand")
+    run = take_lock(ledger, "by-hand", clock(), owner=owner)
+    ledger.remember_capacity(run, Capacity(0, 0, 1))
+    watcher.scene.lose()
+    watcher.scene.has_been_down(ledger, 70)
+    said = watcher.watch()
+    assert (said["verdict"]["finding"], said["started"]) == ("in_progress", None)
+    assert watcher.machine.names() == ["by-hand"]
+    assert ledger.signals()[View.OUTSIDE].last_seen == NOW + 10, "it goes on watching"
+
+
+def test_it_starts_a_run_when_the_owner_of_the_lock_is_dead(watcher: Watcher, ledger: Ledger, clock: Clock) -> None:
+    owner = watcher.machine.start("by-hand")
+    take_lock(ledger, "by-hand", clock(), owner=owner)
+    watcher.machine.stop("by-hand")
+    watcher.scene.lose()
+    assert watcher.watch(samples=1)["started"] == f"failover-2-{WINDOW}"
+    assert watcher.machine.names() == ["by-hand", f"failover-2-{WINDOW}"]
+
+
+def test_an_owner_that_step_functions_does_not_know_is_dead(watcher: Watcher, ledger: Ledger, clock: Clock) -> None:
+    take_lock(ledger, "long-forgotten", clock())
+    watcher.scene.lose()
+    watcher.watch(samples=1)
+    assert watcher.machine.names() == [f"failover-2-{WINDOW}"]
+
+
+@pytest.mark.parametrize("left", ["promoting", "capacity raised", "both, lock included"])
+def test_it_starts_a_run_for_what_a_dead_run_left_although_the_primary_is_up(
+    watcher: Watcher, ledger: Ledger, clock: Clock, left: str
+) -> None:
+    run = take_lock(ledger, "by-hand", clock(), owner=watcher.machine.start("by-hand"))
+    if left != "capacity raised":
+        ledger.set_state(run, State.PROMOTING)
+    if left != "promoting":
+        ledger.remember_capacity(run, Capacity(0, 0, 1))
+    watcher.machine.stop("by-hand")
+    if left != "both, lock included":
+        release_lock(ledger)
+    said = watcher.watch(samples=1)
+    assert said["verdict"]["finding"] == "primary_up"
+    assert watcher.machine.names() == ["by-hand", f"failover-2-{WINDOW}"]
+
+
+def test_it_starts_a_run_behind_an_open_door_whatever_is_seen(watcher: Watcher, ledger: Ledger, clock: Clock) -> None:
+    run = take_lock(ledger, "run-1", clock())
+    ledger.set_state(run, State.PROMOTING)
+    ledger.open_door(run, "shop-dr", NOW)
+    ledger.activate(run, HERE)
+    release_lock(ledger)
+    said = watcher.watch(samples=1)
+    assert (said["verdict"]["finding"], said["started"]) == ("half_done", f"failover-2-{WINDOW}")
+
+
+def test_a_region_that_is_active_and_steady_is_left_alone(watcher: Watcher, ledger: Ledger, clock: Clock) -> None:
+    run = take_lock(ledger, "run-1", clock())
+    ledger.activate(run, HERE)
+    ledger.finish(run, succeeded=True, now=NOW)
+    release_lock(ledger)
+    watcher.scene.lose()
+    said = watcher.watch()
+    assert (said["verdict"]["finding"], said["started"]) == ("already_active", None)
+    assert watcher.machine.names() == []
+
+
+def clients_reach_it(scene: Scene) -> None:
+    scene.names.records[("_seen.shop.example", "TXT")] = ["up"]
+
+
+def it_answers_here(scene: Scene) -> None:
+    scene.web.pages["/health/ready"] = READY
+
+
+def its_database_reboots(scene: Scene) -> None:
+    scene.peer_rds.reached, scene.peer_rds.status[PEER] = True, "rebooting"
+
+
+def our_replica_is_gone(scene: Scene) -> None:
+    scene.rds.status.clear()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "finding"),
+    [
+        (clients_reach_it, "up_from_outside"),
+        (it_answers_here, "one_view_only"),
+        (its_database_reboots, "peer_database_busy"),
+        (our_replica_is_gone, "dr_not_ready"),
+    ],
+)
+def test_what_stands_in_the_way_keeps_it_from_starting(
+    watcher: Watcher, ledger: Ledger, spoil: Callable[[Scene], None], finding: str
+) -> None:
+    watcher.scene.lose()
+    watcher.scene.has_been_down(ledger, 70)
+    spoil(watcher.scene)
+    said = watcher.watch(samples=1)
+    assert (said["verdict"]["finding"], said["started"]) == (finding, None)
+    assert watcher.machine.names() == []
+
+
+def test_a_region_that_cannot_prove_its_own_connectivity_starts_nothing(watcher: Watcher) -> None:
+    watcher.scene.lose()
+    said = watcher.watch(samples=1, control_targets=(f"http://127.0.0.1:{closed_port()}/ping",))
+    assert (said["verdict"]["finding"], said["started"]) == ("dr_isolated", None)
+    assert watcher.machine.names() == []
+
+
+def test_it_remembers_the_primarys_capacity_while_it_is_up(watcher: Watcher, ledger: Ledger, clients: Clients) -> None:
+    primary_group(clients, 2)
+    watcher.watch()
+    assert ledger.capacity() == Capacity(1, 2, 6)
+
+
+def test_it_forgets_nothing_when_the_primary_is_lost(watcher: Watcher, ledger: Ledger, clients: Clients) -> None:
+    ledger.keep_capacity(Capacity(2, 3, 6), NOW - 60)
+    primary_group(clients, 1)
+    watcher.scene.lose()
+    watcher.watch()
+    assert ledger.capacity() == Capacity(2, 3, 6)
+
+
+@pytest.mark.parametrize("how", ["refused", "black-holed", "no such group"])
+def test_a_peer_that_does_not_answer_is_no_failure(watcher: Watcher, ledger: Ledger, how: str) -> None:
+    ledger.keep_capacity(Capacity(2, 3, 6), NOW - 60)
+    with black_hole() as silent:
+        if how != "no such group":
+            port = silent if how == "black-holed" else closed_port()
+            config = Config(connect_timeout=0.2, read_timeout=0.2, retries={"total_max_attempts": 1})
+            endpoint = f"http://127.0.0.1:{port}"
+            watcher.peer_groups = boto3.client("autoscaling", HOME, endpoint_url=endpoint, config=config)
+        said = watcher.watch()
+    assert said["verdict"]["finding"] == "primary_up"
+    assert ledger.capacity() == Capacity(2, 3, 6)
+    assert (("PeerCapacityUnknown", 1.0) in watcher.metrics) == (how != "no such group")
