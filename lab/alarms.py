@@ -1,102 +1,32 @@
 """CloudWatch's alarms: evaluated from the metrics that were really published, since moto only stores both.
 
 An alarm is judged a few times in each (scaled) period, over periods aligned to the clock. That is kinder than AWS,
-where a judgement may come up to a minute later. Not imitated: percentiles, metric math, composite alarms.
+where a judgement may come up to a minute later. SetAlarmState lasts, as on AWS, until the alarm is judged next, and
+Route 53 does not see it. Not imitated: percentiles, metric math, composite alarms (moto has no API for those), and
+actions other than SNS.
 """
 
 import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from statistics import fmean
 from typing import Any
 
 from moto.backends import get_backend
+from moto.cloudwatch.models import CloudWatchBackend, MetricAggregatedDatum
 
+from lab.alarm import Definition, Key, Point, evaluate
 from lab.cloud import ACCOUNT
 from lab.region import GLOBAL, REGION_NAME
+from lab.seam import Seams
 from lab.timings import Timings
 
 _LOG = logging.getLogger(__name__)
 _LOOKS_IN_A_MINUTE = 12
-_STATISTICS: Mapping[str, Callable[[Sequence[float]], float]] = {
-    "Average": fmean,
-    "Maximum": max,
-    "Minimum": min,
-    "Sum": sum,
-    "SampleCount": lambda values: float(len(values)),
-}
-_BREACHES: Mapping[str, Callable[[float, float], bool]] = {
-    "GreaterThanOrEqualToThreshold": lambda value, threshold: value >= threshold,
-    "GreaterThanThreshold": lambda value, threshold: value > threshold,
-    "LessThanThreshold": lambda value, threshold: value < threshold,
-    "LessThanOrEqualToThreshold": lambda value, threshold: value <= threshold,
-}
-type Point = tuple[float, float]
-"""When (epoch seconds) and what."""
-type Key = tuple[str, str, frozenset[tuple[str, str]]]
-"""Namespace, name and dimensions of a metric."""
-
-
-@dataclass(frozen=True)
-class Definition:
-    """A metric alarm as it was put; `period` is in the lab's seconds."""
-
-    metric: Key
-    statistic: str
-    period: float
-    periods: int
-    needed: int
-    threshold: float
-    comparison: str
-    missing: str
-
-    @classmethod
-    def of(cls, alarm: Any, minute: float) -> "Definition":
-        """From moto's alarm; `minute` is what 60 s of its period last here."""
-        dimensions = frozenset((dimension.name, dimension.value) for dimension in alarm.dimensions)
-        periods = int(alarm.evaluation_periods)
-        return cls(
-            metric=(alarm.namespace, alarm.metric_name, dimensions),
-            statistic=alarm.statistic,
-            period=float(alarm.period) / 60 * minute,
-            periods=periods,
-            needed=int(alarm.datapoints_to_alarm or periods),
-            threshold=float(alarm.threshold),
-            comparison=alarm.comparison_operator,
-            missing=alarm.treat_missing_data or "missing",
-        )
-
-
-def evaluate(definition: Definition, points: Sequence[Point], now: float, before: str) -> str:
-    """The state (OK, ALARM, INSUFFICIENT_DATA) at `now`. Pure.
-
-    The running period counts as soon as it has a point; while it has none, the one before it is the newest.
-    """
-    buckets: dict[int, list[float]] = {}
-    for at, value in points:
-        buckets.setdefault(int(at // definition.period), []).append(value)
-    newest = int(now // definition.period)
-    last = newest if newest in buckets else newest - 1
-    breaches = _BREACHES[definition.comparison]
-    found: list[bool | None] = []
-    for number in range(last - definition.periods + 1, last + 1):
-        values = buckets.get(number)
-        statistic = _STATISTICS[definition.statistic](values) if values else None
-        if statistic is None and definition.statistic == "SampleCount" and definition.missing == "breaching":
-            found.append(True)
-        else:
-            found.append(None if statistic is None else breaches(statistic, definition.threshold))
-    if all(each is None for each in found):
-        return {"breaching": "ALARM", "notBreaching": "OK", "ignore": before}.get(
-            definition.missing, "INSUFFICIENT_DATA"
-        )
-    as_missing = definition.missing == "breaching"
-    breaching = sum(as_missing if each is None else each for each in found)
-    return "ALARM" if breaching >= definition.needed else "OK"
+_OLD_IN_A_ROW = 50
+"""So many outdated points in a row mean that no newer one comes: some are published with a time of their own."""
 
 
 class Alarms:
@@ -107,23 +37,33 @@ class Alarms:
         self._minute = timings.minute
         self._on_change = on_change
         self._states: dict[tuple[str, str], str] = {}
+        self._refused: set[tuple[str, str]] = set()
         self._lost: set[str] = set()
+        self._seams = Seams()
         self._stop = threading.Event()
+        self._lock = threading.RLock()
         self._thread = threading.Thread(target=self._run, name="alarms", daemon=True)
 
     def start(self) -> None:
-        """Judge from now on."""
+        """Judge from now on, and tell of SetAlarmState too. To be called before there are alarms."""
+        self._seams.replace(CloudWatchBackend, "put_metric_alarm", self._put())
+        self._seams.replace(CloudWatchBackend, "set_alarm_state", self._set())
         self._thread.start()
 
     def stop(self) -> None:
-        """Judge no more."""
+        """Judge no more. Idempotent."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
+        self._seams.undo()
 
     def lose(self, region: str) -> None:
         """What stood there when the Region was lost stands; Route 53 keeps the last status that it knew."""
         self._lost.add(region)
+
+    def restore(self, region: str) -> None:
+        """Judge there again."""
+        self._lost.discard(region)
 
     def state(self, region: str, name: str) -> str | None:
         """What the metrics say, whatever SetAlarmState was told; None for an alarm that was never judged."""
@@ -133,13 +73,13 @@ class Alarms:
         """Publish a metric that a service of AWS publishes by itself."""
         pairs = [{"Name": key, "Value": text} for key, text in dimensions.items()]
         datum = {"MetricName": name, "Value": value, "Dimensions": pairs}
-        get_backend("cloudwatch")[ACCOUNT][region].put_metric_data(namespace, [datum])
+        _cloudwatch(region).put_metric_data(namespace, [datum])
 
     def put_embedded(self, region: str, document: Mapping[str, Any]) -> None:
-        """Publish what a log line in the embedded metric format says."""
+        """Publish what a log line in the embedded metric format says; KeyError for a line that is not in it."""
         at = datetime.fromtimestamp(document["_aws"]["Timestamp"] / 1000, UTC).replace(tzinfo=None)
         for directive in document["_aws"]["CloudWatchMetrics"]:
-            for names in directive["Dimensions"]:
+            for names in directive.get("Dimensions") or [[]]:
                 pairs = [{"Name": name, "Value": str(document[name])} for name in names]
                 data = [
                     {
@@ -150,53 +90,124 @@ class Alarms:
                     }
                     for metric in directive["Metrics"]
                 ]
-                get_backend("cloudwatch")[ACCOUNT][region].put_metric_data(directive["Namespace"], data)
+                _cloudwatch(region).put_metric_data(directive["Namespace"], data)
 
     def _run(self) -> None:
+        minute = 0
         while not self._stop.wait(self._minute / _LOOKS_IN_A_MINUTE):
+            now = int(time.time() // self._minute)
             for region in (*REGION_NAME.values(), GLOBAL):
-                if region not in self._lost:
+                if region in self._lost:
+                    continue
+                try:
+                    if now != minute:
+                        self._put_queue_depths(region)
                     self._judge(region)
+                except Exception:  # one Region's oddity must not end the judging of the others
+                    _LOG.exception("the alarms of %s could not be judged", region)
+            minute = now
+
+    def _put_queue_depths(self, region: str) -> None:
+        """What SQS publishes of its queues, once a minute."""
+        for queue in list(get_backend("sqs")[ACCOUNT][region].queues.values()):
+            depth = float(queue.approximate_number_of_messages)
+            self.put(region, "AWS/SQS", "ApproximateNumberOfMessagesVisible", depth, {"QueueName": queue.name})
 
     def _judge(self, region: str) -> None:
-        backend = get_backend("cloudwatch")[ACCOUNT][region]
-        alarms = [alarm for alarm in list(backend.alarms.values()) if alarm.metric_name]
-        if not alarms:
+        backend = _cloudwatch(region)
+        defined = [(alarm, found) for alarm in list(backend.alarms.values()) if (found := self._define(region, alarm))]
+        if not defined:
             return
-        definitions = {alarm.name: Definition.of(alarm, self._minute) for alarm in alarms}
         now = time.time()
-        oldest = now - max(d.period * (d.periods + 2) for d in definitions.values())
-        points = _points(backend, oldest)
-        for alarm in alarms:
-            definition = definitions[alarm.name]
-            before = self._states.get((region, alarm.name), "INSUFFICIENT_DATA")
-            state = evaluate(definition, points.get(definition.metric, ()), now, before)
-            self._states[region, alarm.name] = state
-            if state != before:
-                self._change(region, alarm, before, state)
+        points = _points(backend, now - max(found.period * (found.range + 1) for _, found in defined))
+        for alarm, found in defined:
+            with self._lock:
+                if backend.alarms.get(alarm.name) is not alarm:
+                    continue  # it was put anew, or deleted, meanwhile
+                if (
+                    alarm.state_reason == _NEVER_JUDGED
+                ):  # moto begins with OK, and forgets the state when it is put anew
+                    alarm.state_value = self._states.get((region, alarm.name), "INSUFFICIENT_DATA")
+                state = evaluate(found, points.get(found.metric, ()), now, alarm.state_value)
+                self._states[region, alarm.name] = state
+                if state != alarm.state_value:
+                    reason = f"Threshold Crossed: {alarm.metric_name} {alarm.comparison_operator} {alarm.threshold}"
+                    self._change(region, alarm, state, reason, "{}")
 
-    def _change(self, region: str, alarm: Any, before: str, state: str) -> None:
-        reason = f"Threshold Crossed: {alarm.metric_name} against {alarm.threshold} ({alarm.comparison_operator})"
-        alarm.update_state(reason, "{}", state)
-        moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "+0000"
+    def _define(self, region: str, alarm: Any) -> Definition | None:
+        if not alarm.metric_name or (region, alarm.name) in self._refused:
+            return None
+        try:
+            return Definition.of(alarm, self._minute)
+        except KeyError as error:
+            self._refused.add((region, alarm.name))
+            _LOG.error("%s", error.args[0])
+            return None
+
+    def _change(self, region: str, alarm: Any, state: str, reason: str, data: str) -> None:
+        before = {"value": alarm.state_value, "reason": alarm.state_reason, "timestamp": _moment()}
+        alarm.update_state(reason, data, state)
         event = {
             "source": "aws.cloudwatch",
             "detail-type": "CloudWatch Alarm State Change",
             "resources": [alarm.alarm_arn],
             "detail": {
                 "alarmName": alarm.name,
-                "state": {"value": state, "reason": reason, "timestamp": moment},
-                "previousState": {"value": before, "timestamp": moment},
+                "state": {"value": state, "reason": reason, "timestamp": _moment()},
+                "previousState": before,
                 "configuration": {"description": alarm.description, "metrics": [_metric(alarm)]},
             },
         }
         self._on_change(region, event)
-        actions = {"ALARM": alarm.alarm_actions, "OK": alarm.ok_actions}.get(state) or []
-        for topic in (action for action in actions if ":sns:" in action):
-            with contextlib.suppress(Exception):
+        if alarm.actions_enabled:
+            self._act(region, alarm, state)
+
+    def _act(self, region: str, alarm: Any, state: str) -> None:
+        actions = {"ALARM": alarm.alarm_actions, "OK": alarm.ok_actions}.get(state, alarm.insufficient_data_actions)
+        for topic in (action for action in actions or () if ":sns:" in action):
+            with contextlib.suppress(Exception):  # a topic that is gone does not keep an alarm from changing
                 get_backend("sns")[ACCOUNT][region].publish(
                     message=f"{alarm.name} is {state}: {alarm.description}", arn=topic, subject=f"{state}: {alarm.name}"
                 )
+
+    def _put(self) -> Callable[..., Any]:
+        """moto lets an alarm begin with OK, and one that is put anew forget its state."""
+        original = CloudWatchBackend.put_metric_alarm
+
+        def put_metric_alarm(backend: Any, *positional: Any, **named: Any) -> Any:
+            with self._lock:
+                present = dict(backend.alarms)
+                alarm: Any = original(backend, *positional, **named)
+                before = present.get(alarm.name)
+                alarm.state_value = before.state_value if before else "INSUFFICIENT_DATA"
+                alarm.state_reason = before.state_reason if before else alarm.state_reason
+            return alarm
+
+        return put_metric_alarm
+
+    def _set(self) -> Callable[..., None]:
+        original = CloudWatchBackend.set_alarm_state
+
+        def set_alarm_state(
+            backend: Any, alarm_name: str, reason: str, reason_data: str | None, state_value: str
+        ) -> None:
+            alarm = backend.alarms.get(alarm_name)
+            with self._lock:
+                known = alarm is not None and state_value in ("OK", "ALARM", "INSUFFICIENT_DATA")
+                if known and alarm.state_value != state_value and backend.region_name not in self._lost:
+                    self._change(backend.region_name, alarm, state_value, reason, reason_data or "{}")
+                else:
+                    original(backend, alarm_name, reason, reason_data, state_value)
+
+        return set_alarm_state
+
+
+def _cloudwatch(region: str) -> Any:
+    return get_backend("cloudwatch")[ACCOUNT][region]
+
+
+def _moment() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "+0000"
 
 
 def _metric(alarm: Any) -> dict[str, Any]:
@@ -213,10 +224,25 @@ def _values(found: Any) -> list[float]:
 def _points(backend: Any, oldest: float) -> dict[Key, list[Point]]:
     """The newer points of each metric. They are stored in about the order in which they were published."""
     found: dict[Key, list[Point]] = {}
+    outdated = 0
     for datum in reversed(list(backend.metric_data)):
-        at = datum.timestamp.replace(tzinfo=UTC).timestamp()
-        if at < oldest - 5:
-            break
+        at = datum.timestamp.timestamp() if datum.timestamp.tzinfo else datum.timestamp.replace(tzinfo=UTC).timestamp()
+        if at < oldest:
+            outdated += 1
+            if outdated > _OLD_IN_A_ROW:
+                break
+            continue
+        outdated = 0
         key = (datum.namespace, datum.name, frozenset((d.name, d.value) for d in datum.dimensions))
-        found.setdefault(key, []).append((at, datum.value))
+        found.setdefault(key, []).extend((at, value) for value in _samples(datum))
     return found
+
+
+def _samples(datum: Any) -> list[float]:
+    """The values of a datum; for a set of statistics, some that have the same sum, extremes and count."""
+    if not isinstance(datum, MetricAggregatedDatum):
+        return [datum.value]
+    count = int(datum.sample_count)
+    if count < 3:
+        return [datum.min, datum.max][:count]
+    return [datum.min, datum.max, *[(datum.sum - datum.min - datum.max) / (count - 2)] * (count - 2)]

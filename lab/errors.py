@@ -1,7 +1,5 @@
 """What can go wrong for reasons that a person can mend: each error says what, where and what to do, on one line."""
 
-# ruff: noqa: N818 - a name that tells what is wrong reads better than one that ends in Error
-
 
 class LabError(Exception):
     """A foreseen failure. The command prints its sentence and exits 2; no traceback, for there is nothing to debug."""

@@ -34,6 +34,10 @@ class Evidence:
         """Whether an execution runs in the DR Region."""
         return any(each.status == "RUNNING" for each in self._executions())
 
+    def started(self) -> bool:
+        """Whether an execution was ever started in the DR Region."""
+        return bool(self._executions())
+
     def ended(self, expected: Status) -> bool:
         """Whether a run has come to the expected end, or has failed red, and none runs."""
         if self.running():
@@ -131,7 +135,7 @@ class Evidence:
 
     def _order_ids(self, side: Side) -> frozenset[str] | None:
         server = self._world.databases.database(side, self._world.database_id(side)).server
-        if server is None or not server.is_running:
+        if server is None or not server.is_running():
             return None
         return frozenset(str(row[0]) for row in server.sql("SELECT id FROM shop_order", database="shop"))
 

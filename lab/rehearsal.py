@@ -35,7 +35,10 @@ from lab.view import View
 from lab.world import World, until
 
 _STEADY_MINUTES = 20.0
+_SILENT_PROBE_MINUTES = 5.0
 _SETTLE_MINUTES = 2.0
+_NO_RUN_MINUTES = 8.0
+"""Scaled minutes in which a run must have been started, or none will be."""
 _LONGEST_MINUTES = 40.0
 """Scaled minutes until an end must have been seen; the run's own deadline comes long before."""
 
@@ -125,11 +128,16 @@ class _Conduct:
         )
 
     def _await_steady(self, world: World, observer: Observer) -> None:
-        """Steady for as long as Route 53's checkers take to be sure: what was wrong before must not count after."""
+        """Steady for as long as Route 53's checkers take to be sure: what was wrong before must not count after.
+
+        A probe that says nothing is waited for, but not for ever: whoever disabled it wants to see what comes of that.
+        """
         since: list[float] = []
+        without_probe = time.monotonic() + _SILENT_PROBE_MINUTES * self._timings.minute
 
         def lasting() -> bool:
-            if not self._steady(world, observer):
+            heard = observer.signals_up() or time.monotonic() > without_probe
+            if not (heard and self._steady(world, observer)):
                 since.clear()
                 return False
             since.append(time.monotonic())
@@ -139,13 +147,12 @@ class _Conduct:
 
     @staticmethod
     def _steady(world: World, observer: Observer) -> bool:
-        """Clients are served by the primary, the replica streams, and the probe sees all of it."""
+        """Clients are served by the primary, and the replica streams."""
         return (
             world.route53.answer_of(DOMAIN, Vantage.OUTSIDE) is Side.PRIMARY
             and world.healthy("Endpoint")
             and world.healthy("Stop")
             and world.databases.database(Side.DR, world.database_id(Side.DR)).streams()
-            and observer.signals_up()
             and observer.recent_good() > 0
         )
 
@@ -156,9 +163,12 @@ class _Conduct:
         if self._options.fault is Fault.NONE:
             time.sleep(2 * settle)
             return
+        started_by = time.monotonic() + _NO_RUN_MINUTES * self._timings.minute
         while time.monotonic() < deadline:
             if saboteur.finished and evidence.ended(EXPECTED[self._options.fault]):
                 break
+            if time.monotonic() > started_by and not evidence.started():
+                return
             time.sleep(0.1)
         # A run that stood down may be followed by another one; a failover's clients go on writing for a while.
         time.sleep(settle)
@@ -239,4 +249,3 @@ def _addresses(world: World) -> tuple[str, ...]:
         f"  the site           http://{DOMAIN}:{world.web_port}/, resolved by {host}:{port} (UDP)",
         *(f"  {side.value:<18} http://{alb_address(side, Vantage.OUTSIDE)}:{world.web_port}/" for side in Side),
     )
-

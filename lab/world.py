@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from lab.loadbalancing import LoadBalancers
 from lab.network import Network
 from lab.network import Path as NetworkPath
 from lab.options import LambdaMode
+from lab.port import free_port
 from lab.rds import Databases
 from lab.region import GLOBAL, REGION_NAME, NoBlockFree, Side, Vantage, access_key, alb_address, claim, side_of
 from lab.route53 import Route53, moto_backend
@@ -41,13 +41,6 @@ SECRET = f"relight/{environment.APPLICATION}/database"
 
 class LabNotReady(LabError):
     """A part of the lab did not come up in time."""
-
-
-def free_web_port() -> int:
-    """A port that is free at every address where a load balancer will listen."""
-    with socket.socket() as first:
-        first.bind((alb_address(Side.PRIMARY, Vantage.OUTSIDE), 0))
-        return int(first.getsockname()[1])
 
 
 def until(what: str, holds: Callable[[], bool], seconds: float) -> None:
@@ -94,7 +87,7 @@ class World:
             raise LabNotReady(
                 str(error), where="loopback addresses", do="use Linux, or end other rehearsals"
             ) from error
-        self.web_port = free_web_port()
+        self.web_port = free_port([alb_address(side, vantage) for side in Side for vantage in Vantage])
         self.cloud = Cloud(self.network, self._port)
         part(self.cloud.stop)
         self.databases = Databases(self.network, self.timings, self.folder)
@@ -127,7 +120,7 @@ class World:
         self.lambdas = Lambdas(
             lambda region: self.cloud.environment(Vantage.of(side_of(region)), region),
             self._mode,
-            callbacks=Callbacks(metric=lambda region, document: self.alarms.put_embedded(region, document)),
+            callbacks=Callbacks(metric=self._publish),
         )
         self.lambdas.install()
         part(self.lambdas.stop)
@@ -140,7 +133,7 @@ class World:
         self.events.install()
         self.events.start()
         part(self.events.stop)
-        self.alarms = Alarms(self.timings, lambda region, event: self.events.emit(region, event))
+        self.alarms = Alarms(self.timings, self.events.emit)
         self.alarms.start()
         part(self.alarms.stop)
 
@@ -153,6 +146,10 @@ class World:
         if execution.status == "FAILED":
             dimensions = {"StateMachineArn": execution.machine_arn}
             self.alarms.put(region, "AWS/States", "ExecutionsFailed", 1.0, dimensions)
+
+    def _publish(self, region: str, document: Mapping[str, Any]) -> None:
+        """What a handler has written in the embedded metric format."""
+        self.alarms.put_embedded(region, document)
 
     def _invoke_async(self, region: str, function: str, payload: Any) -> None:
         """As a schedule or a rule does: an error of the function is the function's own affair."""

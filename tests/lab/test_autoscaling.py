@@ -24,7 +24,7 @@ from lab.instance import environment_of
 from lab.loadbalancing import LoadBalancers
 from lab.network import Network
 from lab.network import Path as NetworkPath
-from lab.postgres import free_port
+from lab.port import free_port
 from lab.region import REGION_NAME, Side, Vantage, alb_address
 from lab.scaling_activity import INSUFFICIENT_CAPACITY
 from lab.timings import LAB

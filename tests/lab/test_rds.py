@@ -18,7 +18,7 @@ from moto.backends import get_backend
 
 from lab.binaries import folder
 from lab.network import Network, Path
-from lab.postgres import free_port
+from lab.port import free_port
 from lab.rds import Databases
 from lab.region import REGION_NAME, Side
 from lab.timings import LAB

@@ -1,0 +1,100 @@
+"""Each fault has the end that it should have, and leaves nothing behind."""
+
+import platform
+from collections.abc import Callable
+
+import pytest
+
+from lab.score import out_of_order
+from tests.rehearsal.conftest import Rehearsed
+
+pytestmark = pytest.mark.rehearsal
+Rehearse = Callable[..., Rehearsed]
+
+
+def _failed_over(done: Rehearsed) -> None:
+    """What holds of every rehearsal in which the DR Region was brought up."""
+    document = done.document
+    assert (done.code, document["status"]) == (0, "SUCCEEDED"), done.said
+    assert document["promotions"] == 1
+    assert all(document["phases"][f"t{number}"] is not None for number in range(9))
+    assert out_of_order(document["phases"]) == ()
+    assert document["acknowledged_writes"] > 0
+    assert document["missing_streamed_writes"] == 0
+    assert document["writes_on_both_sides"] == 0
+    assert document["rto_floor_seconds"] <= 20
+    _nothing_left(done)
+
+
+def _left_alone(done: Rehearsed) -> None:
+    """What holds of every rehearsal in which it was right not to fail over."""
+    document = done.document
+    assert (done.code, document["status"]) == (0, "STOOD_DOWN"), done.said
+    assert document["promotions"] == 0
+    assert document["asg"]["after"] == document["asg"]["before"]
+    assert document["missing_writes"] == []
+    _nothing_left(done)
+
+
+def _nothing_left(done: Rehearsed) -> None:
+    assert done.document["pids_left"] == []
+    assert list(done.folder.iterdir()) == []
+
+
+def test_a_lost_primary_is_failed_over(rehearse: Rehearse) -> None:
+    done = rehearse("--seed-orders", "50", "--clients", "3")
+    _failed_over(done)
+    document = done.document
+    assert document["finding"] == "region_lost"
+    assert document["lambda"]["mode"] == "process"
+    assert abs(document["record_rto_seconds"] - document["rto_seconds"]) <= 1
+    assert document["peak_memory_mib"] < 1536
+    names = [step["name"] for step in document["steps"]]
+    for name in ("scale (warm)", "assess", "switch", "fence", "promote", "scale (serve)", "verify", "record"):
+        assert name in names, names
+    assert all(step["ended"] is not None and step["sentence"] for step in document["steps"])
+
+
+def test_a_silent_primary_is_failed_over(rehearse: Rehearse) -> None:
+    done = rehearse("--lost", "black-holed")
+    _failed_over(done)
+    fence = next(step for step in done.document["steps"] if step["name"] == "fence")
+    assert "did not answer within" in fence["sentence"]
+
+
+def test_an_orchestrator_that_is_stopped_in_the_promotion_is_followed_by_one_that_goes_on(rehearse: Rehearse) -> None:
+    done = rehearse("--kill-orchestrator-at", "promote")
+    _failed_over(done)
+    assert sorted(each["status"] for each in done.document["executions"] if "failover-" in each["name"])[0] == "ABORTED"
+
+
+def test_regions_that_cannot_reach_each_other_are_left_alone(rehearse: Rehearse) -> None:
+    done = rehearse("--fault", "network-cut")
+    _left_alone(done)
+    assert done.document["finding"] == "up_from_outside"
+
+
+def test_a_false_alarm_warms_up_and_stands_down(rehearse: Rehearse) -> None:
+    done = rehearse("--fault", "false-alarm")
+    _left_alone(done)
+    steps = {step["name"]: step["sentence"] for step in done.document["steps"]}
+    assert "2 wanted" in steps["scale (warm)"]
+    assert "back at min 0, desired 0" in steps["scale (restore)"]
+
+
+@pytest.mark.linux
+@pytest.mark.skipif(platform.system() != "Linux", reason="the runtime emulator is a Linux program")
+def test_the_handlers_run_under_the_real_runtime_emulator(rehearse: Rehearse) -> None:
+    done = rehearse("--lambda", "rie")
+    _failed_over(done)
+    runtime = done.document["lambda"]
+    assert runtime["mode"] == "rie"
+    assert runtime["binary"].startswith("aws-lambda-rie")
+    assert runtime["pids"]
+
+
+def test_ctrl_c_leaves_no_process_and_no_folder(
+    interrupted: Callable[[str], tuple[int, list[int]]], rehearse: Rehearse
+) -> None:
+    code, left = interrupted("let clients order")
+    assert (code, left) == (130, [])
