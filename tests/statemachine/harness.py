@@ -15,14 +15,19 @@ from typing import Any
 import boto3
 import yaml
 from moto import mock_aws
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
 
 from lab.query import QueryError, check
+from lab.seam import Seams
 from lab.workflow import Workflows
 
 REGION = "eu-central-1"
 _ROLE = "arn:aws:iam::123456789012:role/state-machine"
 _SUBSTITUTION = re.compile(r"\$\{([A-Za-z0-9_:.]+)\}")
 _ENDED = 15.0
+_trees: dict[str, Any] = {}
+_session: Any = boto3.session.Session()
 
 type Handler = Callable[[dict[str, Any]], Any]
 
@@ -62,9 +67,10 @@ class Machine:
     def outcome(self, execution: str, seconds: float = _ENDED) -> Outcome:
         """Wait until that execution has ended; AssertionError with the state it hangs in if it does not."""
         deadline = time.monotonic() + seconds
-        while (now := self.client.describe_execution(executionArn=execution))["status"] == "RUNNING":
+        while self._is_running(execution):
             assert time.monotonic() < deadline, f"still running: {self.states(execution)[-1:]}"
             time.sleep(0.01)
+        now = self.client.describe_execution(executionArn=execution)
         return Outcome(
             status=now["status"],
             output=json.loads(now["output"]) if "output" in now else None,
@@ -73,6 +79,11 @@ class Machine:
             states=self.states(execution),
             calls=list(self.calls),
         )
+
+    def _is_running(self, execution: str) -> bool:
+        # Not by DescribeExecution: asked a hundred times a second it takes longer than the run.
+        found = self.workflows.executions(execution.split(":")[3])
+        return any(record.arn == execution and record.status == "RUNNING" for record in found)
 
     def states(self, execution: str) -> list[str]:
         """The states that were entered, in order."""
@@ -97,13 +108,29 @@ def machine(
 
     with mock_aws():
         workflows = Workflows(invoke, pace=pace)
+        workflows._session = _session  # what it has read of the services' models stays read
         workflows.install()
+        seams = Seams()
+        seams.wrap(AmazonStateLanguageParser, "parse", _parse_once)
         try:
             client: Any = boto3.client("stepfunctions", region_name=region)
             made = client.create_state_machine(name="machine", definition=json.dumps(definition), roleArn=_ROLE)
             yield Machine(made["stateMachineArn"], workflows, calls)
         finally:
+            seams.undo()
             workflows.uninstall()
+
+
+def _parse_once(parse: Callable[[str], tuple[Any, Any]]) -> Any:
+    """moto parses a definition when it is created and at each start: half of the time of a run in this process."""
+
+    def remembered(definition: str) -> tuple[Any, Any]:
+        if definition in _trees:
+            return Preprocessor().visit(_trees[definition]), _trees[definition]
+        program, _trees[definition] = parse(definition)
+        return program, _trees[definition]
+
+    return staticmethod(remembered)
 
 
 def run(

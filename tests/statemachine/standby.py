@@ -63,12 +63,14 @@ class Standby:
         """Steps that raise. `promote` breaks before the one-way door, `promote (begun)` behind it."""
         self.waits: dict[str, int] = {}
         """Steps that say WAIT so many times before DONE."""
-        self.during: dict[str, Callable[[], None]] = {}
+        self.during: dict[str, Callable[[], object]] = {}
         """Called while that step's handler is at work."""
         self.looks: list[str] = []
         """The steps in the order in which they were called."""
         self.ended: list[str] = []
         """The steps in the order in which they answered."""
+        self.gone: list[str] = []
+        """The steps in the order in which their handlers came to an end, with an answer or without one."""
         self.capacity = STEADY
         self.fenced = False
         self.promoted = False
@@ -116,20 +118,23 @@ class Standby:
     def _handle(self, function: str, event: dict[str, Any]) -> Any:
         detail = event.get("intent") or event.get("what") or ""
         step = f"{function} {detail}".strip()
-        with self._lock:
-            self.looks.append(step)
-        self.during.get(step, lambda: None)()
+        self.looks.append(step)
+        try:
+            self.during.get(step, lambda: None)()
+            answer = self._answer(function, step, event)
+            self.ended.append(step)
+        finally:
+            self.gone.append(step)
+        return answer
+
+    def _answer(self, function: str, step: str, event: dict[str, Any]) -> dict[str, Any]:
         run = Run.from_event(event)
         if function == "assess":
-            answer = self._assess(run)
-        elif function == "record":
+            return self._assess(run)
+        if function == "record":
             self._break(step)
-            answer = self._recorder.record(run, event)
-        else:
-            answer = perform(step, run, self.ledger, time, lambda: self._ensure(step, run))
-        with self._lock:
-            self.ended.append(step)
-        return answer
+            return self._recorder.record(run, event)
+        return perform(step, run, self.ledger, time, lambda: self._ensure(step, run))
 
     def _assess(self, run: Run) -> dict[str, Any]:
         self.ledger.require(run)
@@ -220,11 +225,16 @@ def substitutions(**seconds: int) -> dict[str, str]:
     return {"LedgerTable": TABLE, "TopicArn": TOPIC, **named, **{key: str(value) for key, value in timings.items()}}
 
 
+@cache
+def _definition(**seconds: int) -> dict[str, Any]:
+    return load(DEFINITION, substitutions(**seconds))
+
+
 @contextmanager
 def standby(**seconds: int) -> Iterator[Standby]:
     """A Region with its state machine, waits and pauses cut to nothing. `seconds` overrides substitutions."""
     region = Standby()
-    with machine(load(DEFINITION, substitutions(**seconds)), region.handlers) as running:
+    with machine(_definition(**seconds), region.handlers) as running:
         region.machine = running
         region.prepare()
         yield region
