@@ -23,7 +23,7 @@ def no_way_out() -> None:
     socket_allow_hosts(["127.0.0.1"], allow_unix_socket=True)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def credentials() -> Iterator[None]:
     """None that AWS would take, whatever the developer's own environment holds."""
     with pytest.MonkeyPatch.context() as patch:
@@ -35,15 +35,16 @@ def credentials() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def clients(credentials: None) -> Clients:
     """`clients(service, region)`: made once, because making one takes longer than most tests."""
     return functools.cache(client)
 
 
 @pytest.fixture
-def aws() -> Iterator[None]:
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Empty accounts."""
+    monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")  # reading its list of images takes longer than a test
     with mock_aws():
         yield
 
