@@ -8,6 +8,7 @@ answer, not an error.
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +63,9 @@ class Dbcheck:
         except (pg8000.Error, OSError) as error:
             return {"reached": False, "writable": False, "sentence": f"broke off: {type(error).__name__}: {error}"}
         finally:
-            connection.close()
+            # Of a connection that has broken off there is nothing left to close properly.
+            with suppress(pg8000.Error, OSError):
+                connection.close()
 
     def _answer(self, connection: pg8000.native.Connection, wanted: str) -> dict[str, Any]:
         row = connection.run(STATE)[0]
@@ -91,7 +94,7 @@ class Dbcheck:
             database=s.database_name,
             password=token,
             timeout=s.database_timeout_seconds,
-            ssl_context=self._tls() if s.database_tls else None,
+            ssl_context=self._tls() if s.database_tls else False,  # None would try TLS first
             application_name="relight dbcheck",
         )
 
