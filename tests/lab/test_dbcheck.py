@@ -1,0 +1,263 @@
+"""`dbcheck` before real servers: a primary, its replica, and every way in which they cannot be asked."""
+
+import shutil
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from relight import views
+from relight.clients import client
+from relight.dbcheck import Dbcheck
+from relight.errors import InputInvalid
+from relight.lookout import newest
+from relight.settings import DbcheckSettings
+from relight.signal import Seen
+
+from lab.binaries import folder
+from lab.postgres import Postgres
+
+BOOTSTRAP = Path(__file__).parents[2] / "layers/relight/bootstrap.sql"
+OWNER, PASSWORD = "shop_owner", "it's a secret"
+type Check = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def data() -> Iterator[Path]:
+    made = folder("relight-test-")
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def source(data: Path) -> Iterator[Postgres]:
+    """The primary, made ready by its owner with bootstrap.sql."""
+    server = Postgres.create(data / "primary", "127.0.1.20", 0, OWNER, PASSWORD, "shop")
+    server.start()
+    with psycopg.connect(
+        host=server.host, port=server.port, dbname="shop", user=OWNER, password=PASSWORD, autocommit=True
+    ) as session:
+        session.execute(BOOTSTRAP.read_bytes())
+    yield server
+    server.destroy()
+
+
+@pytest.fixture(scope="module")
+def copy(source: Postgres, data: Path) -> Iterator[Postgres]:
+    """Its replica."""
+    server = Postgres.copy_of(source, data / "replica", "127.0.2.20", 0, slot="dr")
+    server.start()
+    until(server.streams)
+    yield server
+    server.destroy()
+
+
+@pytest.fixture
+def check(monkeypatch: pytest.MonkeyPatch) -> Check:
+    """`check(server, event, **settings)`: one check of the function, in its Region."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+
+    def once(server: Postgres | None, event: dict[str, Any], **changed: Any) -> dict[str, Any]:
+        given: dict[str, Any] = {
+            "aws_region": "eu-central-1",
+            "database_host": server.host if server else "127.0.0.1",
+            "database_port": server.port if server else 1,
+            "database_name": "shop",
+            "database_user": "relight_check",
+            "database_tls": False,
+            "database_timeout_seconds": 5.0,
+        }
+        settings = DbcheckSettings(**(given | changed))
+        return Dbcheck(settings, client("rds", settings.aws_region)).check(event)
+
+    return once
+
+
+def until(look: Callable[[], object], seconds: float = 20) -> None:
+    """Wait until `look` is true."""
+    deadline = time.monotonic() + seconds
+    while not look():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def heartbeat(server: Postgres) -> tuple[float, str] | None:
+    """When the row was written and by which Region."""
+    rows = server.sql("SELECT extract(epoch FROM at)::float8, region FROM relight_heartbeat")
+    return rows[0] if rows else None
+
+
+def not_reached(answer: dict[str, Any], sentence: str) -> None:
+    assert (answer["reached"], answer["writable"]) == (False, False)
+    assert answer["sentence"].startswith(sentence)
+
+
+def test_looking_at_a_primary_writes_nothing(source: Postgres, check: Check) -> None:
+    source.sql("DELETE FROM relight_heartbeat")
+    answer = check(source, {"check": "state"})
+    assert answer == {
+        "reached": True,
+        "in_recovery": False,
+        "writable": True,
+        "last_replayed_at": None,
+        "heartbeat_at": None,
+        "received_lsn": None,
+        "receiver": None,
+        "sentence": "it takes writes",
+    }
+    assert heartbeat(source) is None
+
+
+@pytest.mark.parametrize("event", [{"check": "write"}, {"check": "heartbeat"}, {"source": "aws.scheduler"}])
+def test_a_write_and_the_schedule_leave_a_heartbeat(source: Postgres, check: Check, event: dict[str, Any]) -> None:
+    began = time.time()
+    assert check(source, event)["writable"]
+    first = heartbeat(source)
+    assert first is not None
+    assert (began - 1 < first[0] < time.time() + 1, first[1]) == (True, "eu-central-1")
+    check(source, event, aws_region="eu-west-1")
+    second = heartbeat(source)
+    assert second is not None
+    assert (second[0] > first[0], second[1]) == (True, "eu-west-1")
+    assert check(source, {"check": "state"})["heartbeat_at"] == pytest.approx(second[0], abs=1e-3)
+
+
+def test_a_replica_says_what_it_has_and_takes_no_write(source: Postgres, copy: Postgres, check: Check) -> None:
+    check(source, {"check": "write"})
+    written = heartbeat(source)
+    assert written is not None
+    until(lambda: heartbeat(copy) == written)
+    for event in ({"check": "state"}, {"check": "write"}, {}):
+        answer = check(copy, event)
+        assert (answer["reached"], answer["in_recovery"], answer["writable"]) == (True, True, False)
+        assert answer["sentence"] == "it is a replica"
+        assert answer["heartbeat_at"] == pytest.approx(written[0], abs=1e-3)
+        assert answer["last_replayed_at"] >= answer["heartbeat_at"]
+        assert newest(answer) == answer["last_replayed_at"]
+        assert answer["received_lsn"] is not None
+    assert heartbeat(copy) == written
+
+
+def test_a_replica_that_streams_is_seen_up_and_one_that_lost_its_source_down(
+    source: Postgres, copy: Postgres, check: Check
+) -> None:
+    source.sql("SELECT pg_logical_emit_message(false, 'test', 'say something')")
+    until(copy.streams)
+    sample = views.stream(check(copy, {"check": "state"}), 45, time.time())
+    assert (sample.seen, sample.sentence) == (Seen.UP, "the replica streams")
+    try:
+        copy.sql("ALTER SYSTEM SET primary_conninfo = ''")
+        copy.sql("SELECT pg_reload_conf()")
+        until(lambda: check(copy, {"check": "state"})["receiver"] is None)
+        assert views.stream(check(copy, {"check": "state"}), 45, time.time()).seen is Seen.DOWN
+    finally:
+        copy.sql("ALTER SYSTEM RESET primary_conninfo")
+        copy.sql("SELECT pg_reload_conf()")
+    until(copy.streams)
+
+
+def test_a_replica_takes_writes_once_it_is_promoted(source: Postgres, data: Path, check: Check) -> None:
+    server = Postgres.copy_of(source, data / "promoted", "127.0.2.21", 0, slot="promoted")
+    try:
+        server.start()
+        assert not check(server, {"check": "write"})["writable"]
+        server.promote()
+        answer = check(server, {"check": "write"})
+        assert (answer["in_recovery"], answer["writable"]) == (False, True)
+        found = heartbeat(server)
+        assert found is not None
+        assert found[1] == "eu-central-1"
+        assert views.stream(answer, 45, time.time()).seen is Seen.UNKNOWN
+    finally:
+        server.destroy()
+        source.drop_slot("promoted")
+
+
+def test_a_primary_that_was_set_read_only_takes_no_write(source: Postgres, check: Check) -> None:
+    before = heartbeat(source)
+    source.sql("ALTER DATABASE shop SET default_transaction_read_only = on")
+    try:
+        answer = check(source, {"check": "write"})
+        assert (answer["reached"], answer["in_recovery"], answer["writable"]) == (True, False, False)
+        assert answer["sentence"] == "it is read-only"
+        assert heartbeat(source) == before
+    finally:
+        source.sql("ALTER DATABASE shop RESET default_transaction_read_only")
+
+
+def test_no_connection_outlives_its_check(source: Postgres, check: Check) -> None:
+    check(source, {"check": "write"})
+    until(lambda: not source.sql("SELECT 1 FROM pg_stat_activity WHERE usename = 'relight_check'"))
+
+
+def test_a_check_that_does_not_exist_is_refused(check: Check) -> None:
+    with pytest.raises(InputInvalid, match="\"check\" is 'digest'"):
+        check(None, {"check": "digest"})
+
+
+def test_a_database_that_cannot_be_reached_is_an_answer(source: Postgres, check: Check) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        closed = silent.getsockname()[1]
+        began = time.monotonic()
+        not_reached(check(None, {}, database_port=closed, database_timeout_seconds=0.2), "unreachable: ")
+        assert time.monotonic() - began < 10, "bounded in time"
+    not_reached(check(None, {}, database_port=closed), "unreachable: ")
+    not_reached(check(source, {}, database_name="none"), "unreachable: ")
+    not_reached(check(source, {}, database_user="nobody"), "unreachable: ")
+    not_reached(check(None, {}, database_host="database.invalid"), "unreachable: ")
+    not_reached(check(source, {}, database_tls=True), "unreachable: ")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # pg8000 drops its buffer unsent
+@pytest.mark.parametrize("how", ["closed", "reset", "silent"])
+def test_a_connection_that_breaks_off_is_an_answer(source: Postgres, check: Check, how: str) -> None:
+    """After the database has let us in: the relay passes what it says until it is ready, and then nothing more."""
+    with relay_until_ready((source.host, source.port), how) as port:
+        not_reached(check(None, {}, database_port=port, database_timeout_seconds=0.5), "broke off: ")
+
+
+def test_a_database_without_relights_table_is_an_answer(source: Postgres, check: Check) -> None:
+    source.sql("ALTER TABLE relight_heartbeat RENAME TO away")
+    try:
+        answer = check(source, {"check": "state"})
+        not_reached(answer, "broke off: ")
+        assert "relight_heartbeat" in answer["sentence"]
+    finally:
+        source.sql("ALTER TABLE away RENAME TO relight_heartbeat")
+
+
+@contextmanager
+def relay_until_ready(target: tuple[str, int], how: str) -> Iterator[int]:
+    """A way to the database that ends, or swallows everything, as soon as it has said that it is ready (`Z`)."""
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def relay() -> None:
+            near, _ = server.accept()
+            with near, socket.create_connection(target, 5) as far:
+                far.sendall(near.recv(65536))
+                said = b""
+                while b"Z\x00\x00\x00\x05" not in said:
+                    part = far.recv(65536)
+                    near.sendall(part)
+                    said += part
+                near.recv(65536)  # the first question
+                if how == "silent":
+                    ended.wait(20)
+                if how == "reset":
+                    near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+        thread = threading.Thread(target=relay)
+        thread.start()
+        try:
+            yield int(server.getsockname()[1])
+        finally:
+            ended.set()
+            thread.join(20)
