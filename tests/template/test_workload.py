@@ -1,0 +1,203 @@
+"""stacks/: the workload of a Region and its DNS, where the failover relies on them."""
+
+import ipaddress
+from typing import Any
+
+import pytest
+
+from tests.template.reading import of_type, text, written
+
+SWITCHES = "Relight/Switches/${Application}"
+
+
+def properties(stack: str, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = written(stack).resources[name]["Properties"]
+    return found
+
+
+# Capacity waits for the promotion, and is not replaced for it (rule 5).
+
+
+def test_the_balancer_has_one_target_group_and_it_asks_for_readiness() -> None:
+    (group,) = of_type(written("compute"), "AWS::ElasticLoadBalancingV2::TargetGroup").values()
+    assert (group["HealthCheckPath"], group["Matcher"]) == ("/health/ready", {"HttpCode": "200"})
+    (listener,) = of_type(written("compute"), "AWS::ElasticLoadBalancingV2::Listener").values()
+    assert listener["DefaultActions"] == [{"Type": "forward", "TargetGroupArn": {"Ref": "Targets"}}]
+
+
+def test_an_instance_that_waits_for_the_promotion_is_not_replaced() -> None:
+    group = properties("compute", "Group")
+    assert group["HealthCheckType"] == "EC2"
+    assert group["TargetGroupARNs"] == [{"Ref": "Targets"}]
+
+
+def test_the_sizes_are_the_parameters_and_an_update_does_not_reset_them() -> None:
+    group = properties("compute", "Group")
+    assert {key: text(group[key]) for key in ("MinSize", "DesiredCapacity", "MaxSize")} == {
+        key: f"${{{key}}}" for key in ("MinSize", "DesiredCapacity", "MaxSize")
+    }
+    policy = written("compute").resources["Group"]["UpdatePolicy"]
+    assert policy == {"AutoScalingScheduledAction": {"IgnoreUnmodifiedGroupSizeProperties": True}}
+    parameters = written().body["Parameters"]
+    sizes = [parameters[key]["Default"] for key in ("MinSize", "DesiredCapacity", "FailoverCapacity", "MaxSize")]
+    assert sizes == sorted(sizes)
+
+
+def test_clients_do_not_hold_on_to_a_region_for_long() -> None:
+    attributes = {item["Key"]: item["Value"] for item in properties("compute", "Balancer")["LoadBalancerAttributes"]}
+    assert int(attributes["client_keep_alive.seconds"]) <= 60
+
+
+def test_instances_read_their_metadata_by_token_and_keep_it_encrypted() -> None:
+    data = properties("compute", "Template")["LaunchTemplateData"]
+    assert data["MetadataOptions"]["HttpTokens"] == "required"
+    assert all(device["Ebs"]["Encrypted"] for device in data["BlockDeviceMappings"])
+
+
+# The database.
+
+
+def test_the_replica_is_made_of_the_primary_in_dr_only() -> None:
+    databases = {n: r for n, r in written("database").resources.items() if r["Type"] == "AWS::RDS::DBInstance"}
+    assert {name: resource["Condition"] for name, resource in databases.items()} == {
+        "Primary": "IsPrimary",
+        "Replica": "IsDr",
+    }
+    assert databases["Replica"]["Properties"]["SourceDBInstanceIdentifier"] == {"Ref": "SourceDatabaseArn"}
+    for resource in databases.values():
+        assert resource["Properties"]["DeletionProtection"]
+        assert resource["Properties"]["EnableIAMDatabaseAuthentication"]
+        assert resource["Properties"]["KmsKeyId"] == {"Fn::GetAtt": ["Key", "Arn"]}
+
+
+def test_the_databases_are_called_what_the_functions_call_them() -> None:
+    variables = written().body["Globals"]["Function"]["Environment"]["Variables"]
+    assert text(variables["REPLICA_ID"]) == text(variables["PEER_DATABASE_ID"]) == "${Application}-${Side}"
+    assert text(properties("database", "Primary")["DBInstanceIdentifier"]) == "${Application}-primary"
+    assert text(properties("database", "Replica")["DBInstanceIdentifier"]) == "${Application}-dr"
+
+
+def test_the_secret_is_in_both_regions_before_anything_happens() -> None:
+    assert properties("database", "Secret")["ReplicaRegions"] == [{"Region": {"Ref": "PeerRegion"}}]
+
+
+# The fence.
+
+
+@pytest.mark.parametrize(
+    ("function", "variable", "prefix"), [("Guard", "APP_CIDRS", "Network"), ("Fence", "PEER_APP_CIDRS", "PeerNetwork")]
+)
+def test_the_fence_denies_the_subnets_of_the_application(function: str, variable: str, prefix: str) -> None:
+    given = text(written().resources[function]["Properties"]["Environment"]["Variables"][variable])
+    subnets = [text(properties("network", name)["CidrBlock"]) for name in ("AppSubnetA", "AppSubnetB")]
+    assert given.replace(f"${{{prefix}Prefix}}", "${NetworkPrefix}").split(",") == subnets
+
+
+def test_the_fence_spares_what_asks_the_database() -> None:
+    app, checking = (
+        [ipaddress.ip_network(text(properties("network", name)["CidrBlock"]).replace("${NetworkPrefix}", "10.10"))]
+        for name in ("AppSubnetA", "DatabaseSubnetA")
+    )
+    assert not app[0].overlaps(checking[0])
+    vpc = written().resources["Dbcheck"]["Properties"]["VpcConfig"]
+    assert text(vpc["SubnetIds"]["Fn::Split"][1]) == "Network.Outputs.DatabaseSubnetIds"
+
+
+def test_the_numbers_of_the_fence_come_before_all_rules_of_the_network_acl() -> None:
+    entries = of_type(written("network"), "AWS::EC2::NetworkAclEntry").values()
+    assert {entry["Egress"] for entry in entries} == {True, False}
+    assert all(entry["RuleNumber"] >= 100 for entry in entries)
+
+
+def test_the_fence_is_on_the_subnets_of_the_database() -> None:
+    associations = of_type(written("network"), "AWS::EC2::SubnetNetworkAclAssociation").values()
+    assert {text(a["SubnetId"]) for a in associations} == {"DatabaseSubnetA", "DatabaseSubnetB"}
+    assert {text(a["NetworkAclId"]) for a in associations} == {"DatabaseAcl"}
+    assert text(written("network").body["Outputs"]["NetworkAclId"]["Value"]) == "DatabaseAcl"
+
+
+# DNS. Route 53 answers with the primary when the secondary is unhealthy, so the pair of switches makes the table.
+
+
+@pytest.mark.parametrize(
+    ("record", "failover", "check", "target"),
+    [
+        ("SitePrimary", "PRIMARY", "Stop", "PrimaryBalancerName"),
+        ("SiteSecondary", "SECONDARY", "GoAndNotHeld", "DrBalancerName"),
+    ],
+)
+def test_the_site_follows_its_switches_and_the_readiness_behind_them(
+    record: str, failover: str, check: str, target: str
+) -> None:
+    found = properties("global", record)
+    assert (found["Failover"], text(found["HealthCheckId"])) == (failover, check)
+    assert text(found["Name"]) == "Domain"
+    assert found["AliasTarget"]["EvaluateTargetHealth"] is True
+    assert text(found["AliasTarget"]["DNSName"]) == target
+
+
+@pytest.mark.parametrize(
+    ("check", "alarm", "region"),
+    [("Stop", "Stop", "DrRegion"), ("Go", "NoGo", "DrRegion"), ("Hold", "Hold", "PrimaryRegion")],
+)
+def test_each_switch_is_behind_the_alarm_of_its_own_region(check: str, alarm: str, region: str) -> None:
+    config = properties("global", check)["HealthCheckConfig"]
+    assert config["Type"] == "CLOUDWATCH_METRIC"
+    assert config["InsufficientDataHealthStatus"] == "LastKnownStatus"
+    assert config["AlarmIdentifier"] == {
+        "Name": properties("observability", alarm)["AlarmName"],
+        "Region": {"Ref": region},
+    }
+    home = {"PrimaryRegion": "IsPrimary", "DrRegion": "IsDr"}[region]
+    assert written("observability").resources[alarm]["Condition"] == home
+
+
+@pytest.mark.parametrize(
+    ("alarm", "metric", "unhealthy"),
+    [
+        ("Stop", "STOP", "GreaterThanOrEqualToThreshold"),
+        ("NoGo", "GO", "LessThanThreshold"),
+        ("Hold", "HOLD", "GreaterThanOrEqualToThreshold"),
+    ],
+)
+def test_a_switch_means_what_it_says(alarm: str, metric: str, unhealthy: str) -> None:
+    """STOP and HOLD take traffic away at 1, GO at anything but 1; no data is no value."""
+    found = properties("observability", alarm)
+    assert (found["MetricName"], found["ComparisonOperator"], found["Threshold"]) == (metric, unhealthy, 1)
+    assert (found["Statistic"], found["EvaluationPeriods"], found["TreatMissingData"]) == ("Maximum", 1, "missing")
+    assert text(found["Namespace"]) == SWITCHES
+
+
+def test_the_switches_are_published_where_the_alarms_look() -> None:
+    variables = written().body["Globals"]["Function"]["Environment"]["Variables"]
+    assert text(variables["SWITCH_NAMESPACE"]) == SWITCHES
+
+
+def test_the_secondary_needs_go_and_not_hold() -> None:
+    config = properties("global", "GoAndNotHeld")["HealthCheckConfig"]
+    assert config == {"Type": "CALCULATED", "ChildHealthChecks": [{"Ref": "Go"}, {"Ref": "Hold"}], "HealthThreshold": 2}
+
+
+@pytest.mark.parametrize(("record", "name"), [("PrimaryAlways", "primary.${Domain}"), ("DrAlways", "dr.${Domain}")])
+def test_each_region_is_always_reached_by_its_own_name(record: str, name: str) -> None:
+    found = properties("global", record)
+    assert text(found["Name"]) == name
+    assert found["AliasTarget"]["EvaluateTargetHealth"] is False
+    assert not {"HealthCheckId", "Failover"} & found.keys()
+
+
+def test_what_is_seen_from_outside_is_told_in_dns() -> None:
+    up, down = properties("global", "SeenUp"), properties("global", "SeenDown")
+    for record in (up, down):
+        assert (text(record["Name"]), record["Type"], record["TTL"]) == ("_seen.${Domain}", "TXT", "10")
+    assert (up["Failover"], up["ResourceRecords"], text(up["HealthCheckId"])) == ("PRIMARY", ['"up"'], "Endpoint")
+    assert (down["Failover"], down["ResourceRecords"]) == ("SECONDARY", ['"down"'])
+    assert "HealthCheckId" not in down
+
+
+def test_the_detector_is_on_no_record_of_the_site() -> None:
+    records = of_type(written("global"), "AWS::Route53::RecordSet")
+    assert [n for n, r in records.items() if text(r.get("HealthCheckId")) == "Endpoint"] == ["SeenUp"]
+    config = properties("global", "Endpoint")["HealthCheckConfig"]
+    assert (config["ResourcePath"], config["RequestInterval"]) == ("/health/ready", 10)
+    assert text(config["FullyQualifiedDomainName"]) == "primary.${Domain}"
