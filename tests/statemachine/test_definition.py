@@ -199,6 +199,20 @@ def test_an_expired_lock_has_no_living_owner(definition: dict[str, Any]) -> None
         assert int(re.findall(r"\+ (\d+)", expiry)[0]) > definition["TimeoutSeconds"]
 
 
+def test_no_branch_assigns_a_variable_of_the_run(definition: dict[str, Any]) -> None:
+    """Step Functions refuses a definition whose inner scope shadows an outer one; the executor in here does not."""
+    outer, *inner = (
+        {name for state in block["States"].values() for name in assigned(state)} for block in blocks(definition)
+    )
+    assert {"run", "decision", "end"} <= outer
+    assert [shadowed for names in inner if (shadowed := names & outer)] == []
+
+
+def assigned(state: State) -> set[str]:
+    clauses = [state, *state.get("Choices", []), *state.get("Catch", [])]
+    return {name for clause in clauses for name in clause.get("Assign", {})}
+
+
 def test_only_these_states_touch_the_peer(definition: dict[str, Any], resources: dict[str, Any]) -> None:
     """Nothing else of the failover needs the lost Region (rule 1); these do so at best effort."""
     given = substitutions_of(resources)
