@@ -124,10 +124,6 @@ class Alarms:
             with self._lock:
                 if backend.alarms.get(alarm.name) is not alarm:
                     continue  # it was put anew, or deleted, meanwhile
-                if (
-                    alarm.state_reason == _NEVER_JUDGED
-                ):  # moto begins with OK, and forgets the state when it is put anew
-                    alarm.state_value = self._states.get((region, alarm.name), "INSUFFICIENT_DATA")
                 state = evaluate(found, points.get(found.metric, ()), now, alarm.state_value)
                 self._states[region, alarm.name] = state
                 if state != alarm.state_value:
