@@ -1,8 +1,9 @@
 """EventBridge and its Scheduler: rules and schedules that really reach their targets, which moto's do not.
 
 All is read from what the stacks made: a rule or a schedule that is DISABLED there does nothing here. A target that
-cannot be reached within the target's maximum event age costs the event, which then goes to its dead-letter queue.
-Scheduler counts its minutes from its own start, in the lab's time. Not imitated: cron expressions, archives, pipes.
+cannot be reached is tried again, until the event is older than the target's maximum age or has been retried often
+enough; then the event goes to its dead-letter queue. Scheduler counts its minutes from its own start, in the lab's
+time. Not imitated: cron expressions, archives, pipes, bus policies.
 """
 
 import heapq
@@ -14,27 +15,45 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
 from moto.backends import get_backend
-from moto.events.models import EventsBackend
-from moto.events.utils import EventTemplateParser
+from moto.events.models import Rule
 
 from lab.cloud import ACCOUNT
 from lab.network import Network, Path
 from lab.region import GLOBAL, REGION_NAME, Vantage, place_of, side_of
 from lab.seam import Seams
+from lab.target_input import moment, target_input
 from lab.timings import Timings
+from lab.workflow import function_name
 
 _LOG = logging.getLogger(__name__)
 _RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
 _UNIT = {"minute": 1, "hour": 60, "day": 1440}
-_TICK = 0.05
+_TICK_SECONDS = 0.2
+_FIRST_PAUSE_SECONDS = 0.2
+_WORKERS = 32
 
 type Invoke = Callable[[str, str, Any], Any]
 type Start = Callable[[str, str, Any], Any]
+
+
+@dataclass(frozen=True, order=True)
+class _Delivery:
+    """One event on its way to one target. Times are of the monotonic clock."""
+
+    due: float
+    number: int
+    region: str = field(compare=False)
+    target: Mapping[str, Any] = field(compare=False)
+    payload: Any = field(compare=False)
+    deadline: float = field(compare=False)
+    retries: int = field(compare=False)
+    attempt: int = field(compare=False, default=0)
 
 
 class Events:
@@ -48,12 +67,13 @@ class Events:
         self._start = start
         self._lost: set[str] = set()
         self._due: dict[str, float] = {}
-        self._waiting: list[tuple[float, int, str, Mapping[str, Any], Any]] = []
+        self._refused: set[str] = set()
+        self._waiting: list[_Delivery] = []
         self._number = count()
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
+        self._changed = threading.Condition()
+        self._stopped = False
         self._seams = Seams()
-        self._pool = ThreadPoolExecutor(16, thread_name_prefix="events")
+        self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="events")
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
         self.dead_letters: list[tuple[str, str]] = []
         """Region and reason, of each event that was given up."""
@@ -61,28 +81,22 @@ class Events:
     def install(self) -> None:
         """Deliver what PutEvents is given. MotoChangedError if moto is not as expected."""
 
-        def put_events(backend: Any, events: list[dict[str, Any]]) -> list[dict[str, str]]:
-            entries = []
-            for event in events:
-                body = {
-                    "source": event["Source"],
-                    "detail-type": event["DetailType"],
-                    "resources": event.get("Resources", []),
-                    "detail": json.loads(event["Detail"]),
-                }
-                bus = str(event.get("EventBusName", "default")).rpartition("/")[2]
-                entries.append({"EventId": self.emit(backend.region_name, body, bus)})
-            return entries
+        def send(rule: Any, original_event: Mapping[str, Any], transform_input: bool = True) -> None:
+            del transform_input
+            event = {key: value for key, value in original_event.items() if key != "ingestion-time"}
+            self._offer(rule, event | {"time": moment(event["time"])})
 
-        self._seams.replace(EventsBackend, "put_events", put_events)
+        self._seams.replace(Rule, "send_to_targets", send)
 
     def start(self) -> None:
         """Run schedules and deliveries from now on."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Deliver nothing more."""
-        self._stop.set()
+        """Deliver nothing more. Idempotent."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify()
         if self._thread.is_alive():
             self._thread.join()
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -92,76 +106,101 @@ class Events:
         """Nothing is scheduled, matched or delivered there any more."""
         self._lost.add(region)
 
+    def restore(self, region: str) -> None:
+        """Events and schedules of that Region run again; what was on its way is lost."""
+        self._lost.discard(region)
+
     def emit(self, region: str, event: Mapping[str, Any], bus: str = "default") -> str:
         """Put an event on a Region's bus; its id. Each enabled rule that matches has its targets called."""
         whole = {
             "version": "0",
             "id": str(uuid.uuid4()),
             "account": ACCOUNT,
-            "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "time": moment(datetime.now(UTC)),
             "region": region,
             "resources": [],
             **event,
         }
-        if region not in self._lost:
-            for rule in _rules(region, bus):
-                if rule.state == "ENABLED" and rule.event_pattern._pattern and rule.event_pattern.matches_event(whole):
-                    for target in list(rule.targets):
-                        self._later(region, target, _input(target, whole))
+        for rule in _rules(region, bus):
+            self._offer(rule, whole)
         return str(whole["id"])
 
-    def _later(self, region: str, target: Mapping[str, Any], payload: Any) -> None:
-        due = time.monotonic() + self._timings.event_delay
-        with self._lock:
-            heapq.heappush(self._waiting, (due, next(self._number), region, target, payload))
+    def _offer(self, rule: Any, event: Mapping[str, Any]) -> None:
+        region = rule.region_name
+        if region in self._lost or rule.state != "ENABLED" or not rule.event_pattern.get_pattern():
+            return
+        if rule.event_pattern.matches_event(event):
+            for target in list(rule.targets):
+                self._send(region, target, event, self._timings.event_delay)
+
+    def _send(self, region: str, target: Mapping[str, Any], event: Mapping[str, Any], delay: float) -> None:
+        try:
+            payload = target_input(target, event)
+        except LookupError as error:
+            self._bury(region, target, event, f"{target['Arn']}: the event has no {error}")
+        else:
+            self._push(region, target, payload, delay)
+
+    def _push(self, region: str, target: Mapping[str, Any], payload: Any, delay: float) -> None:
+        policy = target.get("RetryPolicy") or {}
+        age = float(policy.get("MaximumEventAgeInSeconds", 86400)) / 60 * self._timings.minute
+        now = time.monotonic()
+        retries = int(policy.get("MaximumRetryAttempts", 185))
+        self._wait(_Delivery(now + delay, next(self._number), region, target, payload, now + age, retries))
+
+    def _wait(self, delivery: _Delivery) -> None:
+        with self._changed:
+            heapq.heappush(self._waiting, delivery)
+            self._changed.notify()
 
     def _run(self) -> None:
-        while not self._stop.wait(_TICK):
-            now = time.monotonic()
+        while True:
             for region in (*REGION_NAME.values(), GLOBAL):
                 if region not in self._lost:
-                    self._schedule(region, now)
-            with self._lock:
-                ready = [heapq.heappop(self._waiting) for _ in range(len(self._waiting)) if self._waiting[0][0] <= now]
-            for _, _, region, target, payload in ready:
-                self._pool.submit(self._deliver, region, target, payload)
+                    self._schedule(region, time.monotonic())
+            with self._changed:
+                if self._stopped:
+                    return
+                now = time.monotonic()
+                while self._waiting and self._waiting[0].due <= now:
+                    self._pool.submit(self._deliver, heapq.heappop(self._waiting))
+                self._changed.wait(min([_TICK_SECONDS, *(delivery.due - now for delivery in self._waiting[:1])]))
 
     def _schedule(self, region: str, now: float) -> None:
-        for arn, expression, target, payload in _schedules(region):
+        for arn, expression, target, event in _schedules(region):
             match = _RATE.fullmatch(expression)
             if match is None:
+                if arn not in self._refused:
+                    self._refused.add(arn)
+                    _LOG.error("%s: the lab runs rates only, not %s", arn, expression)
                 continue
             period = int(match[1]) * _UNIT[match[2]] * self._timings.minute
             due = self._due.setdefault(arn, now)
             if due <= now:
                 self._due[arn] = max(due + period, now)
-                self._pool.submit(self._deliver, region, target, payload)
+                self._send(region, target, event, 0.0)
 
-    def _deliver(self, region: str, target: Mapping[str, Any], payload: Any) -> None:
-        """Until it is delivered, or too old, or tried too often."""
-        policy = target.get("RetryPolicy") or {}
-        age = float(policy.get("MaximumEventAgeInSeconds", 86400)) / 60 * self._timings.minute
-        deadline = time.monotonic() + age
-        attempts = 1 + int(policy.get("MaximumRetryAttempts", 185))
-        why = ""
-        for attempt in range(attempts):
-            if region in self._lost or self._stop.is_set():
-                return
-            try:
-                self._call(region, str(target["Arn"]), payload)
-            except Exception as error:
+    def _deliver(self, delivery: _Delivery) -> None:
+        """One attempt. The worker does not wait for the next: a dead target must not hold up the others."""
+        region, target = delivery.region, delivery.target
+        if region in self._lost or self._stopped:
+            return
+        try:
+            self._call(region, str(target["Arn"]), delivery.payload)
+        except Exception as error:  # whatever a target refuses with is a reason to try again
+            now = time.monotonic()
+            pause = min(_FIRST_PAUSE_SECONDS * 2.0 ** min(delivery.attempt, 16), self._timings.minute)
+            if delivery.attempt >= delivery.retries or now + pause > delivery.deadline:
                 why = f"{target['Arn']}: {type(error).__name__}: {error}"
+                self._bury(region, target, delivery.payload, why)
             else:
-                return
-            if time.monotonic() > deadline or self._stop.wait(min(0.2 * 2**attempt, self._timings.minute)):
-                break
-        self._bury(region, target, payload, why)
+                self._wait(replace(delivery, due=now + pause, attempt=delivery.attempt + 1))
 
     def _call(self, region: str, arn: str, payload: Any) -> None:
-        service, place, resource = arn.split(":", 5)[2], arn.split(":")[3], arn.split(":", 5)[5]
+        _, _, service, place, _, resource = arn.split(":", 5)
         match service:
             case "lambda":
-                self._invoke(place, resource.removeprefix("function:"), payload)
+                self._invoke(place, function_name(arn), payload)
             case "states":
                 self._start(place, arn, payload)
             case "sns":
@@ -174,14 +213,14 @@ class Events:
                 raise NotImplementedError(f"the lab has no target of {service}")
 
     def _forward(self, region: str, place: str, bus: str, payload: Any) -> None:
-        """To another Region's bus, if there is a way; AWS keeps the event's own source, detail and time."""
+        """To another Region's bus, if there is a way; AWS keeps the event's own source, detail, Region and time."""
         vantage = Vantage.OUTSIDE if region == GLOBAL else Vantage.of(side_of(region))
         if self._network.state(vantage, place_of(place)) is not Path.OPEN:
             raise ConnectionError(f"{place} cannot be reached from {region}")
         self.emit(place, payload, bus)
 
     def _bury(self, region: str, target: Mapping[str, Any], payload: Any, why: str) -> None:
-        if region in self._lost or self._stop.is_set():
+        if region in self._lost or self._stopped:
             return
         _LOG.info("an event was given up: %s", why)
         self.dead_letters.append((region, why))
@@ -195,35 +234,24 @@ def _rules(region: str, bus: str) -> list[Any]:
     return list(buses[bus].rules.values()) if bus in buses else []
 
 
-def _input(target: Mapping[str, Any], event: Mapping[str, Any]) -> Any:
-    """What the target is given: its constant input, a part of the event, what its template makes of it, or all."""
-    if target.get("Input"):
-        return json.loads(target["Input"])
-    if target.get("InputPath"):
-        found: Any = event
-        for part in str(target["InputPath"]).removeprefix("$").strip(".").split("."):
-            found = found[part] if part else found
-        return found
-    transformer = target.get("InputTransformer")
-    if transformer:
-        made = EventTemplateParser.parse(
-            input_template=transformer["InputTemplate"],
-            input_paths_map=transformer.get("InputPathsMap", {}),
-            event=dict(event),
-        )
-        return json.loads(made) if isinstance(made, str) else made
-    return dict(event)
-
-
-def _schedules(region: str) -> Iterator[tuple[str, str, Mapping[str, Any], Any]]:
-    """Enabled schedules and scheduled rules: ARN, expression, target, what it is given."""
+def _schedules(region: str) -> Iterator[tuple[str, str, Mapping[str, Any], Mapping[str, Any]]]:
+    """Enabled schedules and scheduled rules: ARN, expression, target, event."""
     for group in list(get_backend("scheduler")[ACCOUNT][region].schedule_groups.values()):
         for schedule in list(group.schedules.values()):
             if schedule.state == "ENABLED":
-                given = schedule.target.get("Input")
-                yield schedule.arn, schedule.schedule_expression, schedule.target, json.loads(given) if given else {}
+                yield schedule.arn, schedule.schedule_expression, schedule.target, {}
     for rule in _rules(region, "default"):
         if rule.scheduled_expression and rule.state == "ENABLED":
+            event = {
+                "version": "0",
+                "id": str(uuid.uuid4()),
+                "detail-type": "Scheduled Event",
+                "source": "aws.events",
+                "account": ACCOUNT,
+                "time": moment(datetime.now(UTC)),
+                "region": region,
+                "resources": [rule.arn],
+                "detail": {},
+            }
             for target in list(rule.targets):
-                event = {"source": "aws.events", "detail-type": "Scheduled Event", "region": region, "detail": {}}
-                yield f"{rule.arn}/{target['Id']}", rule.scheduled_expression, target, _input(target, event)
+                yield f"{rule.arn}/{target['Id']}", rule.scheduled_expression, target, event

@@ -6,6 +6,7 @@ invocations.
 """
 
 import json
+import logging
 import threading
 import time
 import uuid
@@ -26,6 +27,7 @@ from lab.sandbox import ACCOUNT, Function, Host, InitError, ProcessSandbox, Sand
 from lab.seam import Seams
 from lab.workflow import function_name as bare_name
 
+_LOG = logging.getLogger(__name__)
 _IDLE_SECONDS = 90.0
 _KEPT_LINES = 1000
 
@@ -266,10 +268,9 @@ class Lambdas:
             self._lines[key].append(line)
         if line.startswith("{") and '"_aws"' in line:
             try:
-                document = json.loads(line)
-            except ValueError:
-                return
-            self.callbacks.metric(key[0], document)
+                self.callbacks.metric(key[0], json.loads(line))
+            except Exception:  # a line that only looks like metrics must not end the reading of those that follow
+                _LOG.warning("no metrics in what %s wrote: %s", key[1], line, exc_info=True)
 
     def _api(self) -> Callable[..., Any]:
         def invoke(

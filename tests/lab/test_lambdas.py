@@ -255,7 +255,12 @@ def test_an_unknown_function_is_refused(lambdas: Lambdas) -> None:
 
 def test_output_is_kept_and_metrics_are_told(lambdas: Lambdas, code: Path) -> None:
     told: list[Any] = []
-    lambdas.callbacks = Callbacks(metric=lambda region, document: told.append((region, document)))
+
+    def hear(region: str, document: Any) -> None:
+        told.append((region, document))
+        raise KeyError("Namespace")
+
+    lambdas.callbacks = Callbacks(metric=hear)
     define(lambdas, code, "speak")()
     until(lambda: "to stderr" in lambdas.logs(REGION, "speak"))
     assert lambdas.logs(REGION, "speak")[0] == "a line"
