@@ -65,6 +65,7 @@ LAB = Timings(
             "FenceSeconds": "2",
             "DecideSeconds": "60",
             "RunSeconds": "120",
+            "AskAgainSeconds": "10",
             "ApprovalSeconds": "60",
             "StartWindowSeconds": "3",
             "PeerConnectSeconds": "0.5",

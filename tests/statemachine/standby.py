@@ -220,7 +220,7 @@ def _settings[Kind: (SwitchSettings, RecordSettings)](kind: type[Kind]) -> Kind:
 
 def substitutions(**seconds: int) -> dict[str, str]:
     """The template's DefinitionSubstitutions, with function names for their ARNs."""
-    timings = {"DecideSeconds": 60, "RunSeconds": 60, "ApprovalSeconds": 60} | seconds
+    timings = {"DecideSeconds": 60, "RunSeconds": 60, "AskAgainSeconds": 60, "ApprovalSeconds": 60} | seconds
     named = {f"{name.capitalize()}Function": name for name in FUNCTIONS}
     return {"LedgerTable": TABLE, "TopicArn": TOPIC, **named, **{key: str(value) for key, value in timings.items()}}
 

@@ -301,13 +301,21 @@ def test_a_person_who_declines_is_heeded(region: Standby) -> None:
 
 
 def test_no_answer_is_a_no() -> None:
-    with standby(ApprovalSeconds=1) as region:
+    with standby(AskAgainSeconds=1, ApprovalSeconds=1) as region:
         region.verdicts[0] = ASK
         ended = region.run()
 
         assert ended.output["status"] == "STOOD_DOWN"
         assert ended.output["sentence"] == f"nobody answered in time: {ASK['sentence']}"
         assert_untouched(region)
+
+
+def test_a_question_does_not_stand_in_the_way_of_what_becomes_plain_meanwhile() -> None:
+    with standby(AskAgainSeconds=1) as region:
+        region.verdicts.appendleft(ASK)
+        ended = region.run()
+    assert ended.output["status"] == "SUCCEEDED"
+    assert ended.output["finding"] == PROCEED["finding"]
 
 
 def test_a_question_that_cannot_be_asked_is_a_failure(region: Standby) -> None:

@@ -94,6 +94,11 @@ BY_FINDING: dict[Finding, tuple[Facts, Policy, str]] = {
         "the replica of this Region cannot be promoted: its status is failed",
     ),
     Finding.BY_HAND: (facts(trigger=Trigger.MANUAL), POLICY, "started by hand"),
+    Finding.NEVER_UP: (
+        facts(signals=signals(from_dr=replace(signal(View.FROM_DR, Seen.DOWN), ever_up=False))),
+        POLICY,
+        "the primary was never seen up from here, so there is nothing yet to fail over from",
+    ),
     Finding.PRIMARY_UP: (
         facts(signals=signals(outside=signal(View.OUTSIDE, Seen.UP), from_dr=signal(View.FROM_DR, Seen.UP))),
         POLICY,

@@ -9,7 +9,7 @@ import pytest
 from botocore.config import Config
 from relight.ledger import Capacity, Ledger, State
 from relight.probe import Probe, run_name
-from relight.signal import Seen, View
+from relight.signal import Seen, Signal, View
 
 from tests.unit.conftest import Clients
 from tests.unit.loopback import NameServer, WebServer, black_hole, closed_port
@@ -82,6 +82,8 @@ def machine(aws: None, clients: Clients) -> Machine:
 
 @pytest.fixture
 def watcher(scene: Scene, ledger: Ledger, machine: Machine, clients: Clients, clock: Clock) -> Watcher:
+    # The primary has been seen up, long ago.
+    ledger.keep_signals([Signal(View.FROM_DR, Seen.UP, NOW - 20_000, NOW - 10_000, "it was ready")])
     return Watcher(scene, ledger, machine, clients("autoscaling", HOME), clock)
 
 
@@ -320,3 +322,10 @@ def test_a_peer_that_does_not_answer_is_no_failure(watcher: Watcher, ledger: Led
     assert said["verdict"]["finding"] == "primary_up"
     assert ledger.capacity() == Capacity(2, 3, 6)
     assert (("PeerCapacityUnknown", 1.0) in watcher.metrics) == (how != "no such group")
+
+
+def test_a_region_that_is_only_being_set_up_wakes_nobody(watcher: Watcher, ledger: Ledger) -> None:
+    ledger.keep_signals([Signal(View.FROM_DR, Seen.UNKNOWN, NOW - 20, NOW - 10, "no address", ever_up=False)])
+    watcher.scene.lose()
+    said = watcher.watch(samples=1)
+    assert (said["verdict"]["finding"], said["started"]) == ("never_up", None)

@@ -86,7 +86,7 @@ def test_one_unknown_sample_breaks_what_was_down() -> None:
 
 def test_a_late_sample_does_not_move_the_signal_back() -> None:
     assert after([look(10, Seen.DOWN), look(30, Seen.DOWN), look(20, Seen.UP)])[-1] == Signal(
-        View.OUTSIDE, Seen.DOWN, 10, 30, "DOWN at 30"
+        View.OUTSIDE, Seen.DOWN, 10, 30, "DOWN at 30", ever_up=False
     )
 
 
@@ -105,3 +105,11 @@ def test_what_has_fallen_silent_says_for_how_long() -> None:
     signal = Signal(View.OUTSIDE, Seen.DOWN, 10, 20, "no answer")
     assert signal.at(120, FRESH).sentence == "silent for 100 s (no answer)"
     assert signal.at(110, FRESH) == signal
+
+
+def test_what_was_up_once_stays_known_as_such() -> None:
+    assert [s.ever_up for s in after([look(10, Seen.DOWN), look(20, Seen.UP), look(30, Seen.DOWN)])] == [
+        False,
+        True,
+        True,
+    ]

@@ -33,17 +33,23 @@ def state(functions: LambdaClient, function: str) -> dict[str, Any] | None:
     return answer if answer["reached"] else None
 
 
-def replica(rds: RDSClient, identifier: str) -> Replica | None:
-    """The instance as RDS describes it; None where RDS does not answer."""
+def describe(rds: RDSClient, identifier: str) -> Replica:
+    """The instance as RDS describes it; BotoCoreError or ClientError where RDS does not say."""
     try:
         found = rds.describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"][0]
     except ClientError as error:
         if error.response["Error"]["Code"] in {"DBInstanceNotFound", "DBInstanceNotFoundFault"}:
             return Replica(None, None)
-        return None
-    except BotoCoreError:
-        return None
+        raise
     return Replica(found["DBInstanceStatus"], found.get("ReadReplicaSourceDBInstanceIdentifier") or None)
+
+
+def replica(rds: RDSClient, identifier: str) -> Replica | None:
+    """The same for who only looks; None where RDS does not say."""
+    try:
+        return describe(rds, identifier)
+    except (BotoCoreError, ClientError):
+        return None
 
 
 def status(rds: RDSClient, identifier: str) -> str | None:

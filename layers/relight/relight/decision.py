@@ -39,6 +39,7 @@ class Finding(StrEnum):
     COOLDOWN = "cooldown"
     DR_NOT_READY = "dr_not_ready"
     BY_HAND = "by_hand"
+    NEVER_UP = "never_up"
     PRIMARY_UP = "primary_up"
     UP_FROM_OUTSIDE = "up_from_outside"
     DR_ISOLATED = "dr_isolated"
@@ -214,6 +215,13 @@ RULES: tuple[Rule, ...] = (
         Action.PROCEED,
         Finding.BY_HAND,
         lambda c: "started by hand" + (", forced" if c.facts.forced else ""),
+    ),
+    # A Region that is only being set up is not lost: whoever deploys would be woken by their own work.
+    Rule(
+        lambda c: not c.view(View.FROM_DR).ever_up,
+        Action.STAND_DOWN,
+        Finding.NEVER_UP,
+        lambda c: "the primary was never seen up from here, so there is nothing yet to fail over from",
     ),
     Rule(
         lambda c: c.seen(View.OUTSIDE) is Seen.UP and c.seen(View.FROM_DR) is Seen.UP,

@@ -58,11 +58,18 @@ class Guard:
     cloudwatch: CloudWatchClient
 
     def watch(self) -> dict[str, Any]:
-        """Publish, then look at the other ledger, then fence or lift."""
+        """Publish, then look at the other ledger, then fence or lift.
+
+        Raises what publishing raised, but only once a superseded Region has been fenced.
+        """
         s = self.settings
         own = self.ledger.head()
         values = switches.switches(own, s.aws_region, s.home_region)
-        switches.publish(self.cloudwatch, s.switch_namespace, values)
+        unpublished: Exception | None = None
+        try:
+            switches.publish(self.cloudwatch, s.switch_namespace, values)
+        except (BotoCoreError, ClientError) as error:
+            unpublished = error
         other = self._other()
         found = standing(own, other, s.aws_region, s.peer_region)
         fenced = lifted = False
@@ -72,6 +79,8 @@ class Guard:
                 self.ledger.mirror(other.epoch, other.active, other.state)
         elif found is Standing.CONFIRMED:
             lifted = self.acl.lift()
+        if unpublished is not None:
+            raise unpublished
         return {"switches": values, "standing": found.value, "fenced": fenced, "lifted": lifted}
 
     def _other(self) -> Head | None:

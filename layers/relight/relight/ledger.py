@@ -253,6 +253,7 @@ class Ledger:
             float(values["last_seen"]),
             values["sentence"],
             bool(values["answered"]),
+            bool(values.get("ever_up", True)),
         )
 
     def keep_signals(self, signals: Iterable[Signal]) -> None:

@@ -43,11 +43,12 @@ class Signal:
     last_seen: float
     sentence: str
     answered: bool = False
+    ever_up: bool = True  # it was UP at some time; what was never up cannot be lost
 
     @classmethod
     def unknown(cls, view: View, sentence: str = "nothing has been seen yet") -> Signal:
         """A view that says nothing."""
-        return cls(view, Seen.UNKNOWN, 0.0, 0.0, sentence)
+        return cls(view, Seen.UNKNOWN, 0.0, 0.0, sentence, ever_up=False)
 
     def at(self, now: float, fresh_seconds: float) -> Signal:
         """The same signal as it counts now: silent for longer than `fresh_seconds`, it is UNKNOWN."""
@@ -63,4 +64,5 @@ def observe(before: Signal | None, view: View, sample: Sample, fresh_seconds: fl
     if before is not None and sample.at < before.last_seen:
         return before
     since = before.since if before is not None and unbroken else sample.at
-    return Signal(view, sample.seen, since, sample.at, sample.sentence, sample.answered)
+    ever_up = sample.seen is Seen.UP or (before is not None and before.ever_up)
+    return Signal(view, sample.seen, since, sample.at, sample.sentence, sample.answered, ever_up)

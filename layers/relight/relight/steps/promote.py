@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from relight import database
 from relight.errors import DatabaseCheckFailed, NotAReplicaOfThePeer, ReplicaNotFound
@@ -44,8 +44,9 @@ class Promote:
     def ensure(self, run: Run) -> Outcome:
         """Promote where it is still a replica; wait while RDS works; prove a write; note that this Region is active."""
         identifier = self.settings.replica_id
-        replica = database.replica(self.rds, identifier)
-        if replica is None:
+        try:
+            replica = database.describe(self.rds, identifier)
+        except BotoCoreError:
             return Outcome.wait("RDS of this Region does not answer", self.settings.look_again_seconds)
         if replica.status is None:
             raise ReplicaNotFound(f"no database instance is called {identifier} in {self.settings.aws_region}")
