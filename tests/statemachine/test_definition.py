@@ -134,7 +134,7 @@ def _next(state: State) -> set[str]:
 
 def _watches_the_clock(state: State) -> bool:
     conditions = [str(choice.get("Condition")) for choice in state.get("Choices", [])]
-    return any(re.search(r"\$millis\(\) > \$(deadline|decide_by)\b", condition) for condition in conditions)
+    return any(re.search(r"\$millis\(\) > \$(deadline|decide_by|ask_until)\b", condition) for condition in conditions)
 
 
 def lint_problems(definition: Mapping[str, Any]) -> list[str]:
