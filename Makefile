@@ -37,7 +37,7 @@ check: $(BIN)/relight $(SAM) ## format, lint, types, templates
 	$(SAM) validate --lint --template template.yaml --region eu-west-1
 
 test: $(BIN)/relight $(SAM) .tools/lambda-runtime/bin/python ## every test; ARGS="-k name" for some
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
 
 build: $(SAM) ## the deployable artefacts, as `sam deploy` takes them
 	$(SAM) build

@@ -57,9 +57,7 @@ def regional(side: Side, around: Surroundings, timings: Timings, more: Mapping[s
     }
 
 
-def shared(
-    zone_id: str, around: Surroundings, primary: Mapping[str, str], dr: Mapping[str, str]
-) -> dict[str, str]:
+def shared(zone_id: str, around: Surroundings, primary: Mapping[str, str], dr: Mapping[str, str]) -> dict[str, str]:
     """Parameters of stacks/global.yaml, from the outputs of both Regions' stacks."""
     return {
         "Application": APPLICATION,

@@ -74,7 +74,6 @@ def test_while_the_promotion_is_paused_dr_answers_nobody_and_loses_no_instance(f
             "AWS::ElasticLoadBalancingV2::TrustStore",
         ),
         ("template.yaml", ("AllowedValues: [http, https]", "AllowedValues: [https]"), "Scheme"),
-        ("stacks/network.yaml", ("EnableDnsSupport: true", "EnableDnsSupprt: true"), "EnableDnsSupprt"),
         ("template.yaml", ("        ScaleFunction: !GetAtt Scale.Arn\n", ""), "ScaleFunction"),
         ("template.yaml", ("Transform: AWS", "Transform: [AWS"), "template.yaml"),
     ],
