@@ -24,7 +24,7 @@ help: ## what there is
 setup: $(BIN)/relight ## the environment that everything else uses (done by itself where needed)
 
 # The real runtime emulator comes with SAM CLI, the runtime client from a set of its own.
-RIE := $(if $(findstring rie,$(ARGS)),$(SAM) .tools/lambda-runtime/bin/python)
+RIE := $(if $(findstring rie,$(ARGS)),$(SAM) .tools/lambda-runtime/.installed)
 
 rehearse: $(BIN)/relight $(RIE) ## lose a Region on this machine and watch the other one come up; ARGS="--help" for more
 	@$(BIN)/relight rehearse $(ARGS)
@@ -36,7 +36,7 @@ check: $(BIN)/relight $(SAM) ## format, lint, types, templates
 	$(BIN)/cfn-lint
 	$(SAM) validate --lint --template template.yaml --region eu-west-1
 
-test: $(BIN)/relight $(SAM) .tools/lambda-runtime/bin/python ## every test; ARGS="-k name" for some
+test: $(BIN)/relight $(SAM) .tools/lambda-runtime/.installed ## every test; ARGS="-k name" for some
 	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
 
 build: $(SAM) ## the deployable artefacts, as `sam deploy` takes them
@@ -63,7 +63,7 @@ $(SAM): requirements/sam.txt
 	$(call install,.tools/sam,requirements/sam.txt)
 	@touch $(SAM)
 
-.tools/lambda-runtime/bin/python: requirements/lambda-runtime.txt
+.tools/lambda-runtime/.installed: requirements/lambda-runtime.txt
 	@mkdir -p .tools
 	$(call install,.tools/lambda-runtime,requirements/lambda-runtime.txt)
 	@touch $@

@@ -342,6 +342,7 @@ class World:
         self.lambdas.lose(REGION_NAME[side])
         self.workflows.lose(REGION_NAME[side])
         self.events.lose(REGION_NAME[side])
+        self.alarms.lose(REGION_NAME[side])
         self.databases.lose(side, how)
         self.groups.lose(side, how)
 

@@ -347,6 +347,7 @@ def test_only_the_elb_health_check_replaces_an_instance_whose_target_is_unhealth
 
 def test_a_lost_process_or_instance_is_replaced_and_one_that_ends_is_started_again(fleet: Fleet) -> None:
     (first,) = fleet.serve(1)
+    until(lambda: first in fleet.autoscaling.processes())
     pid = fleet.autoscaling.processes()[first]
     with pytest.raises((urllib.error.URLError, ConnectionError)):
         fleet.ask("/leave")

@@ -89,7 +89,7 @@ def test_the_handlers_run_under_the_real_runtime_emulator(rehearse: Rehearse) ->
     _failed_over(done)
     runtime = done.document["lambda"]
     assert runtime["mode"] == "rie"
-    assert runtime["binary"].startswith("aws-lambda-rie")
+    assert "aws-lambda-rie" in runtime["binary"]
     assert runtime["pids"]
 
 
