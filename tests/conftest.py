@@ -1,4 +1,4 @@
-"""How the tests are dealt out to the workers: a file stays together, as its servers do; a rehearsal is one by itself."""
+"""How the tests are dealt out to the workers: a file stays together, as its servers do; a rehearsal stands alone."""
 
 from pathlib import Path
 
