@@ -2,11 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,11 @@ class Rehearsed:
 
 
 @pytest.fixture
-def folder() -> Path:
+def folder() -> Iterator[Path]:
     """A temporary folder that servers which run as another user can enter too."""
-    return binaries.folder("relight-test-")
+    made = binaries.folder("relight-test-")
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -94,7 +95,7 @@ def test_the_handlers_run_under_the_real_runtime_emulator(rehearse: Rehearse) ->
 
 
 def test_ctrl_c_leaves_no_process_and_no_folder(
-    interrupted: Callable[[str], tuple[int, list[int]]], rehearse: Rehearse
+    interrupted: Callable[[str], tuple[int, list[int]]], folder: Path
 ) -> None:
     code, left = interrupted("let clients order")
-    assert (code, left) == (130, [])
+    assert (code, left, list(folder.iterdir())) == (130, [], [])
