@@ -47,7 +47,7 @@ def test_the_standing_in_every_combination() -> None:
     ]
     seen = set()
     for own, other in itertools.product(owns, others):
-        found = standing(own, other, HOME, HERE)
+        found = standing(own, other, HOME, HERE, HOME)
         assert found is meant(own, other), (own, other)
         seen.add(found)
         if found is Standing.SUPERSEDED:
@@ -80,7 +80,25 @@ def test_the_standing_in_every_combination() -> None:
     ],
 )
 def test_the_standing_over_the_life_of_two_regions(own: Head, other: Head, expected: Standing) -> None:
-    assert standing(own, other, HOME, HERE) is expected
+    assert standing(own, other, HOME, HERE, HOME) is expected
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "expected"),
+    [
+        # A run stood down and told the primary so: both say the same, and the standby is what it should be.
+        (Head(True, 1, HOME, State.STEADY), Head(True, 1, HOME, State.STEADY), Standing.UNKNOWN),
+        # A run in the primary that stood down, and whose word did not come through.
+        (Head(True, 1, HOME, State.STEADY), Head(True, 2, HOME, State.STEADY), Standing.UNKNOWN),
+        # A run of this Region's own that is under way, whatever the other side says.
+        (Head(True, 2, HOME, State.PROMOTING, OWNER), Head(True, 2, HOME, State.STEADY), Standing.UNKNOWN),
+        # It was active, and the primary has become so again at a higher epoch.
+        (Head(True, 1, HERE, State.STEADY), Head(True, 2, HOME, State.STEADY), Standing.SUPERSEDED),
+        (Head(True, 1, HERE, State.STEADY), Head(True, 1, HERE, State.STEADY), Standing.CONFIRMED),
+    ],
+)
+def test_the_standing_of_dr(own: Head, other: Head, expected: Standing) -> None:
+    assert standing(own, other, HERE, HOME, HOME) is expected
 
 
 @pytest.fixture
@@ -189,6 +207,10 @@ def test_in_dr_it_publishes_stop_and_go_from_the_ledger(
     )
     guard = Guard(settings, ledger, peer_ledger, acl, clients("cloudwatch", HERE))
     assert guard.watch()["switches"] == {"STOP": 0.0, "GO": 0.0}
+    # A run that stood down has told the primary so; fenced, DR could not serve after the next promotion.
+    peer_ledger.mirror(1, HOME, State.STEADY)
+    assert guard.watch()["fenced"] is False
+    assert not acl.denied()
     ledger.set_state(run, State.PROMOTING)
     assert guard.watch()["switches"] == {"STOP": 1.0, "GO": 1.0}
     ledger.activate(run, HERE)

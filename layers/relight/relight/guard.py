@@ -33,14 +33,17 @@ class Standing(StrEnum):
     UNKNOWN = "unknown"  # it could not be read, has never been written, or says neither
 
 
-def standing(own: Head, other: Head | None, here: str, peer: str) -> Standing:
+def standing(own: Head, other: Head | None, here: str, peer: str, home: str) -> Standing:
     """What the other Region's ledger means for this one. Pure."""
     if other is None or not other.written:
         return Standing.UNKNOWN
     activating = other.active == peer or other.state is State.PROMOTING
+    # The standby as it should be: that the other one is active supersedes nothing, and a fence here would keep the
+    # application from its database after the next promotion.
+    standby = here != home and own.active != here
     # At an equal epoch this ledger has been told already; `promoting` without a run of its own is the other one's word.
     told = own.active == peer or (own.state is State.PROMOTING and own.owner is None)
-    if activating and (other.epoch > own.epoch or (other.epoch == own.epoch and told)):
+    if activating and not standby and (other.epoch > own.epoch or (other.epoch == own.epoch and told)):
         return Standing.SUPERSEDED
     if other.state is State.STEADY and other.active == here and other.epoch >= own.epoch:
         return Standing.CONFIRMED
@@ -71,7 +74,7 @@ class Guard:
         except (BotoCoreError, ClientError) as error:
             unpublished = error
         other = self._other()
-        found = standing(own, other, s.aws_region, s.peer_region)
+        found = standing(own, other, s.aws_region, s.peer_region, s.home_region)
         fenced = lifted = False
         if other is not None and found is Standing.SUPERSEDED:
             fenced = self.acl.deny()
