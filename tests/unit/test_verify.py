@@ -1,6 +1,8 @@
 """A write through the Region's own name, read back and compared; and whether the traffic has come."""
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -48,6 +50,16 @@ def waits(outcome: Any, sentence: str) -> None:
     assert outcome.status == "WAIT"
     assert sentence in outcome.sentence
     assert outcome.look_again_seconds == 2
+
+
+def test_the_order_has_an_id_that_the_shop_takes_however_the_run_is_called(
+    verify: MakeVerify, web: WebServer, run: Run
+) -> None:
+    """EventBridge calls an execution by two UUIDs."""
+    name = f"{'7c9e3b8a-0d1f-4a52-9b3c-5d6e7f8091a2'}_{'f1d2c3b4-a596-4877-8869-5a4b3c2d1e0f'}"
+    verify().writes(replace(run, id=name))
+    (order,) = web.orders.values()
+    assert re.fullmatch(r"[A-Za-z0-9_.:-]{1,64}", order["id"])
 
 
 def test_a_write_that_is_read_back_is_proof_and_the_time_is_noted(
