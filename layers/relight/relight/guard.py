@@ -40,7 +40,7 @@ def standing(own: Head, other: Head | None, here: str, peer: str, home: str) -> 
     activating = other.active == peer or other.state is State.PROMOTING
     # The standby as it should be: that the other one is active supersedes nothing, and a fence here would keep the
     # application from its database after the next promotion.
-    standby = here != home and own.active != here
+    standby = here not in {home, own.active}
     # At an equal epoch this ledger has been told already; `promoting` without a run of its own is the other one's word.
     told = own.active == peer or (own.state is State.PROMOTING and own.owner is None)
     if activating and not standby and (other.epoch > own.epoch or (other.epoch == own.epoch and told)):
