@@ -81,6 +81,11 @@ def test_the_secret_is_in_both_regions_before_anything_happens() -> None:
     assert properties("database", "Secret")["ReplicaRegions"] == [{"Region": {"Ref": "PeerRegion"}}]
 
 
+def test_a_replica_that_is_gone_does_not_fill_the_smallest_disk_of_the_primary() -> None:
+    kept_mib = int(properties("database", "Settings")["Parameters"]["max_slot_wal_keep_size"])
+    assert kept_mib <= written().body["Parameters"]["DatabaseStorage"]["MinValue"] * 1024 / 2
+
+
 # The fence.
 
 
