@@ -5,13 +5,15 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lab.errors import StackRefused
 from lab.parameter import check
-from tests.template.reading import REGIONS, ROOT, STACKS, mentions, of_type, written
+from tests.template.reading import REGIONS, ROOT, STACKS, mentions, of_type, text, written
 
 TEMPLATE_OF = {"primary": "template", "dr": "template", "global": "global"}
 
@@ -62,6 +64,32 @@ def outputs_asked_for(value: Any) -> Iterator[tuple[str, str]]:
         case list():
             for item in value:
                 yield from outputs_asked_for(item)
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"),
+    [("shop", True), ("my-shop-2", True), ("shop-", False), ("my--shop", False), ("a", False), ("Shop", False)],
+)
+def test_an_application_is_called_what_all_services_take(name: str, taken: bool) -> None:
+    """RDS takes neither two hyphens in a row nor one at the end."""
+    with nullcontext() if taken else pytest.raises(StackRefused):
+        check(written(), {"Application": name}, lambda _: None)
+
+
+def test_the_longest_name_fits_the_buckets() -> None:
+    longest = written().body["Parameters"]["Application"]["MaxLength"] * "a"
+    names = [
+        text(properties["BucketName"])
+        for stack in ("template", "compute")
+        for properties in of_type(written(stack), "AWS::S3::Bucket").values()
+    ]
+    assert names
+    for name in names:
+        filled = name.replace("${Application}", longest).replace("${AWS::AccountId}", 12 * "1")
+        assert len(filled.replace("${AWS::Region}", "ap-southeast-1")) <= 63, name
 
 
 # samconfig.toml
