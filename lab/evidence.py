@@ -42,30 +42,36 @@ class Evidence:
         """Whether a run has come to the expected end, or has failed red, and none runs."""
         if self.running():
             return False
-        ends = {self._end(each) for each in self._executions()}
+        ends = set(self._ends())
         return expected in ends or Status.FAILED in ends
 
     def _executions(self) -> list[ExecutionRecord]:
         return self._world.workflows.executions(_DR)
 
-    @staticmethod
-    def _end(execution: ExecutionRecord) -> Status | None:
-        """What the run says that it came to; None for one that was stopped or that left the work to another."""
+    def _end(self, execution: ExecutionRecord) -> Status | None:
+        """What the run says that it came to; None for one that left the work to another, or died before its record.
+
+        One that was stopped while its record was being written has an end all the same: the handler went on.
+        """
         if execution.status in {"FAILED", "TIMED_OUT"}:
             return Status.FAILED
-        said = json.loads(execution.output) if execution.output else {}
+        said = json.loads(execution.output) if execution.output else self._record(execution)
         return Status(said["status"]) if said.get("status") in set(Status) else None
+
+    def _ends(self) -> list[Status]:
+        return [end for each in self._executions() if (end := self._end(each)) is not None]
 
     # -- afterwards ---------------------------------------------------------------------------------------------
 
-    def fields(self, expected: Status) -> dict[str, Any]:
+    def fields(self) -> dict[str, Any]:
         """Arguments of the result: how it ended, and what the runs recorded."""
         executions = self._executions()
-        last = next((e for e in reversed(executions) if self._end(e) is not None), None)
+        status = self._status(executions)
+        last = next((each for each in reversed(executions) if self._end(each) is status), None)
         record = self._record(last) if last is not None else {}
         phases = record.get("phases", {})
         return {
-            "status": self._status(executions, expected),
+            "status": status,
             "finding": record.get("finding"),
             "phases": phases,
             "record_rto_seconds": record.get("rto_seconds"),
@@ -77,9 +83,11 @@ class Evidence:
             "lambda_": LambdaRuntime(**self._world.lambdas.facts()),
         }
 
-    def _status(self, executions: list[ExecutionRecord], expected: Status) -> Status:
-        """The end of the last run that has one; a run that was expected and never ended is unfinished."""
-        ends = [end for each in executions if (end := self._end(each)) is not None]
+    def _status(self, executions: list[ExecutionRecord]) -> Status:
+        """The end of the last run that has one, but a failover stays one when later runs find nothing left to do."""
+        ends = self._ends()
+        if Status.SUCCEEDED in ends and ends[-1] is Status.STOOD_DOWN:
+            return Status.SUCCEEDED
         if ends:
             return ends[-1]
         return Status.NO_RUN if not executions else Status.UNFINISHED

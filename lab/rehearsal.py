@@ -186,7 +186,7 @@ class _Conduct:
         memory.sample()
         options = self._options
         return Result(
-            **evidence.fields(EXPECTED[options.fault]),
+            **evidence.fields(),
             **figures.fields(),
             expected=EXPECTED[options.fault],
             fault=options.fault.value,

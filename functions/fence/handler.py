@@ -25,7 +25,8 @@ ec2 = client(
     attempts=2,
 )
 acl = NetworkAcl(ec2, settings.peer_network_acl_id, settings.peer_app_cidrs) if settings.peer_network_acl_id else None
-fencing = Fencing(acl, ledger, settings.fence_seconds, time.time, ThreadPoolExecutor(max_workers=4))
+threads = ThreadPoolExecutor(max_workers=4)
+fencing = Fencing(acl, ledger, settings.fence_seconds, time.time, threads, settings.aws_region)
 
 
 @logger.inject_lambda_context

@@ -17,7 +17,7 @@ from relight.steps.fence import Fencing
 from tests.unit.conftest import Clients
 from tests.unit.firewall import CIDRS, make_acl, rules
 from tests.unit.loopback import black_hole, closed_port
-from tests.unit.standby import HOME, Clock
+from tests.unit.standby import HERE, HOME, Clock
 
 type MakeFencing = Callable[..., Fencing]
 
@@ -30,7 +30,7 @@ def acl(aws: None, clients: Clients) -> NetworkAcl:
 @pytest.fixture
 def fencing(ledger: Ledger, clock: Clock) -> Iterator[MakeFencing]:
     with ThreadPoolExecutor(max_workers=4) as threads:
-        yield lambda acl, seconds=5.0: Fencing(acl, ledger, seconds, clock, threads)
+        yield lambda acl, seconds=5.0: Fencing(acl, ledger, seconds, clock, threads, HERE)
 
 
 def lost(port: int, timeout: float) -> NetworkAcl:
@@ -137,3 +137,12 @@ def test_where_the_peers_network_acl_is_not_known_nothing_is_fenced(fencing: Mak
     outcome = fencing(None).cut(run)
     assert outcome.facts == {"fence": "failed"}
     assert outcome.sentence == "the peer could not be fenced: its network ACL is not configured here"
+
+
+def test_the_fence_stays_while_this_region_is_active(
+    fencing: MakeFencing, acl: NetworkAcl, ledger: Ledger, run: Run
+) -> None:
+    fencing(acl).cut(run)
+    ledger.activate(run, HERE)
+    assert fencing(acl).lift().facts == {"fence": "kept"}
+    assert acl.denied()

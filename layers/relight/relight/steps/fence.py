@@ -25,6 +25,7 @@ class Fence(StrEnum):
 
     FENCED = "fenced"
     LIFTED = "lifted"
+    KEPT = "kept"
     UNKNOWN = "unknown"
     FAILED = "failed"
 
@@ -38,6 +39,7 @@ class Fencing:
     fence_seconds: float
     clock: Callable[[], float]
     threads: ThreadPoolExecutor
+    here: str  # this Region
 
     def cut(self, run: Run) -> Outcome:
         """Fence the peer, or give up after `fence_seconds`: a lost Region cannot be asked, and must not hold us up."""
@@ -51,7 +53,9 @@ class Fencing:
         return Outcome.done(said[fence], fence=fence.value)
 
     def lift(self) -> Outcome:
-        """Let the peer's application in again, after a run that stood down."""
+        """Let the peer's application in again, after a run that stood down; never while this Region is active."""
+        if self.ledger.head().active == self.here:
+            return Outcome.done("this Region is active, so the peer stays fenced", fence=Fence.KEPT.value)
         fence, why = self._attempt(lambda acl: acl.lift())
         fence = Fence.LIFTED if fence is Fence.FENCED else fence
         said = {
