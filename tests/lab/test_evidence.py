@@ -1,0 +1,70 @@
+"""How a rehearsal ended, from the executions that there were and the records that the runs have left."""
+
+import io
+import json
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from botocore.exceptions import ClientError
+
+from lab.evidence import Evidence
+from lab.region import Side
+from lab.report import Status
+from lab.workflow import ExecutionRecord
+from lab.world import World
+
+
+def execution(name: str, status: str, output: dict[str, str] | None = None) -> ExecutionRecord:
+    text = None if output is None else json.dumps(output)
+    return ExecutionRecord(name, "machine", name, status, datetime.now(UTC), None, text, None, None)
+
+
+class Records:
+    """The evidence bucket: what each run has recorded."""
+
+    def __init__(self, records: dict[str, str]) -> None:
+        self.records = records
+
+    def get_object(self, Key: str, **_: Any) -> dict[str, Any]:  # noqa: N803 - boto3's name
+        run = Key.split("/")[1]
+        if run not in self.records:
+            raise ClientError({"Error": {"Code": "NoSuchKey", "Message": run}}, "GetObject")
+        return {"Body": io.BytesIO(json.dumps({"status": self.records[run]}).encode())}
+
+
+def ended(executions: list[ExecutionRecord], records: dict[str, str] | None = None) -> Status:
+    world = SimpleNamespace(
+        workflows=SimpleNamespace(executions=lambda _: executions),
+        cloud=SimpleNamespace(client=lambda *_: Records(records or {})),
+        stacks_made={Side.DR: SimpleNamespace(outputs={"EvidenceBucket": "evidence"})},
+    )
+    return Evidence(cast("World", world))._status(executions)
+
+
+DONE = execution("done", "SUCCEEDED", {"status": "SUCCEEDED"})
+STOOD_DOWN = execution("stood-down", "SUCCEEDED", {"status": "STOOD_DOWN"})
+QUIET = execution("quiet", "SUCCEEDED", {"status": "ALREADY_IN_PROGRESS"})
+STOPPED = execution("stopped", "ABORTED")
+RED = execution("red", "FAILED")
+
+
+@pytest.mark.parametrize(
+    ("executions", "records", "status"),
+    [
+        ([], {}, Status.NO_RUN),
+        ([DONE], {}, Status.SUCCEEDED),
+        ([DONE, QUIET], {}, Status.SUCCEEDED),
+        ([STOOD_DOWN, DONE], {}, Status.SUCCEEDED),
+        ([DONE, STOOD_DOWN], {}, Status.SUCCEEDED),
+        ([STOPPED], {}, Status.UNFINISHED),
+        ([STOPPED, DONE], {}, Status.SUCCEEDED),
+        ([STOPPED, STOOD_DOWN], {"stopped": "SUCCEEDED"}, Status.SUCCEEDED),
+        ([STOPPED, STOOD_DOWN], {}, Status.STOOD_DOWN),
+        ([DONE, RED], {}, Status.FAILED),
+        ([RED, STOOD_DOWN], {}, Status.STOOD_DOWN),
+    ],
+)
+def test_the_end_of_a_rehearsal(executions: list[ExecutionRecord], records: dict[str, str], status: Status) -> None:
+    assert ended(executions, records) is status
