@@ -189,7 +189,9 @@ def test_each_wait_is_a_substitution_or_what_a_step_asked_for(definition: dict[s
     """No timing of its own, so that the lab can scale all of them."""
     waits = [state["Seconds"] for _, state, _ in states(definition) if state["Type"] == "Wait"]
     assert waits
-    assert all(re.fullmatch(r"\{% \$\w+\.look_again_seconds %\}", str(seconds)) for seconds in waits)
+    asked = r"\$\w+\.look_again_seconds"
+    scaled = rf"\$max\(\[{asked}, \$floor\(\(\$millis\(\) - \$decided\) / 100000\)\]\)"
+    assert all(re.fullmatch(rf"\{{% ({asked}|{scaled}) %\}}", str(seconds)) for seconds in waits)
 
 
 def test_an_expired_lock_has_no_living_owner(definition: dict[str, Any]) -> None:
