@@ -123,7 +123,7 @@ class Observer:
             instances=dict.fromkeys(world.groups.states(side), "pending") | health,
             wanted=world.wanted(side),
             database_role=role,
-            database_status=status,
+            database_status=status if path is NetworkPath.OPEN else "out of reach",
             lag_seconds=self._replica_lag(side, role),
             switches={name: world.switch(side, name) for name in _SWITCHES[side]},
         )
@@ -156,8 +156,10 @@ class Observer:
         return None if rows[0][0] is None else float(rows[0][0])
 
     def _run_status(self) -> str:
+        """The run at work; where none is, the last one."""
         executions = self._world.workflows.executions(_DR)
-        return f"{executions[-1].name} {executions[-1].status}" if executions else ""
+        at_work = [each for each in executions if each.status == "RUNNING"] or executions[-1:]
+        return f"{at_work[0].name} {at_work[0].status}" if at_work else ""
 
     def _steps(self) -> list[StepState]:
         """Of every run that did something; those of a second and later one carry its number."""
