@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 from relight.errors import NotAReplicaOfThePeer, ReplicaNotFound, RunSuperseded
 from relight.ledger import Ledger, Promotion, State
 from relight.run import Run
@@ -222,6 +222,22 @@ def test_available_is_not_promoted(
         setattr(dbcheck, name, value)
     waits(look(), sentence, 2)
     assert (ledger.head().active, ledger.timeline(run.id)[0]) == (HOME, {})
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [error("TooManyRequestsException", "Rate Exceeded.", "Invoke"), ReadTimeoutError(endpoint_url="https://lambda")],
+)
+def test_behind_the_door_a_database_that_cannot_be_asked_is_asked_again(
+    look: Look, rds: Rds, dbcheck: Dbcheck, monkeypatch: pytest.MonkeyPatch, refusal: Exception
+) -> None:
+    def invoke(**_: Any) -> None:
+        raise refusal
+
+    look()
+    rds.end()
+    monkeypatch.setattr(dbcheck, "invoke", invoke)
+    waits(look(), "could not be asked to write", 2)
 
 
 def test_an_api_that_does_not_answer_is_asked_again(look: Look, rds: Rds) -> None:

@@ -92,7 +92,7 @@ class Promote:
             return self._wait(f"{identifier} is no replica any more and is {status}")
         try:
             answer = database.ask(self.functions, self.settings.dbcheck_function, "write")
-        except DatabaseCheckFailed as error:
+        except (DatabaseCheckFailed, BotoCoreError, ClientError) as error:  # behind the door: only forward
             return self._wait(f"{identifier} is available, but could not be asked to write: {error}", soon=True)
         if not answer["writable"]:
             return self._wait(f"{identifier} is available, and does not take writes: {answer['sentence']}", soon=True)
