@@ -267,7 +267,7 @@ def token(region: Standby) -> str:
     """The task token in the message that asks; AssertionError if none comes."""
     message = until(lambda: [m for m in region.messages() if "needs a decision" in m], "the question")[0]
     assert ASK["sentence"] in message
-    found = re.search(r"send-task-success --task-output \{\} --task-token (\S+)", message)
+    found = re.search(rf"send-task-success --region {REGION} --task-output \{{\}} --task-token (\S+)", message)
     assert found, message
     return found.group(1)
 
