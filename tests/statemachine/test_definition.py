@@ -27,7 +27,7 @@ PREFIXES = {
     "arn:aws:states:::aws-sdk:sfn:": "Sfn.",
 }
 # Where a handler's call to its own Region may fail with an error that boto3 makes from the service's model.
-CALLED_BY_HANDLERS = ("autoscaling", "rds", "dynamodb")
+CALLED_BY_HANDLERS = ("autoscaling", "cloudwatch", "rds", "dynamodb")
 
 type State = Mapping[str, Any]
 
