@@ -175,13 +175,21 @@ def test_schedules_come_each_minute_and_are_not_caught_up() -> None:
         assert schedule["Target"]["RetryPolicy"] == {"MaximumEventAgeInSeconds": 60, "MaximumRetryAttempts": 0}, name
 
 
+def test_what_a_schedule_calls_is_not_retried_with_old_news() -> None:
+    configured = of_type(deployed("dr"), "AWS::Lambda::EventInvokeConfig").values()
+    assert {each["FunctionName"]["Ref"] for each in configured} == {"Probe", "Guard", "Dbcheck"}
+    for each in configured:
+        assert (each["MaximumRetryAttempts"], each["MaximumEventAgeInSeconds"]) == (0, 60)
+
+
 def test_only_what_may_send_it_reaches_the_dead_letter_queue() -> None:
     for name in of_type(deployed("dr"), "AWS::Scheduler::Schedule"):
         assert "sqs:SendMessage" in actions(of_type(deployed("dr"), "AWS::IAM::Role")[f"{name}Role"]), name
     (policy,) = of_type(deployed("dr"), "AWS::SQS::QueuePolicy").values()
     (statement,) = policy["PolicyDocument"]["Statement"]
     assert statement["Principal"] == {"Service": "events.amazonaws.com"}
-    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    (source,) = statement["Condition"]["ArnLike"].values()
+    assert source["Fn::Sub"].endswith(":rule/relight-${Application}-*")
 
 
 @pytest.mark.parametrize(("role", "state"), [("primary", "DISABLED"), ("dr", "ENABLED")])
