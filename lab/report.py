@@ -134,6 +134,7 @@ class Result:
     rto_floor_seconds: float | None = None
     rto_floor: Floor | None = None
     record_rto_seconds: float | None = None
+    record_may_differ_seconds: float = 1.0
     outage_seconds: float | None = None
     outages: tuple[Outage, ...] = ()
     rpo_seconds: float | None = None
