@@ -15,9 +15,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def rehearse(options: list[str], out: Path) -> dict[str, Any]:
-    """One rehearsal's result document; CalledProcessError where it did not end as it should."""
+    """One rehearsal's result document; SystemExit, with all that it said, where it did not end as it should."""
     command = [sys.executable, "-m", "relight_cli.main", "rehearse", "--json", str(out), *options]
-    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{done.stdout}\n{done.stderr}\na rehearsal ended with exit code {done.returncode}")
     return dict(json.loads(out.read_text()))
 
 
@@ -30,11 +32,7 @@ def main() -> int:
     found: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         for number in range(1, count + 1):
-            try:
-                d = rehearse(options, Path(folder) / "out.json")
-            except subprocess.CalledProcessError as error:
-                print(f"rehearsal {number} ended with exit code {error.returncode}", file=sys.stderr)
-                return 1
+            d = rehearse(options, Path(folder) / "out.json")
             found.append(d)
             rto, floor = d["rto_seconds"], d["rto_floor_seconds"]
             print(
