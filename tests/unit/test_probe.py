@@ -214,6 +214,21 @@ def test_an_owner_that_step_functions_does_not_know_is_dead(watcher: Watcher, le
     assert watcher.machine.names() == [f"failover-2-{WINDOW}"]
 
 
+def test_an_owner_that_cannot_be_asked_about_keeps_its_lock_and_the_watching_goes_on(
+    watcher: Watcher, ledger: Ledger, clock: Clock
+) -> None:
+    take_lock(ledger, "busy", clock())
+    watcher.scene.lose()
+    config = Config(connect_timeout=0.3, read_timeout=0.3, retries={"total_max_attempts": 1})
+    watcher.machine.api = boto3.client(
+        "stepfunctions", region_name=HERE, endpoint_url=f"http://127.0.0.1:{closed_port()}", config=config
+    )
+    said = watcher.watch(samples=2)
+    assert (said["verdict"]["finding"], said["started"]) == ("in_progress", None)
+    assert ledger.signals()[View.FROM_DR].last_seen == NOW + 10, "the second sample was taken as well"
+    assert watcher.metrics.count(("OwnerUnknown", 1.0)) == 2
+
+
 @pytest.mark.parametrize("left", ["promoting", "capacity raised", "both, lock included"])
 def test_it_starts_a_run_for_what_a_dead_run_left_although_the_primary_is_up(
     watcher: Watcher, ledger: Ledger, clock: Clock, left: str

@@ -87,11 +87,17 @@ class Probe:
         return starts_a_run(verdict) or (abandoned and left_over(facts.head, facts.here))
 
     def _running(self, execution: str) -> bool:
-        """Whether the owner of the lock is at work; one that Step Functions does not know is not."""
+        """Whether the owner of the lock is at work; one that Step Functions does not know is not.
+
+        Where Step Functions does not say, it counts as at work: the watching goes on, and nothing is taken over.
+        """
         try:
             return self.machines.describe_execution(executionArn=execution)["status"] == "RUNNING"
         except self.machines.exceptions.ExecutionDoesNotExist:
             return False
+        except (BotoCoreError, ClientError):
+            self.metric("OwnerUnknown", 1.0)
+            return True
 
     def _start(self, facts: Facts, verdict: Verdict) -> str:
         """Start a run under a deterministic name; one that exists already under it is the one we wanted."""
