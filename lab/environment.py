@@ -34,9 +34,23 @@ def stack_name() -> str:
     return f"relight-{APPLICATION}"
 
 
-def regional(side: Side, around: Surroundings, timings: Timings, more: Mapping[str, str]) -> dict[str, str]:
-    """Parameters of template.yaml for one Region."""
+def keys() -> dict[str, str]:
+    """Parameters of stacks/keys.yaml."""
+    return {"Application": APPLICATION}
+
+
+def regional(
+    side: Side,
+    around: Surroundings,
+    timings: Timings,
+    keys: Mapping[Side, Mapping[str, str]],
+    more: Mapping[str, str],
+) -> dict[str, str]:
+    """Parameters of template.yaml for one Region; `keys` are the outputs of both keys stacks."""
     return {
+        "DataKeyArn": keys[side]["DataKeyArn"],
+        "PeerDataKeyArn": keys[side.other]["DataKeyArn"],
+        "TopicKeyArn": keys[side]["TopicKeyArn"],
         "Application": APPLICATION,
         "Role": side.value,
         "PeerRegion": REGION_NAME[side.other],

@@ -189,6 +189,8 @@ class World:
 
     def deploy(self, say: Callable[[str], None]) -> None:
         """Both Regions from template.yaml, in the order that AWS would need, then DNS."""
+        say("create the keys of both Regions")
+        self._keys = {side: self._create_keys(side) for side in Side}
         say("create the primary Region from template.yaml")
         primary = self._create(Side.PRIMARY, {})
         say("create the tables, and what Relight needs in the database")
@@ -196,10 +198,14 @@ class World:
         say("create the DR Region from template.yaml")
         dr = self._create(
             Side.DR,
-            {"SourceDatabaseArn": primary.outputs["DatabaseArn"], "PeerNetworkAclId": primary.outputs["NetworkAclId"]},
+            {
+                "SourceDatabaseArn": primary.outputs["DatabaseArn"],
+                "PeerNetworkAclId": primary.outputs["NetworkAclId"],
+                "PeerReady": "true",
+            },
         )
         say("tell the primary Region of its peer")
-        self._update(Side.PRIMARY, {"PeerNetworkAclId": dr.outputs["NetworkAclId"]})
+        self._update(Side.PRIMARY, {"PeerNetworkAclId": dr.outputs["NetworkAclId"], "PeerReady": "true"})
         say("wait for the first switch data")
         until("the switches were published", self._switches_published, 10 * self.timings.minute)
         say("create the DNS records and health checks")
@@ -210,8 +216,12 @@ class World:
             environment.shared(self._zone(), self.surroundings, primary.outputs, dr.outputs),
         )
 
+    def _create_keys(self, side: Side) -> Mapping[str, str]:
+        name, path = f"{environment.stack_name()}-keys", self.template.parent / "stacks" / "keys.yaml"
+        return self.stacks.create(name, REGION_NAME[side], path, environment.keys()).outputs
+
     def _create(self, side: Side, more: Mapping[str, str]) -> Stack:
-        given = environment.regional(side, self.surroundings, self.timings, more)
+        given = environment.regional(side, self.surroundings, self.timings, self._keys, more)
         stack = self.stacks.create(environment.stack_name(), REGION_NAME[side], self.template, given)
         self.stacks_made[side] = stack
         return stack
