@@ -80,11 +80,34 @@ def _create_route(request: Request) -> Made:
     return Made(f"{own['RouteTableId']}|{own['DestinationCidrBlock']}")
 
 
+def _update_route(request: Request, made: Made, _: frozenset[str]) -> Made:
+    """A route is pointed elsewhere in place, so that there is never none."""
+    request.call("ec2", "replace_route", **request.properties)
+    return made
+
+
 def _delete_route(request: Request, _: Made) -> None:
     own = request.properties
     request.call(
         "ec2", "delete_route", RouteTableId=own["RouteTableId"], DestinationCidrBlock=own["DestinationCidrBlock"]
     )
+
+
+def _create_flow_log(request: Request) -> Made:
+    """The definition; no flow of the lab is logged."""
+    own = dict(request.properties)
+    resource, tags = own.pop("ResourceId"), own.pop("Tags", [])
+    answer = request.call(
+        "ec2", "create_flow_logs", ResourceIds=[resource], **own, **tag_argument("ec2:vpc-flow-log", tags)
+    )
+    for refused in answer.get("Unsuccessful", []):
+        raise request.refusal(str(refused["Error"]["Message"]))
+    made = str(answer["FlowLogIds"][0])
+    return Made(made, {"Id": made})
+
+
+def _delete_flow_log(request: Request, made: Made) -> None:
+    request.call("ec2", "delete_flow_logs", FlowLogIds=[made.physical_id])
 
 
 KINDS = [
@@ -138,7 +161,9 @@ KINDS = [
             {"RouteTableId", "DestinationCidrBlock", "GatewayId", "NatGatewayId", "VpcPeeringConnectionId"}
         ),
         create=_create_route,
+        update=_update_route,
         delete=_delete_route,
+        fixed=frozenset({"RouteTableId", "DestinationCidrBlock"}),
     ),
     OneCall(
         type="AWS::EC2::SubnetRouteTableAssociation",
@@ -184,4 +209,24 @@ KINDS = [
         delete="delete_vpc_endpoints",
         delete_by={"VpcEndpointIds": "{id}"},
     ).kind,
+    Kind(
+        type="AWS::EC2::FlowLog",
+        properties=frozenset(
+            [
+                "DeliverLogsPermissionArn",
+                "LogDestination",
+                "LogDestinationType",
+                "LogFormat",
+                "LogGroupName",
+                "MaxAggregationInterval",
+                "ResourceId",
+                "ResourceType",
+                "Tags",
+                "TrafficType",
+            ]
+        ),
+        create=_create_flow_log,
+        delete=_delete_flow_log,
+        attributes=frozenset({"Id"}),
+    ),
 ]
