@@ -15,6 +15,8 @@ from lab.errors import StackRefused
 from lab.expression import Expression, Scope, as_text, references
 from lab.plan import Plan
 from lab.resources.kind import Kind, Made, Place, Properties, Request
+from lab.resources.registry import NESTED_STACK
+from lab.stack_policy import Change, StackPolicy
 
 ACCOUNT = "123456789012"
 
@@ -59,6 +61,8 @@ class Stack:
     outputs: dict[str, str] = field(default_factory=dict)
     records: dict[str, Record] = field(default_factory=dict, repr=False)
     """By logical id, in the order in which they were made."""
+    policy: StackPolicy | None = field(default=None, repr=False)
+    """What updates of this stack may do; a nested stack has one of its own."""
 
     def __post_init__(self) -> None:
         if not self.stack_id:
@@ -106,6 +110,8 @@ class Deployment:
         for name in self._order():
             if name in self._plan.nested:
                 self._check_nested(name)
+        for name in self._gone():
+            self._allow(Change.DELETE, name, self._before[name])
 
     def run(self) -> None:
         """Make, change and delete until the stack is what its plan says."""
@@ -121,9 +127,7 @@ class Deployment:
                 what = f"{error.what}; beside that, {', '.join(left)} could not be deleted again"
                 raise StackRefused(what, where=error.where, do=error.do) from error
             raise
-        wanted = set(self._order())
-        gone = [name for name in self._stack.records if name not in wanted]
-        self._obsolete += [self._stack.records.pop(name) for name in gone]
+        self._obsolete += [self._stack.records.pop(name) for name in self._gone()]
         problems = delete(self._surroundings, self._stack, reversed(self._obsolete))
         if problems:
             raise problems[0]
@@ -150,6 +154,18 @@ class Deployment:
 
     def _order(self) -> list[str]:
         return self._plan.order(self._expression(self._plan.template.path.name).condition)
+
+    def _gone(self) -> list[str]:
+        """What the stack still has and the template has no more."""
+        wanted = set(self._order())
+        return [name for name in self._stack.records if name not in wanted]
+
+    def _allow(self, change: Change, name: str, record: Record) -> None:
+        """StackRefused where the stack's policy forbids to change that resource so."""
+        of_type = NESTED_STACK if record.kind is None else record.kind.type
+        refusal = self._stack.policy and self._stack.policy.refusal(change, name, of_type)
+        if refusal:
+            raise StackRefused(refusal, where=record.where, do="leave it as it is, or change the policy knowingly")
 
     def _check_nested(self, name: str) -> None:
         """Check those parameters of a nested stack that depend on no resource."""
@@ -185,26 +201,40 @@ class Deployment:
             self._ensure_nested(name, properties)
             return
         before, kind = self._before.get(name), self._plan.kind(name)
-        if before is None or before.kind is not kind:
+        if before is None:
             self._create(name, kind, properties)
+            return
+        if before.kind is not kind:
+            self._replace(name, kind, properties, before, frozenset({"Type"}))
             return
         changed = frozenset(
             key for key in before.properties.keys() | properties if before.properties.get(key) != properties.get(key)
         )
-        where = self._plan.where(name)
         if not changed:
             return
-        if kind.update and not changed & kind.fixed:
-            request = replace(self._request(name, where, properties), before=before.properties)
-            with reporting(where):
-                made = kind.update(request, before.made, changed)
-            before.made, before.properties, before.where, before.settled = made, properties, where, False
-        elif kind.holds_data:
-            problem = f"a change of {', '.join(sorted(changed & kind.fixed or changed))} would replace it and its data"
+        replacing = kind.replacing(before.properties, properties)
+        if replacing or kind.update is None:
+            self._replace(name, kind, properties, before, replacing)
+            return
+        self._allow(Change.MODIFY, name, before)
+        where = self._plan.where(name)
+        request = replace(self._request(name, where, properties), before=before.properties)
+        with reporting(where):
+            made = kind.update(request, before.made, changed)
+        before.made, before.properties, before.where, before.settled = made, properties, where, False
+
+    def _replace(
+        self, name: str, kind: Kind, properties: Properties, before: Record, replacing: frozenset[str]
+    ) -> None:
+        """Make another one in its place; the old one is deleted at the end."""
+        self._allow(Change.REPLACE, name, before)
+        if before.kind is not None and before.kind.holds_data:
+            problem = f"a change of {', '.join(sorted(replacing))} would replace it and its data"
+            where = self._plan.where(name)
             raise StackRefused(problem, where=where, do="give the new one another logical id, or leave it as it is")
-        else:
-            self._obsolete.append(before)
-            self._create(name, kind, properties)
+        before.retained = self._plan.template.resources[name].get("UpdateReplacePolicy") == "Retain"
+        self._obsolete.append(before)
+        self._create(name, kind, properties)
 
     def _request(self, name: str, where: str, properties: Properties) -> Request:
         return Request(self._place, name, where, dynamic_reference.resolve(properties, self._place.client, where))
@@ -227,6 +257,8 @@ class Deployment:
         plan, before = self._plan.nested[name], self._before.get(name)
         given = dict(properties.get("Parameters", {}))
         if before is not None and before.nested is not None:
+            if before.properties != properties:
+                self._allow(Change.MODIFY, name, before)
             child = before.nested
             child.parameters, child.template_path = given, plan.template.path
         else:

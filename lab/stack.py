@@ -1,13 +1,13 @@
 """Stacks: a small CloudFormation that makes what a template asks for, and refuses what the lab does not imitate.
 
 It evaluates parameters, rules, conditions and intrinsics, orders resources by what they refer to, and makes each by
-the API calls that CloudFormation would make. What it does not do: change sets, drift, stack policies, exports, macros
-other than SAM, checking that a parameter of an AWS type names something that exists, and undoing the changes in place
+the API calls that CloudFormation would make. What it does not do: change sets, drift, exports, macros other than
+SAM, checking that a parameter of an AWS type names something that exists, and undoing the changes in place
 of an update that fails half-way.
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ from lab.plan import Plan
 from lab.region import GLOBAL
 from lab.resources.kind import Place, Runtime
 from lab.resources.registry import NESTED_STACK
+from lab.stack_policy import StackPolicy
 from lab.template import load, transform
 
 __all__ = ["Clients", "Record", "Runtime", "Stack", "Stacks"]
@@ -87,6 +88,16 @@ class Stacks:
                 self._stacks[name, region] = changed
         return changed
 
+    def protect(self, name: str, region: str, policy: str) -> None:
+        """Give a stack and those nested in it now this stack policy (JSON text), as `relight deploy` does.
+
+        AWS has one policy for each stack: one that is nested later has none until this is called again. StackRefused
+        where SetStackPolicy would not take it.
+        """
+        parsed = StackPolicy.parse(policy)
+        for stack in _with_nested(self._existing(name, region)):
+            stack.policy = parsed
+
     def delete(self, name: str, region: str) -> None:
         """Delete a stack, last made first; resources with DeletionPolicy Retain stay. StackRefused when one cannot."""
         stack = self._existing(name, region)
@@ -144,3 +155,10 @@ class Stacks:
                     raise StackRefused("TemplateURL must be a path", where=f"{template.where(name)} {name}", do=do)
                 nested[name] = self._plan(path.parent / url, region, {})
         return Plan(template, nested)
+
+
+def _with_nested(stack: Stack) -> Iterator[Stack]:
+    yield stack
+    for record in stack.records.values():
+        if record.nested is not None:
+            yield from _with_nested(record.nested)

@@ -1,7 +1,7 @@
 """RDS: subnet groups, parameter groups, and instances that may be replicas of another Region's."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lab.resources.call import OneCall
@@ -14,6 +14,9 @@ _INSTANCE = frozenset(
     [
         "AllocatedStorage",
         "AutoMinorVersionUpgrade",
+        "AutomaticBackupReplicationKmsKeyId",
+        "AutomaticBackupReplicationRegion",
+        "AutomaticBackupReplicationRetentionPeriod",
         "AvailabilityZone",
         "BackupRetentionPeriod",
         "CACertificateIdentifier",
@@ -23,6 +26,7 @@ _INSTANCE = frozenset(
         "DBName",
         "DBParameterGroupName",
         "DBSubnetGroupName",
+        "DatabaseInsightsMode",
         "DeletionProtection",
         "EnableCloudwatchLogsExports",
         "EnableIAMDatabaseAuthentication",
@@ -53,10 +57,17 @@ _INSTANCE = frozenset(
 # A replica takes these from its source: its call has no such arguments. CloudFormation ignores the engine there.
 _IGNORED_OF_REPLICA = frozenset({"Engine", "EngineVersion"})
 _REFUSED_OF_REPLICA = frozenset({"DBName", "ManageMasterUserPassword", "MasterUsername", "MasterUserPassword"})
+# CloudFormation starts and stops that by calls in the other Region, which moto does not know.
+_BACKUP_REPLICATION = frozenset(
+    [
+        "AutomaticBackupReplicationKmsKeyId",
+        "AutomaticBackupReplicationRegion",
+        "AutomaticBackupReplicationRetentionPeriod",
+    ]
+)
 _RENAMED = {"VPCSecurityGroups": "VpcSecurityGroupIds"}
 _FIXED = frozenset(
     [
-        "AvailabilityZone",
         "DBInstanceIdentifier",
         "DBName",
         "DBSubnetGroupName",
@@ -64,18 +75,34 @@ _FIXED = frozenset(
         "KmsKeyId",
         "MasterUsername",
         "Port",
-        "SourceDBInstanceIdentifier",
         "StorageEncrypted",
     ]
 )
+_SOMETIMES_FIXED: Mapping[str, Callable[[Any, Any], bool]] = {
+    "AvailabilityZone": lambda _, after: after is not None,
+    "PerformanceInsightsKMSKeyId": lambda before, _: before is not None,
+    # Without a source a replica is promoted; no instance becomes a replica, or that of another one.
+    "SourceDBInstanceIdentifier": lambda _, after: after is not None,
+}
 
 
 def _arguments(properties: Mapping[str, Any]) -> dict[str, Any]:
-    return {_RENAMED.get(key, key): value for key, value in properties.items()}
+    return {_RENAMED.get(key, key): value for key, value in properties.items() if key not in _BACKUP_REPLICATION}
+
+
+def _check_backup_replication(request: Request) -> None:
+    """What CloudFormation itself refuses of it, before any call."""
+    own = request.properties
+    given = sorted(_BACKUP_REPLICATION & own.keys())
+    if given and "AutomaticBackupReplicationRegion" not in own:
+        raise request.refusal(f"{given[0]} needs AutomaticBackupReplicationRegion", "give both or neither")
+    if given and str(own.get("BackupRetentionPeriod")) == "0":
+        raise request.refusal("without backups there are none to replicate", "raise BackupRetentionPeriod")
 
 
 def _create_instance(request: Request) -> Made:
     # RDS writes identifiers in lower case.
+    _check_backup_replication(request)
     own = {"DBInstanceIdentifier": request.name(63).lower()} | request.properties
     if "SourceDBInstanceIdentifier" in own:
         foreign = sorted(_REFUSED_OF_REPLICA & own.keys())
@@ -103,11 +130,16 @@ def _made(instance: Mapping[str, Any]) -> Made:
 
 
 def _settle_instance(request: Request, made: Made) -> Made:
+    return _settled(request, made, lambda _: True)
+
+
+def _settled(request: Request, made: Made, holds: Callable[[Mapping[str, Any]], bool]) -> Made:
+    """The instance as soon as it is available and `holds` is true of what is described."""
     deadline = time.monotonic() + _DEADLINE
     while True:
         answer = request.call("rds", "describe_db_instances", DBInstanceIdentifier=made.physical_id)
         instance = answer["DBInstances"][0]
-        if instance["DBInstanceStatus"] == "available" and instance.get("Endpoint"):
+        if instance["DBInstanceStatus"] == "available" and instance.get("Endpoint") and holds(instance):
             return _made(instance)
         if instance["DBInstanceStatus"] == "failed" or time.monotonic() > deadline:
             raise request.refusal(f"{made.physical_id} is {instance['DBInstanceStatus']}, not available", "see its log")
@@ -115,11 +147,34 @@ def _settle_instance(request: Request, made: Made) -> Made:
 
 
 def _update_instance(request: Request, made: Made, changed: frozenset[str]) -> Made:
-    wanted = _arguments({key: request.properties.get(key) for key in changed - {"Tags"}})
+    _check_backup_replication(request)
+    if "SourceDBInstanceIdentifier" in changed:
+        _promote(request, made)
+    own = {key: request.properties.get(key) for key in changed - {"Tags", "SourceDBInstanceIdentifier"}}
+    wanted = _arguments(own)
+    if "EnableCloudwatchLogsExports" in wanted:
+        wanted["CloudwatchLogsExportConfiguration"] = _log_exports(request, wanted.pop("EnableCloudwatchLogsExports"))
     if wanted:
         identifier = made.physical_id
         request.call("rds", "modify_db_instance", DBInstanceIdentifier=identifier, ApplyImmediately=True, **wanted)
     return made
+
+
+def _promote(request: Request, made: Made) -> None:
+    """What CloudFormation does to a replica whose source has gone from the template."""
+    request.call(
+        "rds",
+        "promote_read_replica",
+        DBInstanceIdentifier=made.physical_id,
+        BackupRetentionPeriod=request.properties.get("BackupRetentionPeriod"),
+        PreferredBackupWindow=request.properties.get("PreferredBackupWindow"),
+    )
+    _settled(request, made, lambda instance: "ReadReplicaSourceDBInstanceIdentifier" not in instance)
+
+
+def _log_exports(request: Request, wanted: list[str] | None) -> dict[str, list[str]]:
+    before, after = set(request.before.get("EnableCloudwatchLogsExports", [])), set(wanted or [])
+    return {"EnableLogTypes": sorted(after - before), "DisableLogTypes": sorted(before - after)}
 
 
 def _delete_instance(request: Request, made: Made) -> None:
@@ -193,6 +248,7 @@ KINDS = [
         delete=_delete_instance,
         settle=_settle_instance,
         fixed=_FIXED,
+        sometimes_fixed=_SOMETIMES_FIXED,
         attributes=frozenset({"DBInstanceArn", "DbiResourceId", "Endpoint.Address", "Endpoint.Port"}),
         harmless={
             "SourceRegion": "the ARN of the source names its Region",

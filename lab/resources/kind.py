@@ -114,6 +114,8 @@ class Kind:
     """Makes a change in place; told the names of the changed properties."""
     fixed: frozenset[str] = frozenset()
     """Properties whose change needs another resource in its place."""
+    sometimes_fixed: Mapping[str, Callable[[Any, Any], bool]] = field(default_factory=dict)
+    """Properties where that depends on the change: told the values before and after, None where there is none."""
     attributes: frozenset[str] = frozenset()
     """What GetAtt may ask for."""
     harmless: Mapping[str, str] = field(default_factory=dict)
@@ -123,3 +125,11 @@ class Kind:
     check: Check | None = None
     holds_data: bool = False
     """It is never replaced."""
+
+    def replacing(self, before: Properties, after: Properties) -> frozenset[str]:
+        """Those of the changed properties whose change needs another resource in its place; empty for no change."""
+        changed = frozenset(name for name in before.keys() | after if before.get(name) != after.get(name))
+        if self.update is None:
+            return changed
+        values = {name: (before.get(name), after.get(name)) for name in changed & self.sometimes_fixed.keys()}
+        return changed & self.fixed | {name for name in values if self.sometimes_fixed[name](*values[name])}

@@ -38,7 +38,25 @@ def _update_secret(request: Request, made: Made, changed: frozenset[str]) -> Mad
     if changed & {"Description", "KmsKeyId", "SecretString"}:
         own = {key: request.properties.get(key) for key in ("Description", "KmsKeyId", "SecretString")}
         request.call("secretsmanager", "update_secret", SecretId=made.physical_id, **own)
+    if "ReplicaRegions" in changed:
+        _replicate(request, made)
     return made
+
+
+def _replicate(request: Request, made: Made) -> None:
+    """A replica's key is chosen when it is made: one with another key is another replica."""
+    before, wanted = (given.get("ReplicaRegions", []) for given in (request.before, request.properties))
+    gone = [replica["Region"] for replica in before if replica not in wanted]
+    new = [replica for replica in wanted if replica not in before]
+    if gone:
+        request.call(
+            "secretsmanager",
+            "remove_regions_from_replication",
+            SecretId=made.physical_id,
+            RemoveReplicaRegions=gone,
+        )
+    if new:
+        request.call("secretsmanager", "replicate_secret_to_regions", SecretId=made.physical_id, AddReplicaRegions=new)
 
 
 def _delete_secret(request: Request, made: Made) -> None:
@@ -93,7 +111,7 @@ KINDS = [
         create=_create_secret,
         update=_update_secret,
         delete=_delete_secret,
-        fixed=frozenset({"Name", "ReplicaRegions"}),
+        fixed=frozenset({"Name"}),
         attributes=frozenset({"Id"}),
         holds_data=True,
     ),

@@ -493,6 +493,87 @@ def test_a_name_is_taken_once(stacks: Stacks, tmp_path: Path) -> None:
         stacks.update("t", REGION, template, {})
 
 
+# --- Stack policies ---------------------------------------------------------------------------------------------------
+
+POLICY = {
+    "Statement": [
+        {"Effect": "Allow", "Action": "Update:*", "Principal": "*", "Resource": "*"},
+        {
+            "Effect": "Deny",
+            "Action": ["Update:Replace", "Update:Delete"],
+            "Principal": "*",
+            "Resource": "*",
+            "Condition": {"StringEquals": {"ResourceType": ["AWS::SQS::Queue", "AWS::DynamoDB::Table"]}},
+        },
+        {"Effect": "Deny", "Action": "Update:Modify", "Principal": "*", "Resource": "LogicalResourceId/Al*"},
+    ]
+}
+DELETED = r"^Action denied by stack policy: Statement \[#2\] does not allow \[Update:Delete\] for resource \[.*/Queue\]"
+
+
+def test_a_stack_policy_forbids_what_it_denies_and_nothing_else(
+    stacks: Stacks, cloud: Cloud, clients: Counting, tmp_path: Path
+) -> None:
+    template = write(tmp_path, CHANGING)
+    stacks.create("s", REGION, template, {"More": "yes", "TableName": "guarded"})
+    stacks.protect("s", REGION, json.dumps(POLICY))
+    before = clients.calls.copy()
+    with pytest.raises(StackRefused, match=DELETED):
+        stacks.update("s", REGION, template, {"More": "no", "Threshold": 9})
+    with pytest.raises(StackRefused, match=r"Statement \[#2\] does not allow \[Update:Replace\] .*Id/Table\]"):
+        stacks.update("s", REGION, template, {"More": "yes", "TableName": "another", "Threshold": 1})
+    with pytest.raises(StackRefused, match=r"Statement \[#3\] does not allow \[Update:Modify\] .*Id/Alarm\]"):
+        stacks.update("s", REGION, template, {"TableName": "guarded", "Threshold": 9})
+    assert clients.calls - before == Counter()
+
+    # What it does not deny goes on: a rule of another port is another rule.
+    changed = stacks.update("s", REGION, template, {"Threshold": 1, "Port": 443})
+    groups = cloud.client("ec2", REGION).describe_security_groups(GroupIds=[changed.resources["Group"]])
+    assert [rule["FromPort"] for rule in groups["SecurityGroups"][0]["IpPermissions"]] == [443]
+
+
+def test_with_a_stack_policy_what_it_does_not_allow_is_denied(stacks: Stacks, tmp_path: Path) -> None:
+    write(tmp_path, INNER, "inner.yaml")
+    template = write(tmp_path, OUTER)
+    stacks.create("s", REGION, template, {})
+    statement = {"Effect": "Allow", "Action": "Update:*", "Principal": "*", "NotResource": "LogicalResourceId/First"}
+    stacks.protect("s", REGION, json.dumps({"Statement": [statement]}))
+    with pytest.raises(StackRefused, match=r"no statement allows \[Update:Modify\] for \[LogicalResourceId/First\]"):
+        stacks.update("s", REGION, template, {"Name": "other"})
+
+
+def test_the_policy_of_a_nested_stack_is_its_own(stacks: Stacks, tmp_path: Path) -> None:
+    write(tmp_path, INNER, "inner.yaml")
+    template = write(tmp_path, OUTER)
+    stacks.create("s", REGION, template, {})
+    stacks.protect("s", REGION, json.dumps(POLICY))
+    with pytest.raises(StackRefused, match=r"^Action denied .*Update:Replace.*Id/Queue\], inner.yaml:5 Queue AWS::SQS"):
+        stacks.update("s", REGION, template, {"Name": "other"})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"Principal": "me"}, 'Principal must be "\\*"'),
+        ({"Effect": "Maybe"}, "Effect must be Allow or Deny"),
+        ({"Action": "Update:Rename"}, "Update:Rename is no action of a stack policy"),
+        ({"Resource": "Database"}, "LogicalResourceId/<logical id>, not Database"),
+        ({"NotResource": "*"}, "either Resource or NotResource"),
+        ({"Condition": {"StringEquals": {"aws:PrincipalTag": "x"}}}, "StringEquals or StringLike of ResourceType"),
+        ({"Colour": "red"}, "there is no Colour in a statement"),
+    ],
+)
+def test_a_stack_policy_that_cloudformation_would_not_take(
+    stacks: Stacks, tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    stacks.create("s", REGION, write(tmp_path, QUEUE), {})
+    statement = {"Effect": "Allow", "Action": "Update:*", "Principal": "*", "Resource": "*"} | change
+    with pytest.raises(StackRefused, match=f"^SetStackPolicy: .*{said}"):
+        stacks.protect("s", REGION, json.dumps({"Statement": [statement]}))
+    with pytest.raises(StackRefused, match="no JSON object with a list Statement"):
+        stacks.protect("s", REGION, "Statement: []")
+
+
 # --- Functions and state machines -------------------------------------------------------------------------------------
 
 SERVERLESS = """
