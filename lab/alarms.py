@@ -2,8 +2,8 @@
 
 An alarm is judged a few times in each (scaled) period, over periods aligned to the clock. That is kinder than AWS,
 where a judgement may come up to a minute later. SetAlarmState lasts, as on AWS, until the alarm is judged next, and
-Route 53 does not see it. Not imitated: percentiles, metric math, composite alarms (moto has no API for those), and
-actions other than SNS.
+Route 53 does not see it. What cannot be judged here (`lab.alarm`, `lab.metric_math`) is refused by PutMetricAlarm. Not
+imitated: alarms on queries, anomaly bands, how many samples a percentile needs, and actions other than SNS.
 """
 
 import contextlib
@@ -15,10 +15,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from moto.backends import get_backend
+from moto.cloudwatch.exceptions import ValidationError
 from moto.cloudwatch.models import CloudWatchBackend, MetricAggregatedDatum
 
 from lab.alarm import Definition, Key, Point, evaluate
 from lab.cloud import ACCOUNT
+from lab.composite import Composites
 from lab.region import GLOBAL, REGION_NAME
 from lab.seam import Seams
 from lab.timings import Timings
@@ -37,7 +39,7 @@ class Alarms:
         self._minute = timings.minute
         self._on_change = on_change
         self._states: dict[tuple[str, str], str] = {}
-        self._refused: set[tuple[str, str]] = set()
+        self._composites = Composites(timings.minute)
         self._lost: set[str] = set()
         self._seams = Seams()
         self._stop = threading.Event()
@@ -115,7 +117,8 @@ class Alarms:
 
     def _judge(self, region: str) -> None:
         backend = _cloudwatch(region)
-        defined = [(alarm, found) for alarm in list(backend.alarms.values()) if (found := self._define(region, alarm))]
+        alarms = [alarm for alarm in list(backend.alarms.values()) if alarm.rule is None]
+        defined = [(alarm, Definition.of(alarm, self._minute)) for alarm in alarms]
         if not defined:
             return
         now = time.time()
@@ -124,21 +127,23 @@ class Alarms:
             with self._lock:
                 if backend.alarms.get(alarm.name) is not alarm:
                     continue  # it was put anew, or deleted, meanwhile
-                state = evaluate(found, points.get(found.metric, ()), now, alarm.state_value)
+                state = evaluate(found, points, now, alarm.state_value)
                 self._states[region, alarm.name] = state
                 if state != alarm.state_value:
-                    reason = f"Threshold Crossed: {alarm.metric_name} {alarm.comparison_operator} {alarm.threshold}"
+                    what = alarm.metric_name or alarm.name
+                    reason = f"Threshold Crossed: {what} {alarm.comparison_operator} {alarm.threshold}"
                     self._change(region, alarm, state, reason, "{}")
+                    self._act(region, alarm, state)
+        self._judge_composites(region, now)
 
-    def _define(self, region: str, alarm: Any) -> Definition | None:
-        if not alarm.metric_name or (region, alarm.name) in self._refused:
-            return None
-        try:
-            return Definition.of(alarm, self._minute)
-        except KeyError as error:
-            self._refused.add((region, alarm.name))
-            _LOG.error("%s", error.args[0])
-            return None
+    def _judge_composites(self, region: str, now: float) -> None:
+        with self._lock:
+            for found in self._composites.judge(region, dict(_cloudwatch(region).alarms), now):
+                self._states[region, found.alarm.name] = found.state
+                if found.state != found.alarm.state_value:
+                    self._change(region, found.alarm, found.state, f"{found.alarm.rule} is {found.state}", "{}")
+                if found.act:
+                    self._act(region, found.alarm, found.act)
 
     def _change(self, region: str, alarm: Any, state: str, reason: str, data: str) -> None:
         before = {"value": alarm.state_value, "reason": alarm.state_reason, "timestamp": _moment()}
@@ -151,14 +156,14 @@ class Alarms:
                 "alarmName": alarm.name,
                 "state": {"value": state, "reason": reason, "timestamp": _moment()},
                 "previousState": before,
-                "configuration": {"description": alarm.description, "metrics": [_metric(alarm)]},
+                "configuration": {"description": alarm.description} | _configuration(alarm),
             },
         }
         self._on_change(region, event)
-        if alarm.actions_enabled:
-            self._act(region, alarm, state)
 
     def _act(self, region: str, alarm: Any, state: str) -> None:
+        if not alarm.actions_enabled:
+            return
         actions = {"ALARM": alarm.alarm_actions, "OK": alarm.ok_actions}.get(state, alarm.insufficient_data_actions)
         for topic in (action for action in actions or () if ":sns:" in action):
             with contextlib.suppress(Exception):  # a topic that is gone does not keep an alarm from changing
@@ -167,7 +172,7 @@ class Alarms:
                 )
 
     def _put(self) -> Callable[..., Any]:
-        """moto lets an alarm begin with OK, and one that is put anew forget its state."""
+        """moto lets an alarm begin with OK, one that is put anew forget its state, and anything be an alarm."""
         original = CloudWatchBackend.put_metric_alarm
 
         def put_metric_alarm(backend: Any, *positional: Any, **named: Any) -> Any:
@@ -175,6 +180,13 @@ class Alarms:
                 present = dict(backend.alarms)
                 alarm: Any = original(backend, *positional, **named)
                 before = present.get(alarm.name)
+                try:
+                    if alarm.rule is None:
+                        Definition.of(alarm, self._minute)
+                except KeyError as error:
+                    backend.alarms.clear()
+                    backend.alarms.update(present)
+                    raise ValidationError(str(error.args[0])) from None
                 alarm.state_value = before.state_value if before else "INSUFFICIENT_DATA"
                 alarm.state_reason = before.state_reason if before else alarm.state_reason
             return alarm
@@ -192,6 +204,8 @@ class Alarms:
                 known = alarm is not None and state_value in ("OK", "ALARM", "INSUFFICIENT_DATA")
                 if known and alarm.state_value != state_value and backend.region_name not in self._lost:
                     self._change(backend.region_name, alarm, state_value, reason, reason_data or "{}")
+                    if alarm.rule is None:
+                        self._act(backend.region_name, alarm, state_value)
                 else:
                     original(backend, alarm_name, reason, reason_data, state_value)
 
@@ -206,11 +220,26 @@ def _moment() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "+0000"
 
 
-def _metric(alarm: Any) -> dict[str, Any]:
-    dimensions = {dimension.name: dimension.value for dimension in alarm.dimensions}
-    metric = {"namespace": alarm.namespace, "name": alarm.metric_name, "dimensions": dimensions}
-    stat = {"metric": metric, "period": int(alarm.period), "stat": alarm.statistic}
-    return {"id": "m1", "metricStat": stat, "returnData": True}
+def _configuration(alarm: Any) -> dict[str, Any]:
+    """What an event says of how the alarm is defined."""
+    if alarm.rule is not None:
+        return {"alarmRule": alarm.rule}
+    metrics: list[dict[str, Any]] = []
+    for query in alarm.metric_data_queries:
+        told: dict[str, Any] = {"id": query.id, "returnData": str(query.return_data).lower() != "false"}
+        stat = query.metric_stat
+        told |= {"metricStat": _stat(stat.metric, stat.period, stat.stat)} if stat else {"expression": query.expression}
+        metrics.append(told)
+    if not metrics:
+        stat = _stat(alarm, alarm.period, alarm.statistic or alarm.extended_statistic)
+        metrics = [{"id": "m1", "metricStat": stat, "returnData": True}]
+    return {"metrics": metrics}
+
+
+def _stat(metric: Any, period: Any, stat: str) -> dict[str, Any]:
+    dimensions = {dimension.name: dimension.value for dimension in metric.dimensions}
+    told = {"namespace": metric.namespace, "name": metric.metric_name, "dimensions": dimensions}
+    return {"metric": told, "period": int(period), "stat": stat}
 
 
 def _values(found: Any) -> list[float]:

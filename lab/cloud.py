@@ -25,6 +25,7 @@ from moto.route53.models import HostedZoneIdentifier
 from moto.stepfunctions.parser.asl.utils import boto_client as moto_boto_client
 from werkzeug.serving import make_server
 
+from lab import composite
 from lab.errors import PortBusy
 from lab.network import Network, Path
 from lab.region import GLOBAL, Place, Vantage, access_key, place_of, side_of, vantage_of
@@ -193,13 +194,18 @@ def _session() -> Any:
 
 
 def _configure_moto() -> Callable[[], None]:
-    """Interpret state machines, and make ids of hosted zones as AWS does. Returns what undoes it."""
+    """Interpret state machines, make ids of hosted zones as AWS does, and take composite alarms.
+
+    Returns what undoes it.
+    """
     before = default_user_config["stepfunctions"]["execute_state_machine"]
     default_user_config["stepfunctions"]["execute_state_machine"] = True
     seams = Seams()
     seams.wrap(HostedZoneIdentifier, "generate", lambda original: lambda *of, **more: f"Z{original(*of, **more)[1:]}")
+    without_composites = composite.install()
 
     def undo() -> None:
+        without_composites()
         default_user_config["stepfunctions"]["execute_state_machine"] = before
         seams.undo()
 

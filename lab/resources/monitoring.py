@@ -1,7 +1,4 @@
-"""CloudWatch and its logs. moto keeps the definitions; the lab evaluates the alarms.
-
-moto has no PutCompositeAlarm: a composite alarm exists only in its stack's records, and nothing evaluates it.
-"""
+"""CloudWatch and its logs. moto keeps the definitions; the lab evaluates the alarms."""
 
 from lab.resources.call import OneCall
 from lab.resources.kind import Kind, Made, Properties, Request
@@ -33,19 +30,6 @@ def _delete_logs(request: Request, made: Made) -> None:
     request.call("logs", "delete_log_group", logGroupName=made.physical_id)
 
 
-def _record_composite(request: Request) -> Made:
-    name = str(request.properties.get("AlarmName") or request.name(255))
-    return Made(name, {"Arn": request.arn("cloudwatch", f"alarm:{name}")})
-
-
-def _keep_composite(_: Request, made: Made, __: frozenset[str]) -> Made:
-    return made
-
-
-def _forget_composite(_: Request, __: Made) -> None:
-    """There is nothing but the record."""
-
-
 KINDS = [
     OneCall(
         type="AWS::CloudWatch::Alarm",
@@ -64,29 +48,22 @@ KINDS = [
         delete="delete_alarms",
         delete_by={"AlarmNames": "{id}"},
     ).kind,
-    Kind(
+    OneCall(
         type="AWS::CloudWatch::CompositeAlarm",
-        properties=frozenset(
-            [
-                "ActionsEnabled",
-                "ActionsSuppressor",
-                "ActionsSuppressorExtensionPeriod",
-                "ActionsSuppressorWaitPeriod",
-                "AlarmActions",
-                "AlarmDescription",
-                "AlarmName",
-                "AlarmRule",
-                "InsufficientDataActions",
-                "OKActions",
-                "Tags",
-            ]
-        ),
-        create=_record_composite,
-        update=_keep_composite,
-        delete=_forget_composite,
-        fixed=frozenset({"AlarmName"}),
-        attributes=frozenset({"Arn"}),
-    ),
+        service="cloudwatch",
+        create="put_composite_alarm",
+        properties="ActionsEnabled ActionsSuppressor ActionsSuppressorExtensionPeriod ActionsSuppressorWaitPeriod"
+        " AlarmActions AlarmDescription AlarmName AlarmRule InsufficientDataActions OKActions",
+        name="AlarmName",
+        name_limit=255,
+        tags="list",
+        physical_id="{given[AlarmName]}",
+        attributes={"Arn": _ALARM_ARN},
+        update="put_composite_alarm",
+        fixed="AlarmName",
+        delete="delete_alarms",
+        delete_by={"AlarmNames": "{id}"},
+    ).kind,
     OneCall(
         type="AWS::CloudWatch::Dashboard",
         service="cloudwatch",

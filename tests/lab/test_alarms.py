@@ -3,16 +3,20 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.backends import get_backend
 
+from lab import composite
 from lab.alarm import Definition, evaluate, judge
+from lab.alarm_rule import RuleRefused, read
 from lab.alarms import Alarms
+from lab.composite import Suppression
+from lab.metric_math import formula
 from lab.region import GLOBAL
 from lab.timings import LAB
 
@@ -23,9 +27,12 @@ LETTER = {"-": None, "0": False, "X": True}
 SHORT = {"OK": "OK", "ALARM": "ALARM", "?": "INSUFFICIENT_DATA", "same": "same"}
 
 
-def definition(**changed: Any) -> Definition:
-    metric = ("Relight", "Lag", frozenset[tuple[str, str]]())
-    basic = Definition(metric, "Average", 60.0, 1, 1, 5.0, "GreaterThanOrEqualToThreshold", "missing")
+LAG = ("Relight", "Lag", frozenset[tuple[str, str]]())
+
+
+def definition(statistic: str = "Average", **changed: Any) -> Definition:
+    alone = formula("m", ["m"])
+    basic = Definition({"m": (LAG, statistic)}, alone, 60.0, 1, 1, 5.0, "GreaterThanOrEqualToThreshold", "missing")
     return replace(basic, **changed)
 
 
@@ -68,37 +75,130 @@ def test_one_new_breaching_point_after_a_gap_is_no_alarm_yet() -> None:
         ("Sum", "GreaterThanThreshold", [3, 3], "ALARM"),
         ("SampleCount", "LessThanOrEqualToThreshold", [9, 9, 9, 9, 9], "ALARM"),
         ("SampleCount", "LessThanThreshold", [9, 9, 9, 9, 9], "OK"),
+        ("p99", "GreaterThanThreshold", [1.0] * 98 + [9.0, 9.0], "ALARM"),
+        ("p99", "GreaterThanThreshold", [1.0] * 99 + [9.0], "OK"),
+        ("p50", "LessThanThreshold", [1.0, 4.0, 9.0], "ALARM"),
     ],
 )
 def test_each_statistic_and_comparison(statistic: str, comparison: str, values: list[float], state: str) -> None:
     points = [(605.0, value) for value in values]
-    assert evaluate(definition(statistic=statistic, comparison=comparison), points, 610.0, "OK") == state
+    assert evaluate(definition(statistic=statistic, comparison=comparison), {LAG: points}, 610.0, "OK") == state
 
 
 def test_the_running_period_counts_once_it_has_a_point() -> None:
     two = definition(periods=2, needed=2)
-    assert evaluate(two, [(550.0, 9.0)], 610.0, "OK") == "OK"
-    assert evaluate(two, [(490.0, 9.0), (550.0, 9.0)], 610.0, "OK") == "ALARM"
-    assert evaluate(two, [(490.0, 9.0), (550.0, 9.0), (605.0, 1.0)], 610.0, "ALARM") == "OK"
+    assert evaluate(two, {LAG: [(550.0, 9.0)]}, 610.0, "OK") == "OK"
+    assert evaluate(two, {LAG: [(490.0, 9.0), (550.0, 9.0)]}, 610.0, "OK") == "ALARM"
+    assert evaluate(two, {LAG: [(490.0, 9.0), (550.0, 9.0), (605.0, 1.0)]}, 610.0, "ALARM") == "OK"
 
 
-@pytest.mark.parametrize("change", [{"statistic": None}, {"comparison_operator": "GreaterThanUpperThreshold"}])
-def test_what_is_not_imitated_is_refused(change: dict[str, Any]) -> None:
-    alarm = SimpleNamespace(
-        name="odd",
-        namespace="n",
-        metric_name="m",
-        dimensions=[],
-        statistic="Sum",
-        period=60,
-        evaluation_periods=1,
-        datapoints_to_alarm=None,
-        threshold=1,
-        comparison_operator="LessThanThreshold",
-        treat_missing_data=None,
+# Metric math
+
+
+@pytest.mark.parametrize(
+    ("expression", "values", "result"),
+    [
+        ("a", [3, 1], 3),
+        ("a - b", [3, 1], 2),
+        ("100 * a / (a + b)", [3, 1], 75),
+        ("a - b", [3, None], None),
+        ("a / b", [3, 0], None),
+        ("SUM(METRICS())", [3, 1], 4),
+        ("SUM(METRICS())", [None, 1], 1),
+        ("SUM(METRICS())", [None, None], None),
+        ("MAX([a, b])", [3, 1], 3),
+        ("MIN([a, b]) + 1", [3, 1], 2),
+    ],
+)
+def test_metric_math(expression: str, values: list[float | None], result: float | None) -> None:
+    assert formula(expression, ["a", "b"])(dict(zip("ab", values, strict=True))) == result
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("FILL(a, 0)", "FILL"),
+        ("a - c", "no c in"),
+        ("SUM(a)", "not a"),
+        ("a >", "cannot read"),
+        ("a ** 2", "a \\*\\* 2"),
+        ("ANOMALY_DETECTION_BAND(a, 2)", "ANOMALY_DETECTION_BAND"),
+    ],
+)
+def test_metric_math_that_is_not_imitated_is_refused_by_name(expression: str, said: str) -> None:
+    with pytest.raises(KeyError, match=said):
+        formula(expression, ["a", "b"])
+
+
+def test_periods_of_several_metrics_are_computed_one_by_one() -> None:
+    wanted, there = (("Groups", name, frozenset[tuple[str, str]]()) for name in ("Wanted", "There"))
+    missing = definition(
+        operands={"wanted": (wanted, "Maximum"), "there": (there, "Minimum")},
+        formula=formula("wanted - there", ["wanted", "there"]),
+        threshold=1.0,
+        periods=2,
+        needed=2,
     )
-    with pytest.raises(KeyError, match="odd"):
-        Definition.of(SimpleNamespace(**vars(alarm) | change), 60.0)
+    points = {wanted: [(490.0, 2.0), (550.0, 2.0)], there: [(490.0, 2.0), (500.0, 1.0), (550.0, 1.0)]}
+    assert evaluate(missing, points, 610.0, "OK") == "ALARM"
+    assert evaluate(missing, points | {there: [(490.0, 2.0), (550.0, 1.0)]}, 610.0, "ALARM") == "OK"
+    assert evaluate(missing, points | {there: []}, 610.0, "OK") == "INSUFFICIENT_DATA"
+
+
+# Composite alarms
+
+
+@pytest.mark.parametrize(
+    ("rule", "holds"),
+    [
+        ('ALARM("up")', False),
+        ("ALARM(down)", True),
+        ('OK("up") AND ALARM("down")', True),
+        ('NOT OK("up") OR INSUFFICIENT_DATA("new")', True),
+        ('ALARM("up") OR OK("up") AND NOT (ALARM("down") OR ALARM("new"))', False),
+        ('(ALARM("down") OR OK("up")) AND NOT ALARM("up")', True),
+        ("ALARM(arn:aws:cloudwatch:eu-west-1:123456789012:alarm:down)", True),
+        ("TRUE", True),
+        ("NOT NOT FALSE", False),
+    ],
+)
+def test_a_rule_holds_by_the_states_of_others(rule: str, holds: bool) -> None:
+    states = {"up": "OK", "down": "ALARM", "new": "INSUFFICIENT_DATA"}
+    assert read(rule).holds(states.get) is holds
+
+
+@pytest.mark.parametrize(
+    "rule", ["", "ALARM", "ALARM(", "ALARM(a", "BROKEN(a)", "ALARM(a) OK(b)", "ALARM(a) AND", "(OK(a)", 'OK("a)']
+)
+def test_what_is_no_rule_is_refused(rule: str) -> None:
+    with pytest.raises(RuleRefused, match=r"rule|state"):
+        read(rule)
+
+
+def told(suppression: Suppression, *looks: tuple[float, str, bool]) -> list[tuple[float, str]]:
+    """When actions were taken, and of which state: each look is a time, the alarm's state, and the suppressor's."""
+    found = [(now, suppression.due(now, state, suppressed=suppressed)) for now, state, suppressed in looks]
+    return [(now, state) for now, state in found if state]
+
+
+def test_a_change_waits_for_the_suppressor() -> None:
+    looks = [(0, "OK", False), (9, "OK", False), (10, "ALARM", False), (14, "ALARM", False), (15, "ALARM", False)]
+    assert told(Suppression(wait=5), *looks) == [(9, "OK"), (15, "ALARM")]
+
+
+def test_what_happens_while_the_suppressor_is_in_alarm_is_not_acted_on() -> None:
+    looks = [(0, "OK", False), (10, "ALARM", False), (13, "ALARM", True), (30, "OK", True), (40, "OK", False)]
+    later = [(50, "OK", False), (60, "ALARM", False), (66, "ALARM", False)]
+    assert told(Suppression(wait=5, extension=9), *looks, *later) == [(50, "OK"), (66, "ALARM")]
+
+
+def test_what_still_stands_when_the_extension_is_over_is_acted_on() -> None:
+    looks = [(0, "OK", True), (1, "ALARM", True), (20, "ALARM", False), (28, "ALARM", False), (29, "ALARM", False)]
+    assert told(Suppression(wait=5, extension=9), *looks) == [(29, "ALARM")]
+
+
+def test_a_state_is_acted_on_once() -> None:
+    assert told(Suppression(), (0, "ALARM", False), (1, "ALARM", False), (2, "OK", False)) == [(0, "ALARM"), (2, "OK")]
 
 
 # With moto, a clock and threads
@@ -152,11 +252,13 @@ class Stage:
 
 @pytest.fixture
 def stage() -> Iterator[Stage]:
+    without_composites = composite.install()
     with mock_aws():
         made = Stage()
         made.alarms.start()
         yield made
         made.alarms.stop()
+    without_composites()
 
 
 def test_an_alarm_begins_without_data_and_follows_its_metric(stage: Stage) -> None:
@@ -244,12 +346,121 @@ def test_an_alarm_changes_without_its_actions_too(stage: Stage, actions: dict[st
     assert stage.sent() == []
 
 
-def test_an_alarm_that_cannot_be_judged_does_not_keep_the_others_from_it(stage: Stage) -> None:
-    stage.define("percentile", ExtendedStatistic="p99", Statistic="")
-    stage.define()
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"Statistic": "", "ExtendedStatistic": "pr5"}, "lag: the lab has no statistic pr5"),
+        ({"ComparisonOperator": "GreaterThanUpperThreshold"}, "lag: the lab judges no GreaterThanUpperThreshold"),
+        ({"EvaluateLowSampleCountPercentile": "ignore"}, "does not count the samples"),
+    ],
+)
+def test_what_is_not_imitated_is_refused_when_it_is_put(stage: Stage, change: dict[str, Any], said: str) -> None:
+    with pytest.raises(ClientError, match=said):
+        stage.define(**change)
+    assert stage.client.describe_alarms(AlarmNames=["lag"])["MetricAlarms"] == []
+
+
+def test_a_percentile_is_judged(stage: Stage) -> None:
+    stage.define(ExtendedStatistic="p99", Statistic="")
     stage.lag(9)
     stage.until(lambda: stage.shown() == "ALARM")
-    assert stage.alarms.state(REGION, "percentile") is None
+
+
+def query(name: str, metric: str, *, shown: bool = False) -> dict[str, Any]:
+    dimensions = [{"Name": "service", "Value": "shop"}]
+    stat = {"Metric": {"Namespace": "Relight", "MetricName": metric, "Dimensions": dimensions}}
+    return {"Id": name, "MetricStat": stat | {"Period": 60, "Stat": "Sum"}, "ReturnData": shown}
+
+
+def put_sum(stage: Stage, expression: str = "SUM(METRICS())") -> None:
+    stage.client.put_metric_alarm(
+        AlarmName="sum",
+        Metrics=[query("a", "Lag"), query("b", "Errors"), {"Id": "all", "Expression": expression}],
+        EvaluationPeriods=1,
+        Threshold=5,
+        ComparisonOperator="GreaterThanOrEqualToThreshold",
+    )
+
+
+def test_an_alarm_on_metric_math_follows_all_its_metrics(stage: Stage) -> None:
+    put_sum(stage)
+    stage.lag(3)
+    stage.until(lambda: stage.shown("sum") == "OK")
+    for _ in range(2):  # whichever period they fall into, one has enough
+        stage.lag(3)
+        stage.alarms.put(REGION, "Relight", "Errors", 2, {"service": "shop"})
+    stage.until(lambda: stage.shown("sum") == "ALARM")
+    metrics = stage.events[-1]["detail"]["configuration"]["metrics"]
+    assert [metric["id"] for metric in metrics] == ["a", "b", "all"]
+    assert metrics[0]["metricStat"]["stat"] == "Sum"
+    assert metrics[2] == {"id": "all", "expression": "SUM(METRICS())", "returnData": True}
+
+
+def test_metric_math_that_is_not_imitated_is_refused_when_it_is_put(stage: Stage) -> None:
+    with pytest.raises(ClientError, match=r"sum: the lab computes no RATE\(a\)"):
+        put_sum(stage, "RATE(a)")
+
+
+def put_composite(stage: Stage, **changed: Any) -> None:
+    basic = {
+        "AlarmName": "attention",
+        "AlarmRule": 'ALARM("lag") OR ALARM("sum")',
+        "AlarmActions": [stage.topic],
+        "OKActions": [stage.topic],
+    }
+    stage.client.put_composite_alarm(**basic | changed)
+
+
+def test_a_composite_alarm_follows_its_rule_and_acts(stage: Stage) -> None:
+    stage.define(AlarmActions=[])
+    put_sum(stage)
+    put_composite(stage)
+    stage.lag(1)
+    stage.until(lambda: stage.sent() == ["OK: attention"])
+    stage.lag(9)
+    stage.until(lambda: stage.sent()[1:] == ["ALARM: attention"])
+    (shown,) = stage.client.describe_alarms(AlarmTypes=["CompositeAlarm"], AlarmNames=["attention"])["CompositeAlarms"]
+    assert (shown["StateValue"], shown["AlarmRule"]) == ("ALARM", 'ALARM("lag") OR ALARM("sum")')
+    assert stage.alarms.state(REGION, "attention") == "ALARM"
+    event = next(event for event in stage.events if event["detail"]["alarmName"] == "attention")
+    assert event["detail"]["configuration"]["alarmRule"] == shown["AlarmRule"]
+
+
+def test_a_composite_alarm_is_silent_while_its_suppressor_is_in_alarm(stage: Stage) -> None:
+    stage.define(AlarmActions=[], TreatMissingData="ignore")
+    stage.define("maintenance", MetricName="Maintenance", AlarmActions=[], TreatMissingData="ignore")
+    stage.alarms.put(REGION, "Relight", "Maintenance", 9, {"service": "shop"})
+    stage.until(lambda: stage.shown("maintenance") == "ALARM")
+    suppressor = {"ActionsSuppressor": "maintenance", "ActionsSuppressorWaitPeriod": 60}
+    put_composite(stage, AlarmRule="ALARM(lag)", **suppressor, ActionsSuppressorExtensionPeriod=60)
+    stage.lag(9)
+    stage.until(lambda: (REGION, "attention", "ALARM") in stage.told)
+    ended = time.monotonic()
+    assert stage.sent() == []
+
+    def over() -> bool:
+        stage.alarms.put(REGION, "Relight", "Maintenance", 1, {"service": "shop"})
+        return stage.shown("maintenance") == "OK"
+
+    stage.until(over)
+    stage.until(lambda: stage.sent() == ["ALARM: attention"])
+    assert time.monotonic() - ended > FAST.minute * 0.9, "the extension was not waited for"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"AlarmRule": "ALARM(gone)"}, "names gone, which is no other alarm"),
+        ({"AlarmRule": "ALARM(attention)"}, "names attention, which is no other alarm"),
+        ({"AlarmRule": "BROKEN(lag)"}, "'BROKEN' is no state of an alarm"),
+        ({"ActionsSuppressor": "lag"}, "a suppressor needs a wait period"),
+        ({"ActionsSuppressorWaitPeriod": 60}, "a suppressor needs a wait period"),
+    ],
+)
+def test_a_composite_alarm_that_cannot_work_is_refused(stage: Stage, change: dict[str, Any], said: str) -> None:
+    stage.define()
+    with pytest.raises(ClientError, match=said):
+        put_composite(stage, **{"AlarmRule": "ALARM(lag)"} | change)
 
 
 def test_messages_in_a_queue_are_a_metric(stage: Stage) -> None:
