@@ -23,6 +23,8 @@ _RECORD = frozenset(
     ]
 )
 _ZONE = frozenset({"HostedZoneId", "HostedZoneName"})
+_CHECK_FIXED = frozenset({"Type", "RequestInterval", "MeasureLatency", "RoutingControlArn"})
+"""What of a health check cannot be changed."""
 
 
 def _create_zone(request: Request) -> Made:
@@ -67,8 +69,7 @@ def _create_check(request: Request) -> Made:
 def _update_check(request: Request, made: Made, changed: frozenset[str]) -> Made:
     if "HealthCheckConfig" in changed:
         config = dict(request.properties["HealthCheckConfig"])
-        fixed = {"Type", "RequestInterval", "MeasureLatency", "RoutingControlArn"}
-        wanted = {key: value for key, value in config.items() if key not in fixed}
+        wanted = {key: value for key, value in config.items() if key not in _CHECK_FIXED}
         request.call("route53", "update_health_check", HealthCheckId=made.physical_id, **wanted)
     return made
 
@@ -141,6 +142,9 @@ KINDS = [
         create=_create_check,
         update=_update_check,
         delete=_delete_check,
+        sometimes_fixed={
+            "HealthCheckConfig": lambda before, after: any(before.get(name) != after.get(name) for name in _CHECK_FIXED)
+        },
         attributes=frozenset({"HealthCheckId"}),
     ),
     Kind(

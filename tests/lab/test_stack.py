@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]
 
 from lab.cloud import ACCOUNT, Cloud
 from lab.errors import LabError, StackRefused
 from lab.network import Network
+from lab.resources.kind import Kind
 from lab.resources.registry import KINDS
 from lab.stack import Stacks
 from lab.template import load, transform
@@ -724,3 +726,34 @@ def test_every_kind_is_made_and_deleted_again(stacks: Stacks, cloud: Cloud) -> N
     assert cloud.client("ec2", REGION).describe_vpcs(Filters=ours)["Vpcs"]
     stacks.delete("s", REGION)
     assert cloud.client("ec2", REGION).describe_vpcs(Filters=ours)["Vpcs"] == []
+
+
+def named(pointers: Sequence[str]) -> set[str]:
+    """The properties that JSON pointers of a schema such as /properties/Name/Part begin with."""
+    return {pointer.split("/")[2] for pointer in pointers}
+
+
+# What CloudFormation says to replace sometimes, and here never.
+IN_PLACE = {
+    # only with an UpdatePolicy AutoScalingReplacingUpdate
+    "AWS::AutoScaling::AutoScalingGroup": {"LaunchTemplate", "MixedInstancesPolicy", "VPCZoneIdentifier"},
+    "AWS::RDS::DBInstance": {  # only in a cluster of Aurora
+        "AutoMinorVersionUpgrade",
+        "BackupRetentionPeriod",
+        "DBParameterGroupName",
+        "MultiAZ",
+        "PreferredMaintenanceWindow",
+    },
+}
+
+
+@pytest.mark.parametrize("kind", [pytest.param(kind, id=name) for name, kind in KINDS.items()])
+def test_what_cloudformation_replaces_the_lab_replaces_too(kind: Kind) -> None:
+    """By the resource schemas that cfn-lint has from CloudFormation itself."""
+    schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema(REGION, kind.type).schema
+    fixed = kind.properties if kind.update is None else kind.fixed
+    whole = named([pointer for pointer in schema.get("createOnlyProperties", []) if pointer.count("/") == 2])
+    assert (whole & kind.properties) - fixed == set()
+    sometimes = named([*schema.get("createOnlyProperties", []), *schema.get("conditionalCreateOnlyProperties", [])])
+    known = fixed | kind.sometimes_fixed.keys() | IN_PLACE.get(kind.type, set())
+    assert (sometimes & kind.properties) - known == set()
