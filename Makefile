@@ -16,7 +16,7 @@ define install
 	fi
 endef
 
-.PHONY: help setup check test rehearse build clean lock
+.PHONY: help setup check test rehearse build release clean lock
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -42,12 +42,15 @@ test: $(BIN)/relight $(SAM) .tools/lambda-runtime/.installed ## every test; ARGS
 build: $(SAM) ## the deployable artefacts, as `sam deploy` takes them
 	$(SAM) build
 
+release: $(BIN)/relight ## what the instances run, as one archive for S3; ARGS="--arch x86_64" (default: arm64)
+	$(BIN)/python -m app.release.build $(ARGS)
+
 clean: ## what make and sam have built
 	rm -rf $(VENV) .tools .aws-sam build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 lock: ## compile requirements/*.in anew (needs uv)
-	@for name in runtime dev sam lambda-runtime; do \
+	@for name in runtime dev app sam lambda-runtime; do \
 	  uv pip compile -q --universal --python-version 3.13 --generate-hashes --no-emit-index-url --no-header \
 	    requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 	cp requirements/runtime.txt layers/relight/requirements.txt

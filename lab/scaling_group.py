@@ -1,6 +1,7 @@
 """One Auto Scaling Group: its instances follow the desired capacity, each with a real process behind it."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -233,7 +234,7 @@ class ScalingGroup:
     def _run_instance(self, subnet: str | None, zone: str) -> Any:
         group = self.group
         template = group.ec2_launch_template
-        version = template.get_version(group.launch_template_version).number if template else None
+        version = template.get_version(group.launch_template_version) if template else None
         reservation = get_backend("ec2")[ACCOUNT][group.region].run_instances(
             group.image_id,
             1,
@@ -243,7 +244,8 @@ class ScalingGroup:
             tags={"instance": group.get_propagated_tags() | group.instance_tags | {ASG_NAME_TAG: group.name}},
             placement=zone,
             launch_config=group.launch_config,
-            launch_template={"LaunchTemplateId": template.id, "Version": version} if template else None,
+            launch_template={"LaunchTemplateId": template.id, "Version": version.number} if version else None,
+            security_group_ids=_interface_groups(version.data) if version else [],
             is_instance_type_default=False,
             associate_public_ip=group.launch_config.associate_public_ip_address if group.launch_config else None,
             subnet_id=subnet,
@@ -331,3 +333,8 @@ class ScalingGroup:
         activity = Activity(self.group.name, self.group.arn, description, text)
         self.activities.append(activity)
         return activity
+
+
+def _interface_groups(data: Mapping[str, Any]) -> list[str]:
+    """The security groups that a launch template gives to its network interfaces; moto looks for them at its top."""
+    return [group for interface in data.get("NetworkInterfaces", []) for group in interface.get("Groups", [])]

@@ -12,6 +12,7 @@ _GROUP = frozenset(
         "MaxSize",
         "DesiredCapacity",
         "LaunchTemplate",
+        "MixedInstancesPolicy",
         "VPCZoneIdentifier",
         "AvailabilityZones",
         "TargetGroupARNs",
@@ -192,6 +193,17 @@ KINDS = [
         attributes=frozenset({"AutoScalingGroupARN"}),
         harmless={"MetricsCollection": "the lab's reconciler, not CloudWatch, says how many instances there are"},
     ),
+    OneCall(
+        type="AWS::AutoScaling::WarmPool",
+        service="autoscaling",
+        create="put_warm_pool",
+        properties="AutoScalingGroupName MaxGroupPreparedCapacity MinSize PoolState InstanceReusePolicy",
+        physical_id="{given[AutoScalingGroupName]}",
+        update="put_warm_pool",
+        fixed="AutoScalingGroupName",
+        delete="delete_warm_pool",
+        delete_by={"AutoScalingGroupName": "{id}"},
+    ).kind,
     Kind(
         type="AWS::ElasticLoadBalancingV2::LoadBalancer",
         properties=frozenset(
