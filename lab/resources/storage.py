@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from lab.resources.argument import tag_argument
 from lab.resources.kind import Kind, Made, Properties, Request
 
@@ -83,10 +85,19 @@ _BUCKET_CALLS: Mapping[str, tuple[str, Callable[[Any], Properties]]] = {
     "ReplicationConfiguration": ("put_bucket_replication", _same("ReplicationConfiguration")),
     "Tags": ("put_bucket_tagging", lambda tags: {"Tagging": {"TagSet": tag_argument("list", tags)["Tags"]}}),
 }
+# Property -> the call that takes it away. Versioning stays: it can be suspended and never ended.
+_BUCKET_REMOVALS: Mapping[str, str] = {
+    "PublicAccessBlockConfiguration": "delete_public_access_block",
+    "OwnershipControls": "delete_bucket_ownership_controls",
+    "BucketEncryption": "delete_bucket_encryption",
+    "ReplicationConfiguration": "delete_bucket_replication",
+    "Tags": "delete_bucket_tagging",
+}
 
 
 def _create_bucket(request: Request) -> Made:
     name = str(request.properties.get("BucketName") or request.name(63).lower())
+    _check_replication(request)
     place = {"LocationConstraint": request.place.region} if request.place.region != "us-east-1" else None
     request.call("s3", "create_bucket", Bucket=name, CreateBucketConfiguration=place)
     region = request.place.region
@@ -98,15 +109,41 @@ def _create_bucket(request: Request) -> Made:
             "RegionalDomainName": f"{name}.s3.{region}.amazonaws.com",
         },
     )
-    return _update_bucket(request, made, frozenset(_BUCKET_CALLS.keys() & request.properties.keys()))
+    _set(request, name, frozenset(request.properties))
+    return made
 
 
 def _update_bucket(request: Request, made: Made, changed: frozenset[str]) -> Made:
+    if "ReplicationConfiguration" in changed:
+        _check_replication(request)
+    _set(request, made.physical_id, changed)
+    return made
+
+
+def _set(request: Request, bucket: str, changed: frozenset[str]) -> None:
     # Versioning comes first: replication needs it.
     for name, (operation, argument) in _BUCKET_CALLS.items():
-        if name in changed and name in request.properties:
-            request.call("s3", operation, Bucket=made.physical_id, **argument(request.properties[name]))
-    return made
+        if name in changed & request.properties.keys():
+            request.call("s3", operation, Bucket=bucket, **argument(request.properties[name]))
+        elif name in changed & _BUCKET_REMOVALS.keys():
+            request.call("s3", _BUCKET_REMOVALS[name], Bucket=bucket)
+
+
+def _check_replication(request: Request) -> None:
+    """S3 refuses a rule towards a bucket that does not exist or keeps no versions; moto takes it."""
+    for rule in request.properties.get("ReplicationConfiguration", {"Rules": []})["Rules"]:
+        if rule.get("Filter", {}).keys() & {"TagFilter", "And"}:
+            raise request.refusal("the lab replicates by no filter but a prefix", "use Prefix")
+        bucket = str(rule["Destination"]["Bucket"]).rpartition(":")[2]
+        do = "create the other Region's bucket first"
+        try:
+            versioning = request.call("s3", "get_bucket_versioning", Bucket=bucket)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "NoSuchBucket":
+                raise
+            raise request.refusal(f"PutBucketReplication: the destination {bucket} does not exist", do) from error
+        if versioning.get("Status") != "Enabled":
+            raise request.refusal(f"PutBucketReplication: the destination {bucket} keeps no versions", do)
 
 
 def _delete_bucket(request: Request, made: Made) -> None:
