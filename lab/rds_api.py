@@ -117,6 +117,7 @@ class RdsApi:
             _require_state(source, "available")
             if not int(source_record.backup_retention_period or 0):
                 raise _invalid_state("Automated backups are not enabled for this database instance.")
+            _require_key(source_record, backend.region_name, wanted.get("kms_key_id"))
             inherited = {name: getattr(source_record, name) for name in _INHERITED}
             # A replica has neither its own backups nor its source's second zone unless it is told to.
             defaults = {"backup_retention_period": 0, "multi_az": False, "source_db_instance_identifier": source_name}
@@ -275,6 +276,18 @@ def _require_state(database: Database, *statuses: str) -> None:
     if status not in statuses or database.busy:
         doing = "has an operation under way" if status in statuses else f"is {status}"
         raise _invalid_state(f"Instance {database.identifier} {doing}; it is not in {statuses[0]} state.")
+
+
+def _require_key(source_record: Any, region: str, key: str | None) -> None:
+    """A replica of an encrypted instance in another Region needs a key of its own Region."""
+    if not source_record.storage_encrypted or source_record.region == region:
+        return
+    if key is None:
+        raise InvalidParameterCombination(
+            "Cannot create a cross region read replica from an encrypted instance without a KmsKeyId of this Region."
+        )
+    if key.startswith("arn:") and key.split(":")[3] != region:
+        raise RDSClientError("KMSKeyNotAccessibleFault", f"The key {key} is not in {region}.")
 
 
 def _invalid_state(message: str) -> RDSClientError:

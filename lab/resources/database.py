@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lab.resources.call import OneCall
-from lab.resources.kind import Kind, Made, Request
+from lab.resources.kind import Kind, Made, Properties, Request
 
 _DEADLINE = 120.0
 """Seconds until an instance has to be available: a copy of a database over loopback is never slower."""
@@ -57,6 +57,8 @@ _INSTANCE = frozenset(
 # A replica takes these from its source: its call has no such arguments. CloudFormation ignores the engine there.
 _IGNORED_OF_REPLICA = frozenset({"Engine", "EngineVersion"})
 _REFUSED_OF_REPLICA = frozenset({"DBName", "ManageMasterUserPassword", "MasterUsername", "MasterUserPassword"})
+# Neither does it know these: CloudFormation modifies the replica as soon as it is available.
+_AFTER_REPLICATION = frozenset({"BackupRetentionPeriod", "PreferredBackupWindow", "PreferredMaintenanceWindow"})
 # CloudFormation starts and stops that by calls in the other Region, which moto does not know.
 _BACKUP_REPLICATION = frozenset(
     [
@@ -108,11 +110,19 @@ def _create_instance(request: Request) -> Made:
         foreign = sorted(_REFUSED_OF_REPLICA & own.keys())
         if foreign:
             raise request.refusal(f"a replica takes {foreign[0]} from its source", "leave it out for a replica")
-        given = {key: value for key, value in own.items() if key not in _IGNORED_OF_REPLICA}
-        answer = request.call("rds", "create_db_instance_read_replica", **_arguments(given))
-    else:
-        answer = request.call("rds", "create_db_instance", **_arguments(own))
+        return _replicate(request, own)
+    answer = request.call("rds", "create_db_instance", **_arguments(own))
     return _made(answer["DBInstance"])
+
+
+def _replicate(request: Request, own: Properties) -> Made:
+    given = {key: value for key, value in own.items() if key not in _IGNORED_OF_REPLICA | _AFTER_REPLICATION}
+    made = _made(request.call("rds", "create_db_instance_read_replica", **_arguments(given))["DBInstance"])
+    later = {key: own[key] for key in _AFTER_REPLICATION & own.keys()}
+    if later:
+        made = _settle_instance(request, made)
+        _modify(request, made, later)
+    return made
 
 
 def _made(instance: Mapping[str, Any]) -> Made:
@@ -155,9 +165,13 @@ def _update_instance(request: Request, made: Made, changed: frozenset[str]) -> M
     if "EnableCloudwatchLogsExports" in wanted:
         wanted["CloudwatchLogsExportConfiguration"] = _log_exports(request, wanted.pop("EnableCloudwatchLogsExports"))
     if wanted:
-        identifier = made.physical_id
-        request.call("rds", "modify_db_instance", DBInstanceIdentifier=identifier, ApplyImmediately=True, **wanted)
+        _modify(request, made, wanted)
     return made
+
+
+def _modify(request: Request, made: Made, wanted: Mapping[str, Any]) -> None:
+    identifier = made.physical_id
+    request.call("rds", "modify_db_instance", DBInstanceIdentifier=identifier, ApplyImmediately=True, **wanted)
 
 
 def _promote(request: Request, made: Made) -> None:

@@ -203,6 +203,31 @@ def test_a_promotion_is_refused_where_aws_refuses_it(rds: Rds) -> None:
     assert rds.databases.errors == []
 
 
+def test_an_encrypted_instance_has_a_replica_elsewhere_only_with_a_key_of_there(rds: Rds) -> None:
+    keys = {side: client("kms", side).create_key()["KeyMetadata"]["Arn"] for side in Side}
+    rds.create(StorageEncrypted=True, KmsKeyId=keys[Side.PRIMARY], MultiAZ=True, PreferredBackupWindow="01:00-01:30")
+    rds.databases.wait(Side.PRIMARY, "shop")
+    wanted = {
+        "DBInstanceIdentifier": "shop-dr",
+        "SourceDBInstanceIdentifier": rds.look(Side.PRIMARY, "shop")["DBInstanceArn"],
+        "DBSubnetGroupName": rds.subnet_group(Side.DR),
+    }
+    replicate = rds[Side.DR].create_db_instance_read_replica
+    assert code_of(replicate, **wanted) == "InvalidParameterCombination"
+    assert code_of(replicate, **wanted, KmsKeyId=keys[Side.PRIMARY]) == "KMSKeyNotAccessibleFault"
+    windows = {"PreferredBackupWindow": "13:00-13:30", "PreferredMaintenanceWindow": "tue:02:00-tue:02:30"}
+    replicate(**wanted, KmsKeyId=keys[Side.DR])
+    rds.databases.wait(Side.DR, "shop-dr")
+    rds[Side.DR].modify_db_instance(DBInstanceIdentifier="shop-dr", **windows)
+    rds.databases.wait(Side.DR, "shop-dr")
+    replica = rds.look(Side.DR, "shop-dr")
+    assert (replica["KmsKeyId"], replica["StorageEncrypted"]) == (keys[Side.DR], True)
+    assert {name: replica[name] for name in windows} == windows
+    source = rds.look(Side.PRIMARY, "shop")
+    assert (source["MultiAZ"], replica["MultiAZ"]) == (True, False), "a second zone is not inherited"
+    assert source["PreferredBackupWindow"] == "01:00-01:30"
+
+
 def test_an_instance_is_modified_renamed_and_deleted(rds: Rds) -> None:
     primary = rds[Side.PRIMARY]
     rds.create(DeletionProtection=True)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.template.reading import of_type, text, written
+from tests.template.region import region
 
 SWITCHES = "Relight/Switches/${Application}"
 
@@ -67,18 +68,20 @@ def test_the_replica_is_made_of_the_primary_in_dr_only() -> None:
     for resource in databases.values():
         assert resource["Properties"]["DeletionProtection"]
         assert resource["Properties"]["EnableIAMDatabaseAuthentication"]
-        assert resource["Properties"]["KmsKeyId"] == {"Fn::GetAtt": ["Key", "Arn"]}
+        assert resource["Properties"]["KmsKeyId"] == {"Ref": "DataKeyArn"}
 
 
 def test_the_databases_are_called_what_the_functions_call_them() -> None:
-    variables = written().body["Globals"]["Function"]["Environment"]["Variables"]
-    assert text(variables["REPLICA_ID"]) == text(variables["PEER_DATABASE_ID"]) == "${Application}-${Side}"
-    assert text(properties("database", "Primary")["DBInstanceIdentifier"]) == "${Application}-primary"
-    assert text(properties("database", "Replica")["DBInstanceIdentifier"]) == "${Application}-dr"
+    primary, dr = (region(role)["Failover/Assess"]["Environment"]["Variables"] for role in ("primary", "dr"))
+    assert (
+        primary["REPLICA_ID"] == dr["PEER_DATABASE_ID"] == region("primary")["Database/Primary"]["DBInstanceIdentifier"]
+    )
+    assert dr["REPLICA_ID"] == primary["PEER_DATABASE_ID"] == region("dr")["Database/Replica"]["DBInstanceIdentifier"]
 
 
 def test_the_secret_is_in_both_regions_before_anything_happens() -> None:
-    assert properties("database", "Secret")["ReplicaRegions"] == [{"Region": {"Ref": "PeerRegion"}}]
+    (replica,) = properties("database", "Secret")["ReplicaRegions"]
+    assert replica["Region"] == {"Ref": "PeerRegion"}
 
 
 def test_a_replica_that_is_gone_does_not_fill_the_smallest_disk_of_the_primary() -> None:
@@ -102,23 +105,24 @@ def test_an_instance_reaches_its_release_and_its_secret_without_the_internet() -
 # The fence.
 
 
-@pytest.mark.parametrize(
-    ("function", "variable", "prefix"), [("Guard", "APP_CIDRS", "Network"), ("Fence", "PEER_APP_CIDRS", "PeerNetwork")]
-)
-def test_the_fence_denies_the_subnets_of_the_application(function: str, variable: str, prefix: str) -> None:
-    given = text(written().resources[function]["Properties"]["Environment"]["Variables"][variable])
-    subnets = [text(properties("network", name)["CidrBlock"]) for name in ("AppSubnetA", "AppSubnetB")]
-    assert given.replace(f"${{{prefix}Prefix}}", "${NetworkPrefix}").split(",") == subnets
+def app_subnets(role: str) -> list[str]:
+    return [region(role)[f"Network/AppSubnet{zone}"]["CidrBlock"] for zone in "AB"]
+
+
+@pytest.mark.parametrize("role", ["primary", "dr"])
+def test_the_fence_denies_the_subnets_of_the_application(role: str) -> None:
+    own = region(role)["Watch/Guard"]["Environment"]["Variables"]["APP_CIDRS"]
+    other = region(role)["Failover/Fence"]["Environment"]["Variables"]["PEER_APP_CIDRS"]
+    assert own.split(",") == app_subnets(role)
+    assert other.split(",") == app_subnets("dr" if role == "primary" else "primary")
 
 
 def test_the_fence_spares_what_asks_the_database() -> None:
-    app, checking = (
-        [ipaddress.ip_network(text(properties("network", name)["CidrBlock"]).replace("${NetworkPrefix}", "10.10"))]
-        for name in ("AppSubnetA", "DatabaseSubnetA")
-    )
-    assert not app[0].overlaps(checking[0])
-    vpc = written().resources["Dbcheck"]["Properties"]["VpcConfig"]
-    assert text(vpc["SubnetIds"]["Fn::Split"][1]) == "Network.Outputs.DatabaseSubnetIds"
+    asking = region("dr")["Watch/Dbcheck"]["VpcConfig"]["SubnetIds"]
+    checked = [ipaddress.ip_network(region("dr")[subnet]["CidrBlock"]) for subnet in asking]
+    denied = [ipaddress.ip_network(cidr) for cidr in app_subnets("dr")]
+    assert len(checked) == 2
+    assert not [subnet for subnet in checked for app in denied if subnet.overlaps(app)]
 
 
 def test_the_numbers_of_the_fence_come_before_all_rules_of_the_network_acl() -> None:
@@ -187,8 +191,9 @@ def test_a_switch_means_what_it_says(alarm: str, metric: str, unhealthy: str) ->
 
 
 def test_the_switches_are_published_where_the_alarms_look() -> None:
-    variables = written().body["Globals"]["Function"]["Environment"]["Variables"]
-    assert text(variables["SWITCH_NAMESPACE"]) == SWITCHES
+    for function in ("Failover/Switch", "Watch/Guard"):
+        variables = region("dr")[function]["Environment"]["Variables"]
+        assert variables["SWITCH_NAMESPACE"] == region("dr")["Observability/Stop"]["Namespace"]
 
 
 def test_the_secondary_needs_go_and_not_hold() -> None:
