@@ -1,13 +1,14 @@
 """The guard: it fences on proof that this Region has been superseded, and on nothing less."""
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
 from relight.guard import Guard, Standing, standing
-from relight.ledger import Head, Ledger, State
+from relight.ledger import HEAD, Head, Ledger, State
 from relight.network_acl import NetworkAcl
 from relight.run import Run
 from relight.settings import GuardSettings
@@ -125,8 +126,14 @@ def guard(acl: NetworkAcl, ledger: Ledger, peer_ledger: Ledger, clients: Clients
 
 
 def test_it_publishes_its_switches_and_leaves_a_steady_region_alone(guard: Guard, acl: NetworkAcl) -> None:
-    assert guard.watch() == {"switches": {"HOLD": 0.0}, "standing": "unknown", "fenced": False, "lifted": False}
-    assert published(guard.cloudwatch, "HOLD") == [0.0]
+    assert guard.watch() == {
+        "switches": {"HOLD": 0.0},
+        "gauges": {"MAINTENANCE": 0.0},
+        "standing": "unknown",
+        "fenced": False,
+        "lifted": False,
+    }
+    assert published(guard.cloudwatch, "HOLD") == published(guard.cloudwatch, "MAINTENANCE") == [0.0]
     assert not acl.denied()
 
 
@@ -219,6 +226,36 @@ def test_in_dr_it_publishes_stop_and_go_from_the_ledger(
     said = guard.watch()
     assert (said["switches"], said["standing"]) == ({"STOP": 1.0, "GO": 1.0}, "confirmed")
     assert not acl.denied()
+
+
+def test_beside_the_switches_it_tells_of_a_freeze_and_of_a_missing_standby_in_one_call(
+    guard: Guard, ledger: Ledger, peer_ledger: Ledger, run: Run
+) -> None:
+    ledger.activate(run, HERE)
+    ledger.finish(run, succeeded=True, now=1000.0)
+    key = {name: {"S": value} for name, value in HEAD.items()}
+    frozen = {":until": {"N": "5000"}}
+    ledger.dynamodb.update_item(
+        TableName=ledger.table, Key=key, UpdateExpression="SET frozen_until = :until", ExpressionAttributeValues=frozen
+    )
+    sent: list[Any] = []
+
+    class Recorder:
+        def put_metric_data(self, **given: Any) -> None:
+            sent.append(given)
+
+    recorder: Any = Recorder()
+    settings = replace(guard.settings, aws_region=HERE, peer_region=HOME)
+    said = Guard(settings, ledger, peer_ledger, guard.acl, recorder, lambda: 1600.0).watch()
+    assert said["gauges"] == {"MAINTENANCE": 1.0, "UnprotectedSeconds": 600.0}
+    (call,) = sent
+    assert call["Namespace"] == NAMESPACE
+    assert [(datum["MetricName"], datum["Value"], datum["Unit"]) for datum in call["MetricData"]] == [
+        ("STOP", 1.0, "None"),
+        ("GO", 1.0, "None"),
+        ("MAINTENANCE", 1.0, "None"),
+        ("UnprotectedSeconds", 600.0, "Seconds"),
+    ]
 
 
 def test_a_region_that_has_just_lost_its_data_is_not_fenced_for_an_older_epoch(

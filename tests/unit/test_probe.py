@@ -13,7 +13,7 @@ from relight.signal import Seen, Signal, View
 
 from tests.unit.conftest import Clients
 from tests.unit.loopback import NameServer, WebServer, black_hole, closed_port
-from tests.unit.rds import PEER
+from tests.unit.rds import PEER, REPLICA
 from tests.unit.scene import READY, Scene, make_scene
 from tests.unit.standby import HERE, HOME, MACHINE, NOW, Clock, execution, release_lock, take_lock
 
@@ -314,6 +314,68 @@ def test_it_remembers_the_primarys_capacity_while_it_is_up(watcher: Watcher, led
     primary_group(clients, 2)
     watcher.watch()
     assert ledger.capacity() == Capacity(1, 2, 6)
+
+
+# Readiness, as the alarm on it sees it.
+
+
+def readiness(watcher: Watcher) -> set[float]:
+    watcher.watch()
+    return {value for name, value in watcher.metrics if name == "Ready"}
+
+
+def rds_does_not_answer(scene: Scene) -> None:
+    scene.rds.reached = False
+
+
+def the_instance_is_no_replica(scene: Scene) -> None:
+    scene.rds.end()
+
+
+def the_replica_has_failed(scene: Scene) -> None:
+    scene.rds.status[REPLICA] = "storage-full"
+
+
+def dbcheck_knows_nothing(scene: Scene) -> None:
+    scene.dbcheck.last_replayed_at = scene.dbcheck.heartbeat_at = None
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        our_replica_is_gone,
+        rds_does_not_answer,
+        the_instance_is_no_replica,
+        the_replica_has_failed,
+        dbcheck_knows_nothing,
+    ],
+)
+def test_a_standby_that_could_not_be_promoted_is_not_ready(watcher: Watcher, spoil: Callable[[Scene], None]) -> None:
+    spoil(watcher.scene)
+    assert readiness(watcher) == {0.0}
+
+
+@pytest.mark.parametrize("status", ["available", "backing-up", "modifying"])
+def test_a_standby_that_could_be_promoted_is_ready_whatever_the_primary_does(watcher: Watcher, status: str) -> None:
+    watcher.scene.rds.status[REPLICA] = status
+    assert readiness(watcher) == {1.0}
+    watcher.scene.lose()
+    assert readiness(watcher) == {1.0}
+
+
+@pytest.mark.parametrize("active", [HERE, HOME])
+def test_a_region_that_is_active_or_becomes_so_is_no_standby(
+    watcher: Watcher, ledger: Ledger, clock: Clock, active: str
+) -> None:
+    run = take_lock(ledger, "run-1", clock(), owner=watcher.machine.start("run-1"))
+    ledger.set_state(run, State.PROMOTING)
+    ledger.activate(run, active)
+    assert readiness(watcher) == set()
+
+
+def test_only_the_views_that_vote_are_metrics(watcher: Watcher) -> None:
+    watcher.watch()
+    assert {name for name, _ in watcher.metrics} - {"PeerCapacityUnknown"} == {"Down.outside", "Down.from_dr", "Ready"}
 
 
 def test_it_forgets_nothing_when_the_primary_is_lost(watcher: Watcher, ledger: Ledger, clients: Clients) -> None:

@@ -8,6 +8,7 @@ active.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,12 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from relight import switches
+from relight.gauges import gauges
 from relight.ledger import Head, State
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mypy_boto3_cloudwatch import CloudWatchClient
 
     from relight.ledger import Ledger
@@ -59,6 +63,7 @@ class Guard:
     peer_ledger: Ledger
     acl: NetworkAcl
     cloudwatch: CloudWatchClient
+    clock: Callable[[], float] = time.time
 
     def watch(self) -> dict[str, Any]:
         """Publish, then look at the other ledger, then fence or lift.
@@ -68,9 +73,10 @@ class Guard:
         s = self.settings
         own = self.ledger.head()
         values = switches.switches(own, s.aws_region, s.home_region)
+        beside = gauges(own, s.aws_region, s.home_region, self.clock())
         unpublished: Exception | None = None
         try:
-            switches.publish(self.cloudwatch, s.switch_namespace, values)
+            switches.publish(self.cloudwatch, s.switch_namespace, values | beside)
         except (BotoCoreError, ClientError) as error:
             unpublished = error
         other = self._other()
@@ -84,7 +90,7 @@ class Guard:
             lifted = self.acl.lift()
         if unpublished is not None:
             raise unpublished
-        return {"switches": values, "standing": found.value, "fenced": fenced, "lifted": lifted}
+        return {"switches": values, "gauges": beside, "standing": found.value, "fenced": fenced, "lifted": lifted}
 
     def _other(self) -> Head | None:
         try:

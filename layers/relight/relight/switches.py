@@ -13,6 +13,7 @@ from relight.ledger import Head, State
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_cloudwatch.type_defs import MetricDatumTypeDef
 
 
 def switches(head: Head, here: str, home: str) -> dict[str, float]:
@@ -24,7 +25,12 @@ def switches(head: Head, here: str, home: str) -> dict[str, float]:
 
 
 def publish(cloudwatch: CloudWatchClient, namespace: str, values: dict[str, float]) -> None:
-    """Put the values; by PutMetricData and not through a log, because seconds count here."""
-    cloudwatch.put_metric_data(
-        Namespace=namespace, MetricData=[{"MetricName": name, "Value": value} for name, value in values.items()]
-    )
+    """Put the values in one call; by PutMetricData and not through a log, because seconds count here.
+
+    A metric whose name ends with Seconds has that unit, all others have none.
+    """
+    data: list[MetricDatumTypeDef] = [
+        {"MetricName": name, "Value": value, "Unit": "Seconds" if name.endswith("Seconds") else "None"}
+        for name, value in values.items()
+    ]
+    cloudwatch.put_metric_data(Namespace=namespace, MetricData=data)

@@ -1,0 +1,46 @@
+"""What guard tells beside the switches: a freeze that lasts, and the time without a standby."""
+
+from dataclasses import replace
+
+import pytest
+from relight.gauges import gauges
+from relight.ledger import Head, Promotion, State
+
+from tests.unit.standby import HERE, HOME
+
+NOW = 10_000.0
+STEADY = Head(True, 1, HOME, State.STEADY)
+ACTIVE = Head(True, 1, HERE, State.STEADY, ended_at=NOW - 100)
+PROMOTED = Promotion("shop-dr", "failover-1-1", 1, NOW - 300)
+
+
+@pytest.mark.parametrize(
+    ("until", "maintenance"), [(None, 0.0), (NOW - 1, 0.0), (NOW, 0.0), (NOW + 1, 1.0), (NOW + 86_400, 1.0)]
+)
+@pytest.mark.parametrize("here", [HERE, HOME])
+def test_maintenance_lasts_as_long_as_the_freeze(until: float | None, maintenance: float, here: str) -> None:
+    assert gauges(replace(STEADY, frozen_until=until), here, HOME, NOW)["MAINTENANCE"] == maintenance
+
+
+@pytest.mark.parametrize(
+    ("head", "seconds"),
+    [
+        (STEADY, 0.0),
+        (replace(STEADY, state=State.PROMOTING), 0.0),
+        # While the run goes on, and after it failed behind the door: from the call itself.
+        (replace(ACTIVE, promotion=PROMOTED, ended_at=None, state=State.PROMOTING), 300.0),
+        (replace(ACTIVE, promotion=PROMOTED, ended_at=NOW - 5000), 300.0),
+        (ACTIVE, 100.0),
+        (replace(ACTIVE, ended_at=NOW + 1), 0.0),
+        # Active, and nobody knows since when: no data, and never a reassuring 0.
+        (replace(ACTIVE, ended_at=None), None),
+        (replace(ACTIVE, ended_at=None, promotion=replace(PROMOTED, called_at=None)), None),
+    ],
+)
+def test_a_region_away_from_home_is_unprotected_from_its_promotion_on(head: Head, seconds: float | None) -> None:
+    assert gauges(head, HERE, HOME, NOW).get("UnprotectedSeconds") == seconds
+
+
+@pytest.mark.parametrize("head", [STEADY, replace(STEADY, active=HERE), replace(STEADY, promotion=PROMOTED)])
+def test_at_home_nothing_is_said_of_it(head: Head) -> None:
+    assert "UnprotectedSeconds" not in gauges(head, HOME, HOME, NOW)
