@@ -186,7 +186,7 @@ class Events:
         if region in self._lost or self._stopped:
             return
         try:
-            self._call(region, str(target["Arn"]), delivery.payload)
+            self._call(region, target, delivery.payload)
         except Exception as error:  # whatever a target refuses with is a reason to try again
             now = time.monotonic()
             pause = min(_FIRST_PAUSE_SECONDS * 2.0 ** min(delivery.attempt, 16), self._timings.minute)
@@ -196,7 +196,8 @@ class Events:
             else:
                 self._wait(replace(delivery, due=now + pause, attempt=delivery.attempt + 1))
 
-    def _call(self, region: str, arn: str, payload: Any) -> None:
+    def _call(self, region: str, target: Mapping[str, Any], payload: Any) -> None:
+        arn = str(target["Arn"])
         _, _, service, place, _, resource = arn.split(":", 5)
         match service:
             case "lambda":
@@ -208,6 +209,8 @@ class Events:
             case "sqs":
                 get_backend("sqs")[ACCOUNT][place].send_message(resource, json.dumps(payload))
             case "events":
+                if place != region and not target.get("RoleArn"):
+                    raise PermissionError("a bus in another Region takes events from a role only")
                 self._forward(region, place, resource.removeprefix("event-bus/"), payload)
             case _:
                 raise NotImplementedError(f"the lab has no target of {service}")
@@ -215,7 +218,7 @@ class Events:
     def _forward(self, region: str, place: str, bus: str, payload: Any) -> None:
         """To another Region's bus, if there is a way; AWS keeps the event's own source, detail, Region and time."""
         vantage = Vantage.OUTSIDE if region == GLOBAL else Vantage.of(side_of(region))
-        if self._network.state(vantage, place_of(place)) is not Path.OPEN:
+        if place in self._lost or self._network.state(vantage, place_of(place)) is not Path.OPEN:
             raise ConnectionError(f"{place} cannot be reached from {region}")
         self.emit(place, payload, bus)
 

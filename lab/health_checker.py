@@ -75,14 +75,19 @@ class HealthChecker:
         resolve: Callable[[str], str | None],
         alarm_state: Callable[[str, str], str | None],
         scale: float,
+        publish: Callable[[str, bool], object] = lambda _check, _healthy: None,
+        minute: float = 60.0,
     ) -> None:
         """`resolve`: name to address as the world outside sees it; `alarm_state`: Region and alarm name to its state;
-        `scale`: factor on each RequestInterval.
+        `scale`: factor on each RequestInterval. `publish` is told the status of each check every `minute` (seconds),
+        as CloudWatch is.
         """
         self._backend = backend
         self._resolve = resolve
         self._alarm_state = alarm_state
         self._scale = scale
+        self._publish = publish
+        self._minute = minute
         self._known: dict[str, _Known] = {}
         self._watches: dict[str, _Watch] = {}
         self._ending: list[_Watch] = []
@@ -144,9 +149,14 @@ class HealthChecker:
         return known
 
     def _run(self) -> None:
+        due = time.monotonic()
         while not self._stopped.wait(_LOOK_EVERY):
             try:
                 self._look()
+                if time.monotonic() >= due:
+                    due = time.monotonic() + self._minute
+                    for check_id, healthy in self.statuses().items():
+                        self._publish(check_id, healthy)
             except Exception:
                 _LOG.exception("the health checks could not be looked at")
 

@@ -29,11 +29,14 @@ class Route53:
         alb_address: Callable[[str, Vantage], str | None],
         health_check_scale: float,
         alias_ttl: int,
+        publish: Callable[[str, bool], object] = lambda _check, _healthy: None,
+        minute: float = 60.0,
     ) -> None:
         """`backend` is moto's, as `moto_backend` gives it; `health_check_scale` the factor on each RequestInterval;
-        `alias_ttl` the TTL of an alias's answer in seconds.
+        `alias_ttl` the TTL of an alias's answer in seconds; `publish` is told each check's id and status every
+        `minute` (seconds).
         """
-        self.checker = HealthChecker(backend, self._resolve, alarm_state, health_check_scale)
+        self.checker = HealthChecker(backend, self._resolve, alarm_state, health_check_scale, publish, minute)
         self.zones = HostedZones(backend, self.checker.status, healthy_targets, alb_address, alias_ttl)
         self._seams = Seams()
 

@@ -11,6 +11,7 @@ import pytest
 from moto import mock_aws
 from moto.backends import get_backend
 
+from lab.alarms import Alarms
 from lab.events import Events
 from lab.network import Network, Path
 from lab.region import Side
@@ -20,6 +21,7 @@ from lab.timings import LAB
 DR, PRIMARY, GLOBAL = "eu-central-1", "eu-west-1", "us-east-1"
 ACCOUNT = "123456789012"
 FUNCTION = f"arn:aws:lambda:{DR}:{ACCOUNT}:function:probe"
+DR_BUS = {"Arn": f"arn:aws:events:{DR}:{ACCOUNT}:event-bus/default", "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/forward"}
 MACHINE = f"arn:aws:states:{DR}:{ACCOUNT}:stateMachine:failover"
 ALARM = {
     "source": "aws.cloudwatch",
@@ -168,7 +170,7 @@ def test_topics_and_queues_are_targets(stage: Stage) -> None:
 
 
 def test_an_event_is_forwarded_to_another_region_and_keeps_its_own(stage: Stage) -> None:
-    stage.rule({"Arn": f"arn:aws:events:{DR}:{ACCOUNT}:event-bus/default"}, region=GLOBAL)
+    stage.rule(DR_BUS, region=GLOBAL)
     stage.rule({"Arn": FUNCTION})
     sent = stage.events.emit(GLOBAL, ALARM)
     stage.until(lambda: len(stage.called) == 1)
@@ -177,13 +179,90 @@ def test_an_event_is_forwarded_to_another_region_and_keeps_its_own(stage: Stage)
 
 def test_an_event_is_forwarded_once_there_is_a_way_again(stage: Stage) -> None:
     stage.network.cut_between(Path.BLACK_HOLED)
-    stage.rule({"Arn": f"arn:aws:events:{DR}:{ACCOUNT}:event-bus/default"}, region=PRIMARY)
+    stage.rule(DR_BUS, region=PRIMARY)
     stage.rule({"Arn": FUNCTION})
     stage.events.emit(PRIMARY, ALARM)
     stage.settle()
     assert stage.called == []
     stage.network.restore(Side.DR)
     stage.until(lambda: len(stage.called) == 1)
+
+
+# The alarm on the endpoint is judged in us-east-1 only, and the run that it starts is in DR.
+
+
+def endpoint(stage: Stage) -> None:
+    """A rule in us-east-1 that forwards to DR's bus, and one there that starts the state machine."""
+    boto3.client("sqs", region_name=GLOBAL).create_queue(QueueName="dead")
+    letters = {"DeadLetterConfig": {"Arn": f"arn:aws:sqs:{GLOBAL}:{ACCOUNT}:dead"}}
+    stage.rule({**DR_BUS, **letters, "RetryPolicy": {"MaximumRetryAttempts": 1}}, region=GLOBAL)
+    stage.rule({"Arn": MACHINE, "Input": '{"trigger": "automatic"}'}, pattern=PATTERN | {"region": [GLOBAL]})
+
+
+@pytest.fixture
+def alarms(stage: Stage) -> Iterator[Alarms]:
+    made = Alarms(replace(LAB, minute=0.3), stage.events.emit)
+    made.start()
+    boto3.client("cloudwatch", region_name=GLOBAL).put_metric_alarm(
+        AlarmName="down",
+        Namespace="AWS/Route53",
+        MetricName="HealthCheckStatus",
+        Dimensions=[{"Name": "HealthCheckId", "Value": "one"}],
+        Statistic="Minimum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="LessThanThreshold",
+    )
+    yield made
+    made.stop()
+
+
+def test_the_endpoint_seen_down_from_us_east_1_starts_a_run_in_dr(stage: Stage, alarms: Alarms) -> None:
+    endpoint(stage)
+    alarms.put(GLOBAL, "AWS/Route53", "HealthCheckStatus", 0.0, {"HealthCheckId": "one"})
+    stage.until(lambda: stage.called == [(DR, MACHINE, {"trigger": "automatic"})])
+
+
+def test_the_same_alarm_of_dr_itself_is_another_one(stage: Stage) -> None:
+    endpoint(stage)
+    stage.events.emit(DR, ALARM)
+    stage.settle()
+    assert stage.called == []
+
+
+def test_without_us_east_1_nothing_is_forwarded(stage: Stage, alarms: Alarms) -> None:
+    endpoint(stage)
+    alarms.lose(GLOBAL)
+    stage.events.lose(GLOBAL)
+    alarms.put(GLOBAL, "AWS/Route53", "HealthCheckStatus", 0.0, {"HealthCheckId": "one"})
+    stage.events.emit(GLOBAL, ALARM)
+    stage.schedule(FUNCTION.replace("probe", "guard"), name="other")
+    stage.until(lambda: stage.names().count("guard") >= 4)  # several of the alarm's periods
+    assert MACHINE not in stage.names()
+
+
+def test_what_a_lost_dr_cannot_take_is_kept_in_us_east_1(stage: Stage) -> None:
+    endpoint(stage)
+    stage.events.lose(DR)
+    stage.events.emit(GLOBAL, ALARM)
+    sqs: Any = boto3.client("sqs", region_name=GLOBAL)
+    stage.until(lambda: bool(stage.events.dead_letters))
+    ((region, why),) = stage.events.dead_letters
+    assert region == GLOBAL
+    assert f"{DR} cannot be reached from {GLOBAL}" in why
+    (kept,) = dead(sqs, sqs.get_queue_url(QueueName="dead")["QueueUrl"])
+    assert (kept["detail"], kept["region"]) == (ALARM["detail"], GLOBAL)
+
+
+def test_a_bus_in_another_region_takes_nothing_without_a_role(stage: Stage) -> None:
+    target = {"Arn": DR_BUS["Arn"], "RetryPolicy": {"MaximumRetryAttempts": 0}}
+    stage.rule(target, region=GLOBAL)
+    stage.rule({"Arn": FUNCTION})
+    stage.events.emit(GLOBAL, ALARM)
+    stage.until(lambda: bool(stage.events.dead_letters))
+    assert "from a role only" in stage.events.dead_letters[0][1]
+    assert stage.called == []
 
 
 # Targets that fail

@@ -42,6 +42,7 @@ class World:
     def __init__(self) -> None:
         self.alarms: dict[tuple[str, str], str] = {}
         self.healthy = {ALB[Side.PRIMARY], ALB[Side.DR]}
+        self.published: list[tuple[str, bool]] = []
 
     def alarm_state(self, region: str, name: str) -> str | None:
         return self.alarms.get((region, name))
@@ -114,6 +115,8 @@ def route53(api: Any, world: World) -> Iterator[Route53]:
         alb_address=world.alb_address,
         health_check_scale=SCALE,
         alias_ttl=3,
+        publish=lambda check, healthy: world.published.append((check, healthy)),
+        minute=0.3,
     )
     route53.install()
     route53.start()
@@ -316,6 +319,16 @@ def test_an_endpoint_is_really_asked(api: Any, route53: Route53, endpoint: Endpo
     endpoint.code = 302
     until(lambda: route53.status(check), "an endpoint that answers again stays unhealthy")
     assert route53.statuses() == {check: True}
+
+
+def test_the_status_of_each_check_is_published_every_minute(api: Any, route53: Route53, world: World) -> None:
+    check = on_alarm(api, "stop")
+    until(lambda: (check, True) in world.published, "a healthy check is not published")
+    world.alarms["eu-west-1", "stop"] = "ALARM"
+    until(lambda: world.published[-1] == (check, False), "an unhealthy check is not published")
+    before, began = len(world.published), time.monotonic()
+    until(lambda: len(world.published) >= before + 3, "it is published once only")
+    assert time.monotonic() - began > 2 * 0.3, "it is published more often than once a minute"
 
 
 def test_a_string_is_looked_for_in_what_route_53_reads(api: Any, route53: Route53, endpoint: Endpoint) -> None:
