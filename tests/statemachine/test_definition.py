@@ -39,7 +39,7 @@ def definition() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def resources() -> dict[str, dict[str, Any]]:
-    return load_template(ROOT / "template.yaml").resources
+    return load_template(ROOT / "stacks" / "failover.yaml").resources
 
 
 def states(block: Mapping[str, Any], caught: bool = False) -> Iterator[tuple[str, State, bool]]:

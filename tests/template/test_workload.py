@@ -45,7 +45,7 @@ def test_the_sizes_are_the_parameters_and_an_update_does_not_reset_them() -> Non
 
 
 def test_clients_do_not_hold_on_to_a_region_for_long() -> None:
-    attributes = {item["Key"]: item["Value"] for item in properties("compute", "Balancer")["LoadBalancerAttributes"]}
+    attributes = {each["Key"]: each["Value"] for each in region("dr")["Compute/Balancer"]["LoadBalancerAttributes"]}
     assert int(attributes["client_keep_alive.seconds"]) <= 60
 
 

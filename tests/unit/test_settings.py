@@ -13,7 +13,8 @@ from relight.errors import SettingsInvalid
 from relight.policy import Approval
 from relight.settings import Settings
 
-from lab.template import load, transform
+from lab.template import load
+from tests.template.region import region
 
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/handler.py"))
@@ -89,33 +90,18 @@ def test_a_list_without_an_entry_is_missing() -> None:
         Every.from_env(FULL | {"SERVERS": " , "})
 
 
-# -- what the template gives ------------------------------------------------------------------------------------------
+# -- what the templates give ------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def environments() -> dict[str, dict[str, Any]]:
-    """Function name to its variables, as the SAM transform leaves them (intrinsics are mappings)."""
-    parameters = {
-        "PeerRegion": "eu-west-1",
-        "Role": "dr",
-        "Domain": "shop.example.com",
-        "NameServers": "192.0.2.1",
-        "SourceDatabaseArn": "arn:aws:rds:eu-west-1:123456789012:db:shop-primary",
+@pytest.fixture(scope="module", params=["dr", "primary"])
+def environments(request: pytest.FixtureRequest) -> dict[str, dict[str, str]]:
+    """Function name to its variables, as the templates give them in that role."""
+    return {
+        each["FunctionName"].removeprefix("relight-shop-"): {
+            name: str(text) for name, text in each["Environment"]["Variables"].items()
+        }
+        for each in region(request.param).of("AWS::Lambda::Function").values()
     }
-    made = transform(load(ROOT / "template.yaml"), "eu-central-1", parameters)
-    found = {}
-    for resource in made.resources.values():
-        if resource["Type"] == "AWS::Lambda::Function":
-            name = resource["Properties"]["FunctionName"]["Fn::Sub"].removeprefix("relight-${Application}-")
-            found[name] = resource["Properties"]["Environment"]["Variables"]
-    return found
-
-
-@pytest.fixture(scope="module")
-def defaults() -> dict[str, Any]:
-    """Parameter name to its default."""
-    parameters = load(ROOT / "template.yaml").body["Parameters"]
-    return {name: parameter["Default"] for name, parameter in parameters.items() if "Default" in parameter}
 
 
 def settings_of(function: str) -> type[Settings]:
@@ -130,24 +116,14 @@ def settings_of(function: str) -> type[Settings]:
     return classes[0]
 
 
-def value(given: Any, defaults: dict[str, Any]) -> str:
-    """What a variable will hold: a parameter's default where there is one, else a value that could be any string."""
-    if isinstance(given, dict):
-        if given.keys() == {"Ref"} and given["Ref"] in defaults:
-            return str(defaults[given["Ref"]])
-        if given.keys() == {"Fn::GetAtt"} and given["Fn::GetAtt"][-1].endswith("Port"):
-            return "5432"
-        return "text"
-    return str(given)
-
-
 @pytest.fixture
-def environment(function: str, environments: dict[str, dict[str, Any]], defaults: dict[str, Any]) -> dict[str, str]:
-    return GIVEN_BY_LAMBDA | {name: value(given, defaults) for name, given in environments[function].items()}
+def environment(function: str, environments: dict[str, dict[str, str]]) -> dict[str, str]:
+    numbers = {"DATABASE_PORT": "5432"}  # RDS says it
+    return GIVEN_BY_LAMBDA | environments[function] | (numbers if function == "dbcheck" else {})
 
 
 def test_each_function_of_the_template_has_its_code_and_the_other_way_round(
-    environments: dict[str, dict[str, Any]],
+    environments: dict[str, dict[str, str]],
 ) -> None:
     assert sorted(environments) == FUNCTIONS
 
@@ -160,17 +136,19 @@ def test_the_templates_environment_with_its_defaults_satisfies_the_settings(
     assert {field.name.upper() for field in fields(parsed)} <= environment.keys()
 
 
-def test_every_variable_of_the_template_is_read_by_some_function(environments: dict[str, dict[str, Any]]) -> None:
+def test_every_variable_of_the_template_is_read_by_some_function(environments: dict[str, dict[str, str]]) -> None:
     read = {field.name.upper() for function in FUNCTIONS for field in fields(settings_of(function))}
     given = {name for variables in environments.values() for name in variables if not name.startswith("POWERTOOLS_")}
     assert given <= read
 
 
-def test_a_functions_own_variables_are_read_by_it(environments: dict[str, dict[str, Any]]) -> None:
-    shared = load(ROOT / "template.yaml").body["Globals"]["Function"]["Environment"]["Variables"].keys()
-    for function in FUNCTIONS:
-        own = environments[function].keys() - shared
-        assert own <= {field.name.upper() for field in fields(settings_of(function))}, function
+def test_a_functions_own_variables_are_read_by_it() -> None:
+    for stack in ("watch", "failover"):
+        for resource in load(ROOT / "stacks" / f"{stack}.yaml").resources.values():
+            if resource["Type"] == "AWS::Serverless::Function":
+                function = resource["Properties"]["CodeUri"].rpartition("/")[2]
+                own = resource["Properties"].get("Environment", {"Variables": {}})["Variables"]
+                assert own.keys() <= {field.name.upper() for field in fields(settings_of(function))}, function
 
 
 @pytest.fixture
