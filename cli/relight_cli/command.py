@@ -1,7 +1,7 @@
 """What `relight` understands, and how it ends.
 
-Exit codes: 0 the end that was asked about, 1 another end, 2 bad input or something missing on this machine, 130 after
-Ctrl-C (143 after SIGTERM). Whatever a person can mend is one line on stderr.
+Exit codes: those of `relight_cli.exit_code`, and 130 after Ctrl-C (143 after SIGTERM). Whatever a person can mend is
+one line on stderr.
 """
 
 import errno
@@ -17,6 +17,11 @@ from typer.exceptions import TyperException
 from lab.errors import LabError, PortBusy
 from lab.options import Fault, LambdaMode, Lost, Options, Profile, Step, option
 from relight_cli.complaint import complain
+from relight_cli.cut_over import cut_over
+from relight_cli.deploy import deploy
+from relight_cli.destroy import destroy
+from relight_cli.exit_code import Exit, Refused
+from relight_cli.may_deploy import may_deploy
 
 app = typer.Typer(
     help="Light the pilot-light Region when the primary AWS Region goes dark.",
@@ -104,17 +109,28 @@ def rehearse(  # noqa: PLR0913, PLR0917 - one parameter for each option of the c
     return conduct(options)
 
 
+app.command("deploy", short_help="Deploy both Regions and DNS; --plan says how.")(deploy)
+app.command("destroy", short_help="Delete the stacks; data stays unless told otherwise.")(destroy)
+app.command("may-deploy", short_help="Exit 0 when a pipeline may deploy now.")(may_deploy)
+app.command("cut-over", short_help="Replace a simple DNS record by the failover pair.")(cut_over)
+
+
 def run(arguments: Sequence[str]) -> int:
     """Carry a command line out: its exit code."""
     try:
         code = app(args=list(arguments), prog_name="relight", standalone_mode=False)
     except LabError as error:
         complain(error.sentence)
-        return 2
+        return error.code if isinstance(error, Refused) else Exit.BAD_INPUT
+    except KeyboardInterrupt:
+        complain("interrupted; what AWS has begun goes on there, and the next call goes on from it")
+        return 130
     except TyperException as error:
         message = " ".join(error.format_message().split()).rstrip(".")
-        complain(f"{message[:1].lower()}{message[1:]}, in the command line, see relight rehearse --help")
-        return 2
+        command = next((word for word in arguments if not word.startswith("-")), "")
+        known = command if command in {one.name for one in app.registered_commands} else "rehearse"
+        complain(f"{message[:1].lower()}{message[1:]}, in the command line, see relight {known} --help")
+        return Exit.BAD_INPUT
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             busy = PortBusy("an address is in use", where=str(error), do="stop what listens there, or choose --port 0")

@@ -1,0 +1,46 @@
+"""How the command ends: one number for each kind of ending, so that a pipeline can tell them apart."""
+
+from enum import IntEnum
+
+from lab.errors import LabError
+
+
+class Exit(IntEnum):
+    """The exit codes of all commands; docs/deploying.md lists them for people."""
+
+    DONE = 0
+    """What was asked for holds: done, nothing to do, or yes."""
+    OTHERWISE = 1
+    """It ended in another way: a phase failed, a rehearsal ended differently, or no."""
+    BAD_INPUT = 2
+    """The command line is wrong, or something is missing on this machine. may-deploy: it cannot be known."""
+    CONFIGURATION = 3
+    """The environment's values contradict one another or what the templates allow."""
+    NO_CREDENTIALS = 10
+    EXPIRED = 11
+    WRONG_ACCOUNT = 12
+    REGIONS = 13
+    """The pair of Regions cannot be used."""
+    CERTIFICATE = 14
+    ZONE = 15
+    NOT_HOME = 16
+    """The home primary is not active, a run is on, or the ledgers do not say."""
+    STACK = 17
+    """A stack is in a state from which it cannot be deployed."""
+    RECORD = 18
+    """A DNS record stands in the way."""
+    NO_CONSENT = 19
+    """Nobody said yes."""
+    NO_SWITCH_DATA = 20
+    """The switches were not published in time."""
+    AWS = 21
+    """AWS could not be reached, or denied the call."""
+
+
+class Refused(LabError):
+    """A foreseen reason not to go on: one line, and the exit code that stands for it."""
+
+    def __init__(self, what: str, *, code: Exit, where: str = "", do: str = "") -> None:
+        """What, where and what to do about it, as in every LabError."""
+        super().__init__(what, where=where, do=do)
+        self.code = code
