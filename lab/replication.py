@@ -209,6 +209,7 @@ def _shown(original: Callable[..., Any]) -> Callable[..., Any]:
         kept = response.backend.get_bucket_replication(response.bucket_name)
         if not kept:
             return original(response)
+        response.data["Action"] = "GetBucketReplication"
         rules = [
             {**rule, "Filter": _shown_filter(rule["Filter"])} if "Filter" in rule else rule for rule in kept["Rule"]
         ]
