@@ -31,11 +31,12 @@ from lab.region import GLOBAL, REGION_NAME, NoBlockFree, Side, Vantage, access_k
 from lab.route53 import Route53, moto_backend
 from lab.stack import Stack, Stacks
 from lab.timings import Timings
+from lab.unit import command_of
 from lab.workflow import ExecutionRecord, Workflows
 
 ROOT = Path(__file__).resolve().parent.parent
 _LOOPBACK = "127.0.0.1"
-_SERVE = (sys.executable, "-m", "app.serve")
+_UNIT = ROOT / "app" / "release" / "relight-app.service"
 SECRET = f"relight/{environment.APPLICATION}/database"
 
 
@@ -100,7 +101,7 @@ class World:
             self.timings,
             self.balancers,
             self.folder,
-            command=_SERVE,
+            command=command_of(_UNIT, sys.executable),
             cwd=ROOT,
             environment=self._instance_environment,
             ways=self.databases,
