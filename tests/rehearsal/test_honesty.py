@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -17,17 +18,12 @@ Altered = Callable[[Mapping[str, tuple[str, str]]], Path]
 
 
 def test_with_the_rule_and_the_schedule_disabled_no_run_starts(rehearse: Rehearse, altered: Altered) -> None:
-    template = altered(
-        {
-            "template.yaml": (
-                "            RuleName: !Sub relight-${Application}-primary-down\n",
-                "            RuleName: !Sub relight-${Application}-primary-down\n            State: DISABLED\n",
-            ),
-        }
-    )
-    text, schedule = template.read_text(), "            State: !If [IsDr, ENABLED, DISABLED]\n"
-    assert schedule in text
-    template.write_text(text.replace(schedule, "            State: DISABLED\n"))
+    schedule = "            State: !If [IsDr, ENABLED, DISABLED]\n"
+    template = altered({"stacks/watch.yaml": (schedule, "            State: DISABLED\n")})
+    failover = template.parent / "stacks" / "failover.yaml"
+    text, rules = re.subn(r"( +)(RuleName: .*\n)", r"\1\2\1State: DISABLED\n", failover.read_text())
+    assert rules
+    failover.write_text(text)
     done = rehearse("--template", str(template))
     assert (done.code, done.document["status"]) == (1, "NO_RUN"), done.said
     assert done.document["executions"] == []
@@ -74,7 +70,7 @@ def test_while_the_promotion_is_paused_dr_answers_nobody_and_loses_no_instance(f
             "AWS::ElasticLoadBalancingV2::TrustStore",
         ),
         ("template.yaml", ("AllowedValues: [http, https]", "AllowedValues: [https]"), "Scheme"),
-        ("template.yaml", ("        ScaleFunction: !GetAtt Scale.Arn\n", ""), "ScaleFunction"),
+        ("stacks/failover.yaml", ("        ScaleFunction: !GetAtt Scale.Arn\n", ""), "ScaleFunction"),
         ("template.yaml", ("Transform: AWS", "Transform: [AWS"), "template.yaml"),
     ],
 )
