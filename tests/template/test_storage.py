@@ -238,7 +238,7 @@ def test_the_balancer_writes_its_logs_where_it_can(storage: Storage) -> None:
     assert allowed["Principal"] == {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"}
     assert (allowed["Action"], text(allowed["Resource"])) == (
         "s3:PutObject",
-        "${Logs.Arn}/AWSLogs/${AWS::AccountId}/*",
+        "${Logs.Arn}/balancer/AWSLogs/${AWS::AccountId}/*",
     )
     assert [rule["ExpirationInDays"] for rule in lifecycle("Logs") if "ExpirationInDays" in rule] == [90]
 
