@@ -28,6 +28,7 @@ from lab.options import LambdaMode
 from lab.port import free_port
 from lab.rds import Databases
 from lab.region import GLOBAL, REGION_NAME, NoBlockFree, Side, Vantage, access_key, alb_address, claim, side_of
+from lab.replication import Replication
 from lab.route53 import Route53, moto_backend
 from lab.stack import Stack, Stacks
 from lab.timings import Timings
@@ -91,6 +92,10 @@ class World:
         self.web_port = free_port([alb_address(side, vantage) for side in Side for vantage in Vantage])
         self.cloud = Cloud(self.network, self._port)
         part(self.cloud.stop)
+        replication = Replication(self.network)
+        replication.install()
+        replication.start()
+        part(replication.stop)
         self.databases = Databases(self.network, self.timings, self.folder)
         self.databases.install()
         part(self.databases.stop)
