@@ -21,7 +21,7 @@ from lab.region import GLOBAL
 from lab.resources.kind import Place, Runtime
 from lab.resources.registry import NESTED_STACK
 from lab.stack_policy import StackPolicy
-from lab.template import load, transform
+from lab.template import Template, load, transform
 
 __all__ = ["Clients", "Record", "Runtime", "Stack", "Stacks"]
 
@@ -49,6 +49,7 @@ class Stacks:
         self._ssm_values = dict(ssm_values or {})
         self._stacks: dict[tuple[str, str], Stack] = {}
         self._layers: dict[str, Path] = {}
+        self._read: dict[Path, tuple[tuple[int, int], Template]] = {}
         self._lock = threading.Lock()
 
     def check(self, region: str, template_path: Path, parameters: Mapping[str, Any]) -> None:
@@ -145,7 +146,7 @@ class Stacks:
         return Deployment(self, stack, plan)
 
     def _plan(self, path: Path, region: str, parameters: Mapping[str, Any]) -> Plan:
-        template = transform(load(path), region, {name: str(value) for name, value in parameters.items()})
+        template = transform(self._load(path), region, {name: str(value) for name, value in parameters.items()})
         nested: dict[str, Plan] = {}
         for name, resource in template.resources.items():
             if resource["Type"] == NESTED_STACK:
@@ -155,6 +156,15 @@ class Stacks:
                     raise StackRefused("TemplateURL must be a path", where=f"{template.where(name)} {name}", do=do)
                 nested[name] = self._plan(path.parent / url, region, {})
         return Plan(template, nested)
+
+    def _load(self, path: Path) -> Template:
+        """The template of that file, read again only when it has changed."""
+        stat = path.stat() if path.exists() else None
+        state = (stat.st_mtime_ns, stat.st_size) if stat else (0, 0)
+        read = self._read.get(path)
+        if read is None or read[0] != state:
+            read = self._read[path] = state, load(path)
+        return read[1]
 
 
 def _with_nested(stack: Stack) -> Iterator[Stack]:
