@@ -45,10 +45,17 @@ def groups_admit(groups: Iterable[Any], address: str, source_groups: Iterable[st
     return any(_rule_admits(rule, address, sources, port) for group in groups for rule in list(group.ingress_rules))
 
 
-def _rule_admits(rule: Any, address: str, sources: set[str], port: int) -> bool:
+def groups_let_out(groups: Iterable[Any], address: str, target_groups: Iterable[str], port: int) -> bool:
+    """Does any rule of the instance's security groups let it out to this address, or to one of these groups?"""
+    targets = set(target_groups)
+    return any(_rule_admits(rule, address, targets, port) for group in groups for rule in list(group.egress_rules))
+
+
+def _rule_admits(rule: Any, address: str, groups: set[str], port: int) -> bool:
+    """`address` and `groups` are those of the other end; moto keeps its group as the source, whichever way it is."""
     if str(rule.ip_protocol).lower() not in _TCP or not _port_within(port, rule.from_port, rule.to_port):
         return False
-    if rule.source_group.get("GroupId") in sources:
+    if rule.source_group.get("GroupId") in groups:
         return True
     return bool(rule.cidr_ipv4) and ip_address(address) in ip_network(rule.cidr_ipv4, strict=False)
 

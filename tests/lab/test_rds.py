@@ -298,7 +298,7 @@ class Shop:
             self.ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.1.{n}.0/24", AvailabilityZone=zone)["Subnet"]["SubnetId"]
             for n in (1, 2)
         )
-        app_group, self.group = (
+        self.app_group, self.group = (
             self.ec2.create_security_group(GroupName=name, Description=name, VpcId=vpc)["GroupId"]
             for name in ("app", "database")
         )
@@ -306,7 +306,7 @@ class Shop:
             "IpProtocol": "tcp",
             "FromPort": PORT,
             "ToPort": PORT,
-            "UserIdGroupPairs": [{"GroupId": app_group}],
+            "UserIdGroupPairs": [{"GroupId": self.app_group}],
         }
         self.ec2.authorize_security_group_ingress(GroupId=self.group, IpPermissions=[self.rule])
         acls = self.ec2.describe_network_acls(Filters=[{"Name": "association.subnet-id", "Values": [data]}])
@@ -315,11 +315,21 @@ class Shop:
             DBSubnetGroupName="data", DBSubnetGroupDescription="data", SubnetIds=[data]
         )
         instance = self.ec2.run_instances(
-            ImageId="ami-12345678", MinCount=1, MaxCount=1, SubnetId=app, SecurityGroupIds=[app_group]
+            ImageId="ami-12345678", MinCount=1, MaxCount=1, SubnetId=app, SecurityGroupIds=[self.app_group]
         )["Instances"][0]
         self.instance = get_backend("ec2")["123456789012"][REGION_NAME[Side.PRIMARY]].get_instance(
             instance["InstanceId"]
         )
+
+    def hold_in(self) -> None:
+        """Take away the rule for going out that each new group has."""
+        everywhere = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+        self.ec2.revoke_security_group_egress(GroupId=self.app_group, IpPermissions=[everywhere])
+
+    def let_out(self) -> None:
+        """To the group of the database only."""
+        rule = self.rule | {"UserIdGroupPairs": [{"GroupId": self.group}]}
+        self.ec2.authorize_security_group_egress(GroupId=self.app_group, IpPermissions=[rule])
 
     def deny(self) -> None:
         """What a fence does: no more of the application's subnet to the database."""
@@ -368,6 +378,11 @@ def test_a_network_acl_silences_what_lives_and_a_security_group_only_what_is_new
 
         shop.ec2.authorize_security_group_ingress(GroupId=shop.group, IpPermissions=[shop.rule])
         way.poke()
+        until(answers)
+        shop.hold_in()
+        until(lambda: not answers())
+        assert live.execute("SELECT 2").fetchone() == (2,)
+        shop.let_out()
         until(answers)
         shop.deny()
         way.poke()
