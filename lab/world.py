@@ -38,6 +38,7 @@ from lab.workflow import ExecutionRecord, Workflows
 ROOT = Path(__file__).resolve().parent.parent
 _LOOPBACK = "127.0.0.1"
 _UNIT = ROOT / "app" / "release" / "relight-app.service"
+_RED = {"FAILED": "ExecutionsFailed", "TIMED_OUT": "ExecutionsTimedOut", "ABORTED": "ExecutionsAborted"}
 SECRET = f"relight/{environment.APPLICATION}/database"
 
 
@@ -126,7 +127,7 @@ class World:
         self.lambdas = Lambdas(
             lambda region: self.cloud.environment(Vantage.of(side_of(region)), region),
             self._mode,
-            callbacks=Callbacks(metric=self._publish),
+            callbacks=Callbacks(metric=self._publish, end=self._publish_errors),
         )
         self.lambdas.install()
         part(self.lambdas.stop)
@@ -149,13 +150,21 @@ class World:
 
     def _execution_changed(self, region: str, execution: ExecutionRecord) -> None:
         """The metric that Step Functions publishes of an execution that ended red."""
-        if execution.status == "FAILED":
+        if execution.status in _RED:
             dimensions = {"StateMachineArn": execution.machine_arn}
-            self.alarms.put(region, "AWS/States", "ExecutionsFailed", 1.0, dimensions)
+            self.alarms.put(region, "AWS/States", _RED[execution.status], 1.0, dimensions)
 
     def _publish(self, region: str, document: Mapping[str, Any]) -> None:
         """What a handler has written in the embedded metric format."""
         self.alarms.put_embedded(region, document)
+
+    def _publish_errors(self, region: str, function: str, _payload: Any, _answer: Any, error: str | None) -> None:
+        """The metric that Lambda publishes of each invocation."""
+        self.alarms.put(region, "AWS/Lambda", "Errors", float(error is not None), {"FunctionName": function})
+
+    def _publish_health(self, check: str, healthy: bool) -> None:
+        """The metric that Route 53 publishes of a health check: in us-east-1 and nowhere else."""
+        self.alarms.put(GLOBAL, "AWS/Route53", "HealthCheckStatus", float(healthy), {"HealthCheckId": check})
 
     def _invoke_async(self, region: str, function: str, payload: Any) -> None:
         """As a schedule or a rule does: an error of the function is the function's own affair."""
@@ -169,6 +178,8 @@ class World:
             alb_address=self.balancers.alb_address,
             health_check_scale=self.timings.health_check_scale,
             alias_ttl=self.timings.alias_ttl,
+            publish=self._publish_health,
+            minute=self.timings.minute,
         )
         self.route53.install()
         self.route53.start()
