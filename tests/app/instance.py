@@ -38,7 +38,17 @@ class Answer:
 class Shop:
     """One instance of the application, and a client of it."""
 
-    def __init__(self, database: Postgres, region: str, log: Path, **changed: str) -> None:
+    def __init__(
+        self,
+        database: Postgres,
+        region: str,
+        log: Path,
+        *,
+        python: str = sys.executable,
+        cwd: Path | str = ROOT,
+        **changed: str,
+    ) -> None:
+        """`python` runs what lies in `cwd`; `changed` are environment variables."""
         self.port = free_port(("127.0.0.1",))
         self.log = log
         environment = {
@@ -58,7 +68,7 @@ class Shop:
         }
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "app.serve"], cwd=ROOT, env=environment, stdout=output, stderr=output
+                [python, "-m", "app.serve"], cwd=cwd, env=environment, stdout=output, stderr=output
             )
 
     def ask(self, method: str, path: str, body: object = None, host: str = "shop.example") -> Answer:
