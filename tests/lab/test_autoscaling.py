@@ -387,3 +387,34 @@ def test_a_lost_region_loses_its_processes_and_starts_none(fleet: Fleet) -> None
 def test_user_data_that_starts_nothing_is_refused(user_data: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         environment_of(user_data)
+
+
+def test_a_group_of_several_types_launches_from_its_launch_template(fleet: Fleet) -> None:
+    ec2: Any = boto3.client("ec2", region_name=REGION)
+    subnet = fleet.group()["VPCZoneIdentifier"].split(",")[0]
+    vpc = ec2.describe_subnets(SubnetIds=[subnet])["Subnets"][0]["VpcId"]
+    admitted = ec2.create_security_group(GroupName="app", Description="app", VpcId=vpc)["GroupId"]
+    interface = {"DeviceIndex": 0, "AssociatePublicIpAddress": False, "Groups": [admitted]}
+    data = ec2.describe_launch_template_versions(LaunchTemplateName="web", Versions=["1"])["LaunchTemplateVersions"][0]
+    ec2.create_launch_template(
+        LaunchTemplateName="private", LaunchTemplateData=data["LaunchTemplateData"] | {"NetworkInterfaces": [interface]}
+    )
+    fleet.client.create_auto_scaling_group(
+        AutoScalingGroupName="mixed",
+        MinSize=1,
+        MaxSize=1,
+        MixedInstancesPolicy={
+            "InstancesDistribution": {"OnDemandPercentageAboveBaseCapacity": 100},
+            "LaunchTemplate": {
+                "LaunchTemplateSpecification": {"LaunchTemplateName": "private", "Version": "1"},
+                "Overrides": [{"InstanceType": "t4g.small"}, {"InstanceType": "m7g.large"}],
+            },
+        },
+        VPCZoneIdentifier=subnet,
+        TargetGroupARNs=[fleet.targets],
+    )
+    until(lambda: list(fleet.health().values()) == ["healthy"])
+    (instance,) = fleet.health()
+    described = ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
+    assert [group["GroupId"] for group in described["SecurityGroups"]] == [admitted]
+    assert described["InstanceType"] == "t4g.small"
