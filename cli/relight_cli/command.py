@@ -17,6 +17,7 @@ from typer.exceptions import TyperException
 from lab.errors import LabError, PortBusy
 from lab.options import Fault, LambdaMode, Lost, Options, Profile, Step, option
 from relight_cli.complaint import complain
+from relight_cli.cost import cost
 from relight_cli.cut_over import cut_over
 from relight_cli.deploy import deploy
 from relight_cli.destroy import destroy
@@ -113,6 +114,7 @@ app.command("deploy", short_help="Deploy both Regions and DNS; --plan says how."
 app.command("destroy", short_help="Delete the stacks; data stays unless told otherwise.")(destroy)
 app.command("may-deploy", short_help="Exit 0 when a pipeline may deploy now.")(may_deploy)
 app.command("cut-over", short_help="Replace a simple DNS record by the failover pair.")(cut_over)
+app.command("cost", short_help="What it costs, by the templates and a dated price table.")(cost)
 
 
 def run(arguments: Sequence[str]) -> int:

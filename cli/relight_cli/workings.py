@@ -1,0 +1,203 @@
+"""What a month is made of: who calls what how often, and what has to be assumed because no template says it."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+
+from relight.gauges import gauges
+from relight.ledger import head_of
+from relight.probe import MEASURED
+from relight.switches import switches
+
+from relight_cli.exit_code import Exit, Refused
+from relight_cli.inventory import Resource
+from relight_cli.samconfig import Slot
+
+HOURS = Decimal(730)
+"""Hours of a month, as AWS counts them."""
+MINUTES = {"minute": 1, "hour": 60, "day": 1440}
+FUNCTION = "AWS::Lambda::Function"
+# Published only while something is wrong; CloudWatch charges a metric by the hours in which it gets data.
+RARE_METRICS = frozenset({"OwnerUnknown", "PeerCapacityUnknown"})
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """A number that no template holds."""
+
+    value: Decimal
+    unit: str
+    sentence: str
+
+
+def _assume(value: str, unit: str, sentence: str) -> Assumption:
+    return Assumption(Decimal(value), unit, sentence)
+
+
+ASSUMPTIONS: Mapping[str, Assumption] = {
+    "probe_seconds": _assume("2", "s", "a run of the probe beside its pauses: the last sample, and starting"),
+    "guard_seconds": _assume("0.5", "s", "a run of guard: two reads, one PutMetricData"),
+    "dbcheck_seconds": _assume("0.3", "s", "a call of dbcheck: one connection, one question"),
+    "probe_log_bytes": _assume(
+        "3000", "bytes", "a run of the probe in the log, with Lambda's own lines and its metrics"
+    ),
+    "guard_log_bytes": _assume("1500", "bytes", "a run of guard in the log"),
+    "dbcheck_log_bytes": _assume("1200", "bytes", "a call of dbcheck in the log"),
+    "log_months": _assume("12", "months", "how long a log is kept that sets no retention"),
+    "ledger_gb": _assume("0.01", "GB", "a ledger with the timelines of many runs"),
+    "evidence_gb": _assume("0.01", "GB", "evidence of many runs"),
+    "notifications": _assume("20", "a month", "alarms and questions, to one e-mail address"),
+    "dead_letters": _assume("1000", "requests a month", "what Lambda, EventBridge and a person do with the queue"),
+    "key_requests": _assume("10000", "a month", "requests to each KMS key"),
+    "alarms_forwarded": _assume("20", "a month", "state changes that go to the other Region's bus"),
+    "bucket_gb": _assume("10", "GB", "assets, state and releases of the application, in each Region"),
+    "bucket_written_gb": _assume("5", "GB a month", "written to the bucket and replicated"),
+    "bucket_writes": _assume("20000", "a month", "objects written to the bucket and replicated"),
+    "wal_gb": _assume("20", "GB a month", "changes of the database that stream to the other Region"),
+    "flow_log_gb": _assume("2", "GB a month", "flow logs of one network, where they are on"),
+    "run_call_seconds": _assume("2", "s", "a call of a step in a run"),
+    "run_log_bytes": _assume("6000", "bytes", "a state of a run in the log, with its data"),
+    "run_ledger_units": _assume("6", "units", "reads and writes of a step in the ledger"),
+    "run_messages": _assume("5", "messages", "questions and notifications of a run"),
+}
+
+# What one sample of the probe asks of others: the head twice and the signals; four signals; the TXT pair.
+PROBE_SAMPLE: Mapping[str, int] = {"dynamodb-read": 3, "dynamodb-write": 4, "dns-query": 1}
+PROBE_RUN: Mapping[str, int] = {"dynamodb-write": 1}
+GUARD_RUN: Mapping[str, int] = {"dynamodb-read": 2, "metric-put": 1}
+
+
+@dataclass(frozen=True)
+class Workings:
+    """One environment's month."""
+
+    resources: Sequence[Resource]
+    application: str
+    home_region: str
+
+    def assumed(self, name: str) -> Decimal:
+        return ASSUMPTIONS[name].value
+
+    def short(self, function: Resource) -> str:
+        """A function's name without the application's: `probe`."""
+        return str(function.value("FunctionName")).removeprefix(f"relight-{self.application}-")
+
+    def _of(self, kind: str, slot: Slot) -> Iterator[Resource]:
+        return (resource for resource in self.resources if resource.kind == kind and resource.slot is slot)
+
+    def function(self, slot: Slot, name: str) -> Resource | None:
+        """The function of that short name."""
+        return next((found for found in self._of(FUNCTION, slot) if self.short(found) == name), None)
+
+    def variable(self, function: Resource, name: str) -> Decimal:
+        """A number of a function's environment."""
+        return Decimal(str(function.value("Environment")["Variables"][name]))
+
+    def firings(self, schedule: Resource) -> Decimal:
+        """How often a schedule fires in a month. Refused where it is no rate."""
+        if schedule.value("State", "ENABLED") != "ENABLED":
+            return Decimal(0)
+        written = str(schedule.value("ScheduleExpression"))
+        rate = re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", written)
+        if rate is None:
+            raise Refused(
+                f"how often {written} fires is not known",
+                where=schedule.where,
+                do="write it as a rate, or teach relight_cli/workings.py",
+                code=Exit.CONFIGURATION,
+            )
+        return HOURS * 60 / (int(rate[1]) * MINUTES[rate[2]])
+
+    def calls(self, function: Resource) -> Decimal:
+        """Calls of a function in a month in which nothing happens: by its schedules, and by the probe."""
+        target = f"{function.name}.Arn"
+        scheduled = sum(
+            (
+                self.firings(schedule)
+                for schedule in self._of("AWS::Scheduler::Schedule", function.slot)
+                if schedule.stack == function.stack and schedule.value("Target")["Arn"] == target
+            ),
+            Decimal(0),
+        )
+        if self.short(function) == "dbcheck":
+            probe = self.function(function.slot, "probe")
+            if probe is not None:
+                scheduled += self.calls(probe) * self.variable(probe, "SAMPLES")
+        return scheduled
+
+    def seconds(self, function: Resource) -> Decimal:
+        """How long a call takes. Refused for a function that nobody has thought about."""
+        name = self.short(function)
+        if f"{name}_seconds" not in ASSUMPTIONS:
+            raise Refused(
+                f"how long a call of {name} takes is not known",
+                where=function.where,
+                do="assume something in relight_cli/workings.py",
+                code=Exit.CONFIGURATION,
+            )
+        beside = self.assumed(f"{name}_seconds")
+        if name != "probe":
+            return beside
+        return (self.variable(function, "SAMPLES") - 1) * self.variable(function, "SAMPLE_SECONDS") + beside
+
+    def per_call(self, name: str) -> Iterator[tuple[str, Decimal, str]]:
+        """Price, quantity and words of what a call asks of other services."""
+        if name == "guard":
+            yield from ((key, Decimal(number), key) for key, number in GUARD_RUN.items())
+        if name == "probe":
+            for key, number in PROBE_SAMPLE.items():
+                yield key, Decimal(number) * self._samples + PROBE_RUN.get(key, 0), key
+
+    @cached_property
+    def _samples(self) -> Decimal:
+        probe = self.function(Slot.DR, "probe")
+        return self.variable(probe, "SAMPLES") if probe is not None else Decimal(0)
+
+    def log_bytes(self, name: str) -> Decimal:
+        return self.assumed(f"{name}_log_bytes")
+
+    def log_months(self, function: Resource) -> Decimal:
+        """How long a function's log is kept."""
+        named = f"/aws/lambda/{function.value('FunctionName')}"
+        for group in self._of("AWS::Logs::LogGroup", function.slot):
+            if group.value("LogGroupName") == named and group.value("RetentionInDays"):
+                return Decimal(str(group.value("RetentionInDays"))) / 30
+        return self.assumed("log_months")
+
+    def metrics(self, function: Resource) -> list[str]:
+        """The custom metrics that a call of a function publishes, as its code has them."""
+        match self.short(function):
+            case "probe":
+                return [*(f"Down.{view.value}" for view in MEASURED), "Ready"]
+            case "guard":
+                head, here, home = head_of(None, self.home_region), function.region, self.home_region
+                return [*switches(head, here, home), *gauges(head, here, home, 0.0)]
+            case _:
+                return []
+
+    def is_home(self, resource: Resource) -> bool:
+        """Whether it stands in the primary."""
+        return resource.slot in {Slot.PRIMARY, Slot.KEYS_PRIMARY}
+
+    @cached_property
+    def database_gb(self) -> Decimal:
+        """The storage of the primary's database, and so of its replica."""
+        for database in self._of("AWS::RDS::DBInstance", Slot.PRIMARY):
+            return Decimal(str(database.value("AllocatedStorage")))
+        return Decimal(0)
+
+    def instance_type(self, slot: Slot) -> str:
+        """What the launch template starts."""
+        return str(self._launch(slot)["InstanceType"])
+
+    def volume_gb(self, slot: Slot) -> Decimal:
+        """The volumes of one instance."""
+        mappings = self._launch(slot).get("BlockDeviceMappings") or []
+        return sum((Decimal(str(mapping["Ebs"]["VolumeSize"])) for mapping in mappings), Decimal(0))
+
+    def _launch(self, slot: Slot) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = next(self._of("AWS::EC2::LaunchTemplate", slot)).value("LaunchTemplateData")
+        return found
