@@ -6,6 +6,7 @@ import http.client
 import socket
 import ssl
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -32,6 +33,12 @@ class Answer:
         return self.headers.get("x-relight-region")
 
 
+@cache
+def _tls() -> ssl.SSLContext:
+    """One for all requests: reading the certificates takes 25 ms of a whole CPU, and the probe has a fraction of one."""
+    return ssl.create_default_context()
+
+
 class _Connection(http.client.HTTPConnection):
     """Connects to `address`, whatever the name resolves to elsewhere; speaks TLS for the name if asked to."""
 
@@ -43,7 +50,7 @@ class _Connection(http.client.HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.create_connection((self._address, self.port), self.timeout)
         if self._tls:
-            self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self.host)
+            self.sock = _tls().wrap_socket(self.sock, server_hostname=self.host)
 
 
 def request(
