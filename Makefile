@@ -42,8 +42,8 @@ test: $(BIN)/relight $(SAM) .tools/lambda-runtime/.installed ## every test; ARGS
 build: $(SAM) ## the deployable artefacts, as `sam deploy` takes them
 	$(SAM) build
 
-release: $(BIN)/relight ## what the instances run, as one archive for S3; ARGS="--arch x86_64" (default: arm64)
-	$(BIN)/python -m app.release.build $(ARGS)
+release: $(BIN)/relight ## what the instances run, as one archive for S3; ARCH=x86_64 (default: arm64)
+	$(BIN)/python -m app.release.build $(if $(ARCH),--arch $(ARCH)) $(ARGS)
 
 clean: ## what make and sam have built
 	rm -rf $(VENV) .tools .aws-sam build .pytest_cache .mypy_cache .ruff_cache .hypothesis
