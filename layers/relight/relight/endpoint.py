@@ -35,7 +35,7 @@ class Answer:
 
 @cache
 def _tls() -> ssl.SSLContext:
-    """One for all requests: reading the certificates takes 25 ms of a whole CPU, and the probe has a fraction of one."""
+    """One for all requests: reading the certificates takes 25 ms of a CPU, and the probe has a fraction of one."""
     return ssl.create_default_context()
 
 
