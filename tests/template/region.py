@@ -219,6 +219,8 @@ class _Evaluated:
             return f"arn:aws:s3:::{self._ref(name)}"
         if kind in _ARNS and attribute in {"Arn", "DBInstanceArn", "TopicArn"}:
             return self._arn(name, kind, self._properties(name))
+        if attribute == "DNSName":
+            return f"{self._properties(name)['Name']}-1.{self._name}.elb.amazonaws.com"
         if attribute in {"QueueName", "TopicName"}:
             return self._properties(name)[attribute]
         return f"{self._prefix}{name}.{attribute}"

@@ -1,4 +1,4 @@
-"""stacks/: the workload of a Region and its DNS, where the failover relies on them."""
+"""stacks/: the workload of a Region, where the failover relies on it."""
 
 import ipaddress
 from typing import Any
@@ -7,8 +7,6 @@ import pytest
 
 from tests.template.reading import of_type, text, written
 from tests.template.region import region
-
-SWITCHES = "Relight/Switches/${Application}"
 
 
 def properties(stack: str, name: str) -> dict[str, Any]:
@@ -136,91 +134,3 @@ def test_the_fence_is_on_the_subnets_of_the_database() -> None:
     assert {text(a["SubnetId"]) for a in associations} == {"DatabaseSubnetA", "DatabaseSubnetB"}
     assert {text(a["NetworkAclId"]) for a in associations} == {"DatabaseAcl"}
     assert text(written("network").body["Outputs"]["NetworkAclId"]["Value"]) == "DatabaseAcl"
-
-
-# DNS. Route 53 answers with the primary when the secondary is unhealthy, so the pair of switches makes the table.
-
-
-@pytest.mark.parametrize(
-    ("record", "failover", "check", "target"),
-    [
-        ("SitePrimary", "PRIMARY", "Stop", "PrimaryBalancerName"),
-        ("SiteSecondary", "SECONDARY", "GoAndNotHeld", "DrBalancerName"),
-    ],
-)
-def test_the_site_follows_its_switches_and_the_readiness_behind_them(
-    record: str, failover: str, check: str, target: str
-) -> None:
-    found = properties("global", record)
-    assert (found["Failover"], text(found["HealthCheckId"])) == (failover, check)
-    assert text(found["Name"]) == "Domain"
-    assert found["AliasTarget"]["EvaluateTargetHealth"] is True
-    assert text(found["AliasTarget"]["DNSName"]) == target
-
-
-@pytest.mark.parametrize(
-    ("check", "alarm", "region"),
-    [("Stop", "Stop", "DrRegion"), ("Go", "NoGo", "DrRegion"), ("Hold", "Hold", "PrimaryRegion")],
-)
-def test_each_switch_is_behind_the_alarm_of_its_own_region(check: str, alarm: str, region: str) -> None:
-    config = properties("global", check)["HealthCheckConfig"]
-    assert config["Type"] == "CLOUDWATCH_METRIC"
-    assert config["InsufficientDataHealthStatus"] == "LastKnownStatus"
-    assert config["AlarmIdentifier"] == {
-        "Name": properties("observability", alarm)["AlarmName"],
-        "Region": {"Ref": region},
-    }
-    home = {"PrimaryRegion": "IsPrimary", "DrRegion": "IsDr"}[region]
-    assert written("observability").resources[alarm]["Condition"] == home
-
-
-@pytest.mark.parametrize(
-    ("alarm", "metric", "unhealthy"),
-    [
-        ("Stop", "STOP", "GreaterThanOrEqualToThreshold"),
-        ("NoGo", "GO", "LessThanThreshold"),
-        ("Hold", "HOLD", "GreaterThanOrEqualToThreshold"),
-    ],
-)
-def test_a_switch_means_what_it_says(alarm: str, metric: str, unhealthy: str) -> None:
-    """STOP and HOLD take traffic away at 1, GO at anything but 1; no data is no value."""
-    found = properties("observability", alarm)
-    assert (found["MetricName"], found["ComparisonOperator"], found["Threshold"]) == (metric, unhealthy, 1)
-    assert (found["Statistic"], found["EvaluationPeriods"], found["TreatMissingData"]) == ("Maximum", 1, "missing")
-    assert text(found["Namespace"]) == SWITCHES
-
-
-def test_the_switches_are_published_where_the_alarms_look() -> None:
-    for function in ("Failover/Switch", "Watch/Guard"):
-        variables = region("dr")[function]["Environment"]["Variables"]
-        assert variables["SWITCH_NAMESPACE"] == region("dr")["Observability/Stop"]["Namespace"]
-
-
-def test_the_secondary_needs_go_and_not_hold() -> None:
-    config = properties("global", "GoAndNotHeld")["HealthCheckConfig"]
-    assert config == {"Type": "CALCULATED", "ChildHealthChecks": [{"Ref": "Go"}, {"Ref": "Hold"}], "HealthThreshold": 2}
-
-
-@pytest.mark.parametrize(("record", "name"), [("PrimaryAlways", "primary.${Domain}"), ("DrAlways", "dr.${Domain}")])
-def test_each_region_is_always_reached_by_its_own_name(record: str, name: str) -> None:
-    found = properties("global", record)
-    assert text(found["Name"]) == name
-    assert found["AliasTarget"]["EvaluateTargetHealth"] is False
-    assert not {"HealthCheckId", "Failover"} & found.keys()
-
-
-def test_what_is_seen_from_outside_is_told_in_dns() -> None:
-    up, down = properties("global", "SeenUp"), properties("global", "SeenDown")
-    for record in (up, down):
-        assert (text(record["Name"]), record["Type"], record["TTL"]) == ("_seen.${Domain}", "TXT", "10")
-    assert (up["Failover"], up["ResourceRecords"], text(up["HealthCheckId"])) == ("PRIMARY", ['"up"'], "Endpoint")
-    assert (down["Failover"], down["ResourceRecords"]) == ("SECONDARY", ['"down"'])
-    assert "HealthCheckId" not in down
-
-
-def test_the_detector_is_on_no_record_of_the_site() -> None:
-    records = of_type(written("global"), "AWS::Route53::RecordSet")
-    assert [n for n, r in records.items() if text(r.get("HealthCheckId")) == "Endpoint"] == ["SeenUp"]
-    config = properties("global", "Endpoint")["HealthCheckConfig"]
-    assert (config["ResourcePath"], config["RequestInterval"]) == ("/health/ready", 10)
-    assert text(config["FullyQualifiedDomainName"]) == "primary.${Domain}"

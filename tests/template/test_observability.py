@@ -1,0 +1,391 @@
+"""The alarms and the dashboard: who is told of what, what may keep it silent, and that nothing old is acted on."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from relight.gauges import gauges
+from relight.ledger import Head, State
+from relight.probe import MEASURED
+from relight.switches import switches
+
+from lab.alarm_rule import read
+from lab.metric_math import formula
+from tests.template.reading import ROOT
+from tests.template.region import REGIONS, Region, global_stack, region
+
+ROLES = ["primary", "dr"]
+ALARM, COMPOSITE = "AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"
+SWITCHES = "Relight/Switches/shop"
+HOME, DR = REGIONS["primary"], REGIONS["dr"]
+FUNCTIONS = sorted(path.name for path in (ROOT / "functions").iterdir() if (path / "handler.py").exists())
+# What AWS publishes, by namespace: the dimensions, and the metrics that it documents for them.
+PUBLISHED: dict[str, dict[tuple[str, ...], set[str]]] = {
+    "AWS/ApplicationELB": {
+        ("LoadBalancer",): {"HTTPCode_ELB_5XX_Count", "HTTPCode_Target_5XX_Count", "TargetResponseTime"},
+        ("LoadBalancer", "TargetGroup"): {"HealthyHostCount"},
+    },
+    "AWS/AutoScaling": {("AutoScalingGroupName",): {"GroupDesiredCapacity", "GroupInServiceInstances"}},
+    "AWS/EC2": {("AutoScalingGroupName",): {"CPUUtilization", "CPUCreditBalance"}},
+    "AWS/Lambda": {("FunctionName",): {"Errors"}},
+    "AWS/RDS": {
+        ("DBInstanceIdentifier",): {
+            "CPUUtilization",
+            "CPUCreditBalance",
+            "FreeStorageSpace",
+            "OldestReplicationSlotLag",
+            "ReplicaLag",
+            "TransactionLogsDiskUsage",
+        }
+    },
+    "AWS/Route53": {("HealthCheckId",): {"HealthCheckStatus"}},
+    "AWS/SQS": {("QueueName",): {"ApproximateNumberOfMessagesVisible"}},
+    "AWS/States": {
+        ("StateMachineArn",): {
+            "ExecutionsStarted",
+            "ExecutionsSucceeded",
+            "ExecutionsFailed",
+            "ExecutionsTimedOut",
+            "ExecutionsAborted",
+        }
+    },
+}
+
+
+def published_by_relight(namespace: str, name: str, where: str) -> bool:
+    """Whether a function of that Region really publishes it: asked of the code that does."""
+    if namespace == "Relight":
+        return where == DR and name in {"Ready", *(f"Down.{view.value}" for view in MEASURED)}
+    active = Head(True, 1, where, State.STEADY, ended_at=1.0)
+    return name in switches(active, where, HOME) | gauges(active, where, HOME, 2.0)
+
+
+def alarms(role: str) -> dict[str, Mapping[str, Any]]:
+    """All alarms of a Region's stacks by logical id, composite ones too."""
+    found = region(role).of(ALARM) | region(role).of(COMPOSITE)
+    return {path.rpartition("/")[2]: properties for path, properties in found.items()}
+
+
+def metrics(alarm: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Namespace, name and dimensions of what an alarm looks at."""
+    stats = [query["MetricStat"]["Metric"] for query in alarm.get("Metrics", []) if "MetricStat" in query]
+    for metric in stats or ([alarm] if "MetricName" in alarm else []):
+        dimensions = {each["Name"]: each["Value"] for each in metric.get("Dimensions", [])}
+        yield metric["Namespace"], metric["MetricName"], dimensions
+
+
+def exists(namespace: str, name: str, dimensions: Mapping[str, str], where: str) -> bool:
+    """Whether somebody publishes that metric, by these dimensions, in that Region."""
+    if namespace == SWITCHES:
+        return not dimensions and published_by_relight(namespace, name, where)
+    if namespace == "Relight":
+        return dimensions == {"service": "shop"} and published_by_relight(namespace, name, where)
+    return name in PUBLISHED.get(namespace, {}).get(tuple(sorted(dimensions)), set())
+
+
+def things(role: str) -> set[str]:
+    """What dimensions may name in that Region: the names, and the ARNs, of what its stacks make."""
+    here = region(role)
+    named = ("FunctionName", "QueueName", "DBInstanceIdentifier", "AutoScalingGroupName")
+    found = {
+        str(resource.properties[key])
+        for resource in here.resources.values()
+        for key in named & resource.properties.keys()
+    }
+    full = {f"Compute/{name}" for name in ("Balancer.LoadBalancerFullName", "Targets.TargetGroupFullName")}
+    return found | full | {resource.arn for resource in here.resources.values() if resource.arn}
+
+
+# The switches, exactly as Route 53 reads them: a standard metric's stream, no percentile.
+
+
+@pytest.mark.parametrize(
+    ("role", "alarm", "metric", "unhealthy"),
+    [
+        ("dr", "Stop", "STOP", "GreaterThanOrEqualToThreshold"),
+        ("dr", "NoGo", "GO", "LessThanThreshold"),
+        ("primary", "Hold", "HOLD", "GreaterThanOrEqualToThreshold"),
+    ],
+)
+def test_a_switch_means_what_it_says(role: str, alarm: str, metric: str, unhealthy: str) -> None:
+    """STOP and HOLD take traffic away at 1, GO at anything but 1; no data is no value."""
+    found = alarms(role)[alarm]
+    assert (found["MetricName"], found["ComparisonOperator"], found["Threshold"]) == (metric, unhealthy, 1)
+    assert (found["Statistic"], found["EvaluationPeriods"], found["TreatMissingData"]) == ("Maximum", 1, "missing")
+    assert (found["Namespace"], found["Period"]) == (SWITCHES, 60)
+    assert not {"Metrics", "ExtendedStatistic", "Dimensions", "AlarmActions"} & found.keys()
+
+
+def test_the_switches_are_published_where_the_alarms_look() -> None:
+    for function in ("Failover/Switch", "Watch/Guard"):
+        variables = region("dr")[function]["Environment"]["Variables"]
+        assert variables["SWITCH_NAMESPACE"] == SWITCHES
+
+
+# Every alarm.
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_alarm_looks_at_what_somebody_publishes(role: str) -> None:
+    found = [(name, *metric) for name, alarm in alarms(role).items() for metric in metrics(alarm)]
+    assert len(found) > 15
+    for name, namespace, metric, dimensions in found:
+        assert exists(namespace, metric, dimensions, REGIONS[role]), (name, namespace, metric, dimensions)
+        assert {value for key, value in dimensions.items() if key != "service"} <= things(role), (name, dimensions)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_alarm_says_what_it_means_and_what_to_do_first(role: str) -> None:
+    for name, alarm in alarms(role).items():
+        said = alarm["AlarmDescription"]
+        assert said.endswith("."), name
+        if name not in {"Stop", "NoGo", "Hold", "Maintenance"}:  # these call nobody
+            assert re.search(r"\b[Ff]irst\b", said), name
+            assert len(said.split()) >= 15, name
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_metric_math_can_be_computed_and_stays_within_ten_metrics(role: str) -> None:
+    for name, alarm in alarms(role).items():
+        queries = alarm.get("Metrics", [])
+        ids = [query["Id"] for query in queries if "MetricStat" in query]
+        for query in queries:
+            if "Expression" in query:
+                assert formula(query["Expression"], ids)(dict.fromkeys(ids, 2.0)) is not None, name
+                assert "ReturnData" not in query, name
+            else:
+                assert query["ReturnData"] is False, name
+        assert len(ids) <= 10, name
+
+
+TOLD_AT_ONCE = {
+    "primary": {"GuardSilent", "RunFailed", "EventLost", "FunctionErrors"},
+    "dr": {
+        "PrimaryDown",
+        "ProbeSilent",
+        "GuardSilent",
+        "NotReady",
+        "Unprotected",
+        "RunFailed",
+        "EventLost",
+        "FunctionErrors",
+    },
+}
+ACTING_ON_NOTHING = {"Stop", "NoGo", "Hold", "Maintenance"}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_orchestrators_own_alarms_tell_people_and_cannot_be_kept_silent(role: str) -> None:
+    topic = region(role).resources["Ledger/Topic"].arn
+    told = {name for name, alarm in alarms(role).items() if topic in alarm.get("AlarmActions", [])}
+    assert told == TOLD_AT_ONCE[role] | {"Attention"}
+    assert all("ActionsEnabled" not in alarm for alarm in alarms(role).values())
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_workloads_alarms_act_through_the_composite_alarm_only(role: str) -> None:
+    every = alarms(role)
+    names = {alarm["AlarmName"]: name for name, alarm in every.items()}
+    rule = read(every["Attention"]["AlarmRule"])
+    children = {names[child] for child in rule.names}
+    assert children == every.keys() - TOLD_AT_ONCE[role] - ACTING_ON_NOTHING - {"Attention"}
+    assert all("AlarmActions" not in every[child] for child in children)
+    for child in rule.names:
+        assert rule.holds(dict.fromkeys(rule.names, "OK").__or__({child: "ALARM"}).get), child
+    assert not rule.holds(lambda _: "OK")
+    assert not rule.holds(lambda _: "INSUFFICIENT_DATA")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_freeze_keeps_the_composite_alarm_silent(role: str) -> None:
+    every = alarms(role)
+    suppressor = every["Attention"]["ActionsSuppressor"]
+    assert suppressor == every["Maintenance"]["AlarmName"] == "relight-shop-maintenance"
+    assert every["Maintenance"]["TreatMissingData"] == "notBreaching", "unknown is no maintenance"
+    # The guard publishes each minute, and an alarm is judged each minute.
+    assert every["Attention"]["ActionsSuppressorWaitPeriod"] >= 120
+    assert every["Attention"]["ActionsSuppressorExtensionPeriod"] > 0
+
+
+def test_what_only_one_role_needs_is_there_once() -> None:
+    only_dr = alarms("dr").keys() - alarms("primary").keys()
+    only_primary = alarms("primary").keys() - alarms("dr").keys()
+    watching = {"PrimaryDown", "ProbeSilent", "NotReady", "Unprotected", "ReplicaBehind"}
+    assert (only_dr, only_primary) == ({"Stop", "NoGo", *watching}, {"Hold", "SlotBehind"})
+
+
+# What some of them stand for.
+
+
+@pytest.mark.parametrize(("role", "functions"), [("dr", set(FUNCTIONS)), ("primary", {"guard", "dbcheck"})])
+def test_one_alarm_is_on_the_errors_of_each_function_that_runs_there(role: str, functions: set[str]) -> None:
+    found = [dimensions["FunctionName"] for _, _, dimensions in metrics(alarms(role)["FunctionErrors"])]
+    assert sorted(found) == sorted(f"relight-shop-{name}" for name in functions)
+
+
+def test_a_run_ends_red_in_three_ways() -> None:
+    looked_at = {name for _, name, _ in metrics(alarms("dr")["RunFailed"])}
+    assert looked_at == {"ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted"}
+
+
+@pytest.mark.parametrize(("role", "silent"), [("dr", "ProbeSilent"), ("dr", "GuardSilent"), ("primary", "GuardSilent")])
+def test_silence_is_an_alarm(role: str, silent: str) -> None:
+    alarm = alarms(role)[silent]
+    assert (alarm["Statistic"], alarm["ComparisonOperator"]) == ("SampleCount", "LessThanThreshold")
+    assert alarm["TreatMissingData"] == "breaching"
+    assert alarm["Period"] * alarm["EvaluationPeriods"] == 300
+
+
+def test_what_is_unknown_neither_alarms_nor_reassures() -> None:
+    for name in ("NotReady", "Unprotected", "ReplicaBehind"):
+        assert alarms("dr")[name]["TreatMissingData"] == "missing", name
+
+
+def test_the_slots_alarm_comes_before_its_limit() -> None:
+    settings = region("primary")["Database/Settings"]["Parameters"]
+    limit = int(settings["max_slot_wal_keep_size"]) * 1024**2
+    assert alarms("primary")["SlotBehind"]["Threshold"] == limit / 2
+
+
+def test_what_the_groups_alarms_look_at_is_collected() -> None:
+    for role in ROLES:
+        (collected,) = region(role)["Compute/Group"]["MetricsCollection"]
+        assert collected == {"Granularity": "1Minute"}, "and all metrics"
+
+
+# The dashboard.
+
+
+def widgets() -> list[dict[str, Any]]:
+    body = json.loads(region("dr")["Dashboard/Dashboard"]["DashboardBody"])
+    found: list[dict[str, Any]] = body["widgets"]
+    return found
+
+
+def test_there_is_one_dashboard_and_it_outlives_the_primary() -> None:
+    assert not region("primary").of("AWS::CloudWatch::Dashboard")
+    assert not global_stack().of("AWS::CloudWatch::Dashboard")
+    assert [d["DashboardName"] for d in region("dr").of("AWS::CloudWatch::Dashboard").values()] == ["relight-shop"]
+
+
+def test_it_reads_from_who_is_active_down_to_the_workload() -> None:
+    headings = [w["properties"]["markdown"] for w in sorted(widgets(), key=lambda w: w["y"]) if w["type"] == "text"]
+    questions = [heading.removeprefix("## ").partition("?")[0] for heading in headings]
+    assert questions == [
+        "Who is active",
+        "Can we fail over now",
+        "How far behind are we",
+        "What runs",
+        "Is the workload well",
+    ]
+
+
+def test_its_widgets_lie_side_by_side_on_the_grid() -> None:
+    taken: set[tuple[int, int]] = set()
+    for widget in widgets():
+        cells = {
+            (x, y)
+            for x in range(widget["x"], widget["x"] + widget["width"])
+            for y in range(widget["y"], widget["y"] + widget["height"])
+        }
+        assert not cells & taken, widget
+        assert widget["x"] + widget["width"] <= 24
+        taken |= cells
+
+
+def shown() -> Iterator[tuple[str, str, dict[str, str], str]]:
+    """Namespace, name, dimensions and Region of each metric on the dashboard; what is searched for as what is found."""
+    for widget in widgets():
+        properties = widget["properties"]
+        for metric in properties.get("metrics", []):
+            *parts, options = metric if isinstance(metric[-1], dict) else [*metric, {}]
+            where = options.get("region", properties["region"])
+            if not parts:
+                schema, name, dimension = re.findall(
+                    r"\{([^}]*)\} MetricName=\"(\w+)\" (\S+=\"[^\"]*\")", options["expression"]
+                )[0]
+                namespace, *keys = schema.split(",")
+                yield namespace, name, dict.fromkeys(keys, dimension.partition('"')[2].rstrip('"')), where
+            else:
+                namespace, name, *rest = parts
+                yield namespace, name, dict(zip(rest[::2], rest[1::2], strict=True)), where
+
+
+def test_every_metric_on_it_is_one_that_somebody_publishes() -> None:
+    found = list(shown())
+    assert len(found) > 40
+    for namespace, name, dimensions, where in found:
+        assert exists(namespace, name, dimensions, where), (namespace, name, dimensions, where)
+
+
+def test_every_thing_on_it_is_in_that_region() -> None:
+    balancers = {where: f"app/shop-{role}/" for role, where in REGIONS.items()}
+    queues = {resource["QueueName"] for resource in global_stack().of("AWS::SQS::Queue").values()}
+    inside = {REGIONS[role]: things(role) | {balancers[REGIONS[role]]} for role in ROLES} | {"us-east-1": queues}
+    for namespace, name, dimensions, where in shown():
+        assert {value for key, value in dimensions.items() if key != "service"} <= inside[where], (namespace, name)
+
+
+def test_it_shows_both_regions() -> None:
+    assert {where for *_, where in shown()} == {HOME, DR, "us-east-1"}
+    for role in ROLES:
+        assert region(role)["Compute/Balancer"]["Name"] == f"shop-{role}", (
+            "a balancer's full name begins with app/<Name>/"
+        )
+
+
+# Old news does no harm.
+
+
+def everything() -> list[Region]:
+    return [*(region(role) for role in ROLES), global_stack()]
+
+
+def targets() -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for found in everything():
+        for path, schedule in found.of("AWS::Scheduler::Schedule").items():
+            yield f"{found.name} {path}", schedule["Target"]
+        for path, rule in found.of("AWS::Events::Rule").items():
+            for target in rule["Targets"]:
+                yield f"{found.name} {path}", target
+
+
+def test_what_cannot_be_delivered_in_two_minutes_is_kept_and_never_comes_late() -> None:
+    queues = {
+        resource.arn
+        for found in everything()
+        for resource in found.resources.values()
+        if resource.type == "AWS::SQS::Queue"
+    }
+    assert len(list(targets())) >= 11
+    for name, target in targets():
+        assert 0 < target["RetryPolicy"]["MaximumEventAgeInSeconds"] <= 120, name
+        letters = target["DeadLetterConfig"]["Arn"]
+        assert letters in queues, name
+        assert letters.split(":")[3] == name.partition(" ")[0], "in the same Region"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_function_that_is_called_asynchronously_gets_no_old_news_either(role: str) -> None:
+    here = region(role)
+    called = {str(target["Arn"]) for name, target in targets() if name.startswith(here.name)}
+    functions = {r.arn: r.properties for r in here.resources.values() if r.type == "AWS::Lambda::Function"}
+    configured = {each["FunctionName"]: each for each in here.of("AWS::Lambda::EventInvokeConfig").values()}
+    asynchronous = [functions[arn] for arn in called & functions.keys()]
+    assert {each["FunctionName"] for each in asynchronous} == {
+        f"relight-shop-{n}" for n in ("probe", "guard", "dbcheck")
+    }
+    for function in asynchronous:
+        assert configured[function["FunctionName"]]["MaximumEventAgeInSeconds"] <= 120
+        assert function["DeadLetterConfig"] == {"TargetArn": here.resources["Ledger/DeadLetters"].arn}
+
+
+def test_a_dead_letter_is_an_alarm_or_on_the_dashboard() -> None:
+    """Where the endpoint's alarm cannot be forwarded, neither can one on its dead letters."""
+    for role in ROLES:
+        ((_, _, dimensions),) = metrics(alarms(role)["EventLost"])
+        assert dimensions == {"QueueName": region(role)["Ledger/DeadLetters"]["QueueName"]}
+    on_it = {d.get("QueueName") for *_, d, where in shown() if where == "us-east-1"}
+    assert on_it == {queue["QueueName"] for queue in global_stack().of("AWS::SQS::Queue").values()}
