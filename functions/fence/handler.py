@@ -8,7 +8,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from relight.clients import client
 from relight.ledger import Ledger
-from relight.network_acl import NetworkAcl
+from relight.network_acl import fence_of
 from relight.run import Run
 from relight.settings import FenceSettings
 from relight.step import perform
@@ -24,7 +24,7 @@ ec2 = client(
     read=settings.peer_read_seconds,
     attempts=2,
 )
-acl = NetworkAcl(ec2, settings.peer_network_acl_id, settings.peer_app_cidrs) if settings.peer_network_acl_id else None
+acl = fence_of(ec2, settings.peer_network_acl_id, settings.peer_app_cidrs)
 threads = ThreadPoolExecutor(max_workers=4)
 fencing = Fencing(acl, ledger, settings.fence_seconds, time.time, threads, settings.aws_region)
 

@@ -7,7 +7,7 @@ from aws_lambda_powertools import Logger
 from relight.clients import client
 from relight.guard import Guard
 from relight.ledger import Ledger
-from relight.network_acl import NetworkAcl
+from relight.network_acl import fence_of
 from relight.settings import GuardSettings
 
 logger = Logger()
@@ -23,7 +23,7 @@ guard = Guard(
     settings,
     Ledger(client("dynamodb", settings.aws_region), settings.ledger_table, settings.home_region),
     Ledger(peer_dynamodb, settings.peer_ledger_table, settings.home_region),
-    NetworkAcl(client("ec2", settings.aws_region), settings.network_acl_id, settings.app_cidrs),
+    fence_of(client("ec2", settings.aws_region), settings.network_acl_id, settings.app_cidrs),
     client("cloudwatch", settings.aws_region),
 )
 

@@ -1,4 +1,4 @@
-"""Publishes STOP and GO at the decision, or takes them back."""
+"""Publishes STOP and GO at the decision, or GO once writes are proven; or takes them back."""
 
 import os
 import time
@@ -10,7 +10,7 @@ from relight.ledger import Ledger
 from relight.run import Run
 from relight.settings import SwitchSettings
 from relight.step import perform
-from relight.steps.switch import Switch
+from relight.steps.switch import Intent, Switch
 
 logger = Logger()
 settings = SwitchSettings.from_env(os.environ)
@@ -20,11 +20,9 @@ switch = Switch(settings, ledger, client("cloudwatch", settings.aws_region))
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """{"run", "intent": "engage" | "clear"} -> the step's outcome."""
-    run = Run.from_event(event)
-    if event.get("intent", "engage") == "clear":
-        said = perform("switch (clear)", run, ledger, time.time, lambda: switch.clear(run))
-    else:
-        said = perform("switch", run, ledger, time.time, lambda: switch.engage(run))
-    logger.info("switched", extra={"run": run.id, "outcome": said})
+    """{"run", "intent": "engage" | "go" | "clear"} -> the step's outcome."""
+    run, intent = Run.from_event(event), Intent(event.get("intent", Intent.ENGAGE))
+    name = "switch" if intent is Intent.ENGAGE else f"switch ({intent})"
+    said = perform(name, run, ledger, time.time, lambda: switch.ensure(run, intent))
+    logger.info("switched", extra={"run": run.id, "intent": intent, "outcome": said})
     return said

@@ -21,7 +21,7 @@ from relight.run import Run
 from relight.settings import RecordSettings, SwitchSettings
 from relight.step import Outcome as Said
 from relight.step import perform
-from relight.steps.switch import Switch
+from relight.steps.switch import Intent, Switch
 
 from tests.statemachine.harness import REGION, Machine, Outcome, load, machine
 
@@ -56,7 +56,7 @@ def client(service: str, region: str = REGION) -> Any:
 class Standby:
     """The Region, and what its steps are told to do. A step is named as in `looks`: `scale warm`, `verify writes`..."""
 
-    def __init__(self) -> None:
+    def __init__(self, go_after: str = "decision") -> None:
         self.verdicts: deque[dict[str, Any]] = deque([PROCEED])
         """What `assess` answers, one after the other; the last one again and again."""
         self.breaks: dict[str, Exception] = {}
@@ -78,7 +78,7 @@ class Standby:
         self.machine: Machine
         self.ledger = Ledger(client("dynamodb"), TABLE, PRIMARY)
         self.peer_ledger = Ledger(client("dynamodb", PRIMARY), TABLE, PRIMARY)
-        self._switch = Switch(_settings(SwitchSettings), self.ledger, client("cloudwatch"))
+        self._switch = Switch(_settings(SwitchSettings, GO_AFTER=go_after), self.ledger, client("cloudwatch"))
         self._recorder = Recorder(
             _settings(RecordSettings), self.ledger, self.peer_ledger, client("s3"), client("sns"), time
         )
@@ -160,14 +160,14 @@ class Standby:
 
     def _raise(self, run: Run) -> Said:
         if self.capacity != RAISED:
-            self.ledger.remember_capacity(run, self.capacity)
+            self.ledger.remember_capacity(run, {"shop-dr": self.capacity})
             self.capacity = RAISED
         return Said.done("2 instances wanted")
 
     def _restore(self, run: Run) -> Said:
         before = self.ledger.head().capacity_before
         if before is not None:
-            self.capacity = before
+            self.capacity = before["shop-dr"]
             self.ledger.forget_capacity(run)
         return Said.done("as before")
 
@@ -175,10 +175,15 @@ class Standby:
         self.fenced = fenced
         return Said.done("fenced" if fenced else "not fenced")
 
-    def _turn(self, turn: Callable[[Switch, Run], Said], run: Run) -> Said:
-        said = turn(self._switch, run)
+    def _turn(self, intent: Intent, run: Run) -> Said:
+        said = self._switch.ensure(run, intent)
         self.switches = said.facts["switches"]
         return said
+
+    def _traffic(self, _run: Run) -> Said:
+        if self.switches["GO"]:
+            return Said.done("the site is answered from here")
+        return Said.wait("DNS does not answer this Region yet", 1)
 
     def _promote(self, run: Run) -> Said:
         self.promoted = True
@@ -192,15 +197,16 @@ _ENSURES: Mapping[str, Callable[[Standby, Run], Said]] = {
     "scale restore": Standby._restore,
     "fence cut": lambda standby, run: standby._fence(True, run),
     "fence lift": lambda standby, run: standby._fence(False, run),
-    "switch engage": lambda standby, run: standby._turn(Switch.engage, run),
-    "switch clear": lambda standby, run: standby._turn(Switch.clear, run),
+    "switch engage": lambda standby, run: standby._turn(Intent.ENGAGE, run),
+    "switch go": lambda standby, run: standby._turn(Intent.GO, run),
+    "switch clear": lambda standby, run: standby._turn(Intent.CLEAR, run),
     "promote": Standby._promote,
     "verify writes": lambda standby, run: Said.done("an order was written and read back"),
-    "verify traffic": lambda standby, run: Said.done("the site is answered from here"),
+    "verify traffic": Standby._traffic,
 }
 
 
-def _settings[Kind: (SwitchSettings, RecordSettings)](kind: type[Kind]) -> Kind:
+def _settings[Kind: (SwitchSettings, RecordSettings)](kind: type[Kind], **more: str) -> Kind:
     return kind.from_env(
         {
             "AWS_REGION": REGION,
@@ -214,27 +220,29 @@ def _settings[Kind: (SwitchSettings, RecordSettings)](kind: type[Kind]) -> Kind:
             "APPLICATION": "shop",
             "PEER_CONNECT_SECONDS": "2",
             "PEER_READ_SECONDS": "5",
+            **more,
         }
     )
 
 
-def substitutions(**seconds: int) -> dict[str, str]:
+def substitutions(**changed: int | str) -> dict[str, str]:
     """The template's DefinitionSubstitutions, with function names for their ARNs."""
-    timings = {"DecideSeconds": 60, "RunSeconds": 60, "AskAgainSeconds": 60, "ApprovalSeconds": 60} | seconds
+    given = {"DecideSeconds": 60, "RunSeconds": 60, "AskAgainSeconds": 60, "ApprovalSeconds": 60, "GoAfter": "decision"}
     named = {f"{name.capitalize()}Function": name for name in FUNCTIONS}
-    return {"LedgerTable": TABLE, "TopicArn": TOPIC, **named, **{key: str(value) for key, value in timings.items()}}
+    values = {key: str(value) for key, value in (given | changed).items()}
+    return {"LedgerTable": TABLE, "TopicArn": TOPIC, **named, **values}
 
 
 @cache
-def _definition(**seconds: int) -> dict[str, Any]:
-    return load(DEFINITION, substitutions(**seconds))
+def _definition(**changed: int | str) -> dict[str, Any]:
+    return load(DEFINITION, substitutions(**changed))
 
 
 @contextmanager
-def standby(**seconds: int) -> Iterator[Standby]:
-    """A Region with its state machine, waits and pauses cut to nothing. `seconds` overrides substitutions."""
-    region = Standby()
-    with machine(_definition(**seconds), region.handlers) as running:
+def standby(**changed: int | str) -> Iterator[Standby]:
+    """A Region with its state machine, waits and pauses cut to nothing. `changed` overrides substitutions."""
+    region = Standby(str(changed.get("GoAfter", "decision")))
+    with machine(_definition(**changed), region.handlers) as running:
         region.machine = running
         region.prepare()
         yield region

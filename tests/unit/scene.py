@@ -78,7 +78,7 @@ class Scene:
             "policy": Approval.AUTO,
             "sample_seconds": 10.0,
             "samples": 2,
-            "peer_group_name": "shop-primary",
+            "peer_group_names": ("shop-primary",),
             "failover_machine": MACHINE,
             "start_window_seconds": 60.0,
         }

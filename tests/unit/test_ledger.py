@@ -13,12 +13,16 @@ from relight.signal import Seen, Signal, View
 from tests.unit.standby import HERE, HOME, NOW, Clock, execution, head_item, release_lock, take_lock
 
 type Change = Callable[[Ledger, Run], None]
+BEFORE = {"web": Capacity(0, 0, 4)}
 CHANGES: dict[str, Change] = {
     "set_state": lambda ledger, run: ledger.set_state(run, State.PROMOTING),
+    "begin_promoting": lambda ledger, run: ledger.begin_promoting(run, HERE, withhold_go=False),
+    "begin_promoting, GO withheld": lambda ledger, run: ledger.begin_promoting(run, HERE, withhold_go=True),
+    "give_go": lambda ledger, run: ledger.give_go(run, HERE),
     "open_door": lambda ledger, run: ledger.open_door(run, "shop-dr", None),
     "close_door": lambda ledger, run: ledger.close_door(run),
     "activate": lambda ledger, run: ledger.activate(run, HERE),
-    "remember_capacity": lambda ledger, run: ledger.remember_capacity(run, Capacity(0, 0, 4)),
+    "remember_capacity": lambda ledger, run: ledger.remember_capacity(run, BEFORE),
     "forget_capacity": lambda ledger, run: ledger.forget_capacity(run),
     "finish": lambda ledger, run: ledger.finish(run, succeeded=True, now=NOW),
     "finish, not succeeded": lambda ledger, run: ledger.finish(run, succeeded=False, now=NOW),
@@ -28,7 +32,7 @@ CHANGES: dict[str, Change] = {
 def test_an_empty_table_says_that_home_is_active(ledger: Ledger) -> None:
     assert ledger.head() == Head(False, 0, HOME, State.STEADY)
     assert not ledger.head().door_opened
-    assert ledger.capacity() is None
+    assert ledger.capacity("web") is None
     assert ledger.timeline("none") == ({}, [])
     assert {view: signal.seen for view, signal in ledger.signals().items()} == dict.fromkeys(View, Seen.UNKNOWN)
 
@@ -83,7 +87,7 @@ def test_an_error_that_is_no_refusal_is_not_taken_for_one(ledger: Ledger, run: R
 
 
 def test_what_a_failover_writes_is_in_the_head_and_its_end_closes_the_door(ledger: Ledger, run: Run) -> None:
-    ledger.remember_capacity(run, Capacity(0, 0, 4))
+    ledger.remember_capacity(run, BEFORE)
     ledger.set_state(run, State.PROMOTING)
     assert not ledger.head().door_opened
     ledger.open_door(run, "shop-dr", None)
@@ -92,7 +96,7 @@ def test_what_a_failover_writes_is_in_the_head_and_its_end_closes_the_door(ledge
     ledger.open_door(run, "shop-dr", NOW + 0.125)
     ledger.activate(run, HERE)
     head = ledger.head()
-    assert (head.active, head.state, head.capacity_before) == (HERE, State.PROMOTING, Capacity(0, 0, 4))
+    assert (head.active, head.state, head.capacity_before) == (HERE, State.PROMOTING, BEFORE)
     assert head.promotion == Promotion("shop-dr", run.id, 1, NOW + 0.125)
 
     ledger.finish(run, succeeded=True, now=NOW + 60.5)
@@ -100,6 +104,68 @@ def test_what_a_failover_writes_is_in_the_head_and_its_end_closes_the_door(ledge
     assert (head.active, head.state, head.ended_at) == (HERE, State.STEADY, NOW + 60.5)
     assert (head.promotion, head.capacity_before, head.door_opened) == (None, None, False)
     assert head.owner == run.owner, "the state machine releases the lock, and nobody else"
+
+
+def test_go_is_withheld_from_the_beginning_of_a_promotion_until_it_is_given(ledger: Ledger, run: Run) -> None:
+    for _ in range(2):
+        ledger.begin_promoting(run, HERE, withhold_go=True)
+        assert (ledger.head().state, ledger.head().go_withheld) == (State.PROMOTING, True)
+    with pytest.raises(RunSuperseded):
+        ledger.give_go(run, HERE)
+    assert ledger.head().go_withheld, "the database does not take writes here yet, so none can have been proven"
+    ledger.activate(run, HERE)
+    for _ in range(2):
+        ledger.give_go(run, HERE)
+        assert not ledger.head().go_withheld
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_go_that_was_given_is_not_taken_back_by_a_late_or_a_second_beginning(
+    ledger: Ledger, run: Run, clock: Clock, ended: bool
+) -> None:
+    ledger.begin_promoting(run, HERE, withhold_go=True)
+    ledger.activate(run, HERE)
+    ledger.give_go(run, HERE)
+    if ended:
+        ledger.finish(run, succeeded=True, now=NOW)
+    ledger.begin_promoting(run, HERE, withhold_go=True)
+    assert not ledger.head().go_withheld
+    ledger.begin_promoting(take_lock(ledger, "run-2", clock()), HERE, withhold_go=True)
+    assert not ledger.head().go_withheld
+
+
+def test_a_run_that_goes_on_where_another_died_still_withholds_go(ledger: Ledger, run: Run, clock: Clock) -> None:
+    ledger.begin_promoting(run, HERE, withhold_go=True)
+    ledger.activate(run, HERE)
+    second = take_lock(ledger, "run-2", clock())
+    ledger.begin_promoting(second, HERE, withhold_go=True)
+    assert ledger.head().go_withheld
+    with pytest.raises(RunSuperseded):
+        ledger.give_go(run, HERE)
+    ledger.give_go(second, HERE)
+    assert not ledger.head().go_withheld
+
+
+def test_by_the_decision_nothing_is_withheld_nor_stays_so(ledger: Ledger, run: Run) -> None:
+    ledger.begin_promoting(run, HERE, withhold_go=False)
+    assert "go_withheld" not in head_item(ledger)
+    ledger.set_state(run, State.STEADY)
+    ledger.begin_promoting(run, HERE, withhold_go=True)
+    ledger.begin_promoting(run, HERE, withhold_go=False)  # the parameter was changed meanwhile
+    assert not ledger.head().go_withheld
+
+
+@pytest.mark.parametrize("end", ["stood down", "finished", "cleared"])
+def test_at_the_end_nothing_is_left_that_would_withhold_the_next_go(ledger: Ledger, run: Run, end: str) -> None:
+    ledger.begin_promoting(run, HERE, withhold_go=True)
+    if end == "finished":
+        ledger.activate(run, HERE)
+        ledger.finish(run, succeeded=True, now=NOW)
+    elif end == "stood down":
+        ledger.finish(run, succeeded=False, now=NOW)
+    else:
+        ledger.set_state(run, State.STEADY)
+    assert "go_withheld" not in head_item(ledger)
 
 
 def test_the_door_opens_only_in_a_region_that_is_being_activated(ledger: Ledger, run: Run) -> None:
@@ -120,13 +186,13 @@ def test_a_run_that_did_not_succeed_ends_steady_and_without_a_cooldown(ledger: L
 
 
 def test_the_first_capacity_of_before_stays_until_it_is_forgotten(ledger: Ledger, run: Run, clock: Clock) -> None:
-    ledger.remember_capacity(run, Capacity(0, 0, 4))
-    ledger.remember_capacity(run, Capacity(2, 2, 4))
-    assert ledger.head().capacity_before == Capacity(0, 0, 4)
+    ledger.remember_capacity(run, BEFORE)
+    ledger.remember_capacity(run, {"web": Capacity(2, 2, 4)})
+    assert ledger.head().capacity_before == BEFORE
     # Also for the run that takes over from one that died.
     second = take_lock(ledger, "run-2", clock())
-    ledger.remember_capacity(second, Capacity(3, 3, 4))
-    assert ledger.head().capacity_before == Capacity(0, 0, 4)
+    ledger.remember_capacity(second, {"web": Capacity(3, 3, 4), "mail": Capacity(1, 1, 1)})
+    assert ledger.head().capacity_before == BEFORE
     ledger.forget_capacity(second)
     assert ledger.head().capacity_before is None
 
@@ -174,10 +240,11 @@ def test_signals_come_back_as_they_were_kept(ledger: Ledger) -> None:
     assert ledger.signals()[View.FROM_DR] == kept[1]
 
 
-def test_the_newest_capacity_of_the_primary_is_kept(ledger: Ledger) -> None:
-    ledger.keep_capacity(Capacity(1, 2, 4), NOW)
-    ledger.keep_capacity(Capacity(2, 3, 6), NOW + 0.5)
-    assert ledger.capacity() == Capacity(2, 3, 6)
+def test_the_newest_capacity_of_each_group_of_the_primary_is_kept(ledger: Ledger) -> None:
+    ledger.keep_capacity("web", Capacity(1, 2, 4), NOW)
+    ledger.keep_capacity("web", Capacity(2, 3, 6), NOW + 0.5)
+    ledger.keep_capacity("mail", Capacity(0, 1, 1), NOW)
+    assert (ledger.capacity("web"), ledger.capacity("mail")) == (Capacity(2, 3, 6), Capacity(0, 1, 1))
 
 
 def test_the_first_mark_of_a_kind_stays(ledger: Ledger, run: Run) -> None:

@@ -189,7 +189,7 @@ def test_the_name_of_a_run_depends_on_epoch_and_window_only(ledger: Ledger) -> N
 def test_it_starts_nothing_while_a_run_is_at_work(watcher: Watcher, ledger: Ledger, clock: Clock) -> None:
     owner = watcher.machine.start("by-hand")
     run = take_lock(ledger, "by-hand", clock(), owner=owner)
-    ledger.remember_capacity(run, Capacity(0, 0, 1))
+    ledger.remember_capacity(run, {"shop-dr": Capacity(0, 0, 1)})
     watcher.scene.lose()
     watcher.scene.has_been_down(ledger, 70)
     said = watcher.watch()
@@ -237,7 +237,7 @@ def test_it_starts_a_run_for_what_a_dead_run_left_although_the_primary_is_up(
     if left != "capacity raised":
         ledger.set_state(run, State.PROMOTING)
     if left != "promoting":
-        ledger.remember_capacity(run, Capacity(0, 0, 1))
+        ledger.remember_capacity(run, {"shop-dr": Capacity(0, 0, 1)})
     watcher.machine.stop("by-hand")
     if left != "both, lock included":
         release_lock(ledger)
@@ -313,7 +313,7 @@ def test_a_region_that_cannot_prove_its_own_connectivity_starts_nothing(watcher:
 def test_it_remembers_the_primarys_capacity_while_it_is_up(watcher: Watcher, ledger: Ledger, clients: Clients) -> None:
     primary_group(clients, 2)
     watcher.watch()
-    assert ledger.capacity() == Capacity(1, 2, 6)
+    assert ledger.capacity("shop-primary") == Capacity(1, 2, 6)
 
 
 # Readiness, as the alarm on it sees it.
@@ -379,16 +379,16 @@ def test_only_the_views_that_vote_are_metrics(watcher: Watcher) -> None:
 
 
 def test_it_forgets_nothing_when_the_primary_is_lost(watcher: Watcher, ledger: Ledger, clients: Clients) -> None:
-    ledger.keep_capacity(Capacity(2, 3, 6), NOW - 60)
+    ledger.keep_capacity("shop-primary", Capacity(2, 3, 6), NOW - 60)
     primary_group(clients, 1)
     watcher.scene.lose()
     watcher.watch()
-    assert ledger.capacity() == Capacity(2, 3, 6)
+    assert ledger.capacity("shop-primary") == Capacity(2, 3, 6)
 
 
 @pytest.mark.parametrize("how", ["refused", "black-holed", "no such group"])
 def test_a_peer_that_does_not_answer_is_no_failure(watcher: Watcher, ledger: Ledger, how: str) -> None:
-    ledger.keep_capacity(Capacity(2, 3, 6), NOW - 60)
+    ledger.keep_capacity("shop-primary", Capacity(2, 3, 6), NOW - 60)
     with black_hole() as silent:
         if how != "no such group":
             port = silent if how == "black-holed" else closed_port()
@@ -397,7 +397,7 @@ def test_a_peer_that_does_not_answer_is_no_failure(watcher: Watcher, ledger: Led
             watcher.peer_groups = boto3.client("autoscaling", HOME, endpoint_url=endpoint, config=config)
         said = watcher.watch()
     assert said["verdict"]["finding"] == "primary_up"
-    assert ledger.capacity() == Capacity(2, 3, 6)
+    assert ledger.capacity("shop-primary") == Capacity(2, 3, 6)
     assert (("PeerCapacityUnknown", 1.0) in watcher.metrics) == (how != "no such group")
 
 

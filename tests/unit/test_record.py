@@ -87,7 +87,7 @@ def evidence(clients: Clients, run: Run) -> dict[str, Any]:
 
 def fail_over(ledger: Ledger, run: Run) -> None:
     """All that a failover writes before its end."""
-    ledger.remember_capacity(run, Capacity(0, 0, 4))
+    ledger.remember_capacity(run, {"shop-dr": Capacity(0, 0, 4)})
     ledger.set_state(run, State.PROMOTING)
     ledger.open_door(run, "shop-dr", NOW)
     ledger.activate(run, HERE)

@@ -18,12 +18,19 @@ from tests.unit.conftest import Clients
 from tests.unit.fleet import NAME, SHORT, Fleet, make_fleet
 from tests.unit.standby import HERE, HOME, NOW, Clock, head_item, take_lock
 
+
+def arn_of(name: str) -> str:
+    """As template.yaml names its own group, whose id it does not know."""
+    return f"arn:aws:autoscaling:{HERE}:123456789012:autoScalingGroup:*:autoScalingGroupName/{name}"
+
+
 SETTINGS = ScaleSettings(
     aws_region=HERE,
     home_region=HOME,
     peer_region=HOME,
     ledger_table="relight-shop",
-    group_name=NAME,
+    group_arns=(arn_of(NAME),),
+    peer_group_names=("shop-primary",),
     default_capacity=2,
     healthy_percent=100,
     look_again_seconds=10.0,
@@ -52,11 +59,11 @@ def test_warming_raises_all_three_sizes_and_does_not_wait(look: Look, fleet: Fle
     outcome = look(Intent.WARM)
     assert (outcome.status, outcome.sentence) == ("DONE", "capacity is on its way: 2 wanted")
     assert fleet.sizes() == Capacity(2, 2, 2)
-    assert ledger.head().capacity_before == Capacity(0, 0, 1)
+    assert ledger.head().capacity_before == {NAME: Capacity(0, 0, 1)}
 
 
 def test_the_target_is_what_the_primary_had(look: Look, fleet: Fleet, ledger: Ledger) -> None:
-    ledger.keep_capacity(Capacity(1, 3, 9), NOW)
+    ledger.keep_capacity("shop-primary", Capacity(1, 3, 9), NOW)
     look(Intent.WARM)
     assert fleet.sizes() == Capacity(3, 3, 3)
 
@@ -64,7 +71,7 @@ def test_the_target_is_what_the_primary_had(look: Look, fleet: Fleet, ledger: Le
 def test_a_primary_that_was_seen_at_zero_says_nothing_about_what_is_needed(
     look: Look, fleet: Fleet, ledger: Ledger
 ) -> None:
-    ledger.keep_capacity(Capacity(0, 0, 4), NOW)
+    ledger.keep_capacity("shop-primary", Capacity(0, 0, 4), NOW)
     look(Intent.WARM)
     assert fleet.sizes() == Capacity(2, 2, 2)
 
@@ -113,7 +120,7 @@ def test_twice_is_the_same_as_once_and_the_sizes_of_before_stay(look: Look, flee
     for intent in (Intent.WARM, Intent.WARM, Intent.SERVE, Intent.SERVE):
         look(intent)
     assert fleet.sizes() == Capacity(2, 2, 2)
-    assert ledger.head().capacity_before == Capacity(0, 0, 1)
+    assert ledger.head().capacity_before == {NAME: Capacity(0, 0, 1)}
 
 
 def test_where_everything_is_there_already_nothing_is_remembered(look: Look, fleet: Fleet, ledger: Ledger) -> None:
@@ -213,8 +220,8 @@ def test_a_shortage_of_an_earlier_run_is_not_reported(look: Look, fleet: Fleet) 
 
 
 def test_a_group_that_does_not_exist_is_named(look: Look) -> None:
-    with pytest.raises(CapacityGroupNotFound, match="no Auto Scaling group is called nothing in eu-central-1"):
-        look(Intent.WARM, group_name="nothing")
+    with pytest.raises(CapacityGroupNotFound, match="no Auto Scaling group is called nothing, nobody in eu-central-1"):
+        look(Intent.WARM, group_arns=(arn_of(NAME), arn_of("nothing"), arn_of("nobody")))
 
 
 @pytest.mark.parametrize("intent", [Intent.WARM, Intent.SERVE])
@@ -238,11 +245,18 @@ def test_a_late_handler_of_a_superseded_run_does_not_take_away_what_the_next_one
     with pytest.raises(RunSuperseded):
         look(Intent.RESTORE)
     assert fleet.sizes() == Capacity(2, 2, 2)
-    assert ledger.head().capacity_before == Capacity(0, 0, 1)
+    assert ledger.head().capacity_before == {NAME: Capacity(0, 0, 1)}
 
 
 def test_what_the_step_answers_and_remembers_is_json(fleet: Fleet, ledger: Ledger, run: Run, clock: Clock) -> None:
     scale = Scale(SETTINGS, ledger, fleet.groups, fleet.balancing, clock)
     said = perform("scale (serve)", run, ledger, clock, lambda: scale.ensure(run, Intent.SERVE))
-    assert said["facts"] == {"wanted": 2, "present": 0, "shortage": None, "healthy": 0, "reasons": {}}
+    assert said["facts"] == {
+        "wanted": 2,
+        "present": 0,
+        "shortage": None,
+        "healthy": 0,
+        "reasons": {},
+        "groups": {NAME: {"wanted": 2, "present": 0, "healthy": 0}},
+    }
     assert ledger.timeline(run.id)[1][0].facts == said["facts"]

@@ -35,6 +35,7 @@ def verify(names: NameServer, web: WebServer, ledger: Ledger, clock: Clock) -> M
             "resolver": names.at,
             "site_url": f"http://{DOMAIN}:{web.port}",
             "self_url": f"http://dr.{DOMAIN}:{web.port}",
+            "readiness_path": "/health/ready",
             "transaction_path": "/orders",
             "sample_timeout_seconds": 1.0,
             "look_again_seconds": 10.0,

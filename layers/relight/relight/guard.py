@@ -61,7 +61,7 @@ class Guard:
     settings: GuardSettings
     ledger: Ledger
     peer_ledger: Ledger
-    acl: NetworkAcl
+    acl: NetworkAcl | None  # None where this Region's network ACL is not ours
     cloudwatch: CloudWatchClient
     clock: Callable[[], float] = time.time
 
@@ -83,11 +83,11 @@ class Guard:
         found = standing(own, other, s.aws_region, s.peer_region, s.home_region)
         fenced = lifted = False
         if other is not None and found is Standing.SUPERSEDED:
-            fenced = self.acl.deny()
+            fenced = self.acl is not None and self.acl.deny()
             if other.active == s.peer_region:
                 self.ledger.mirror(other.epoch, other.active, other.state)
         elif found is Standing.CONFIRMED:
-            lifted = self.acl.lift()
+            lifted = self.acl is not None and self.acl.lift()
         if unpublished is not None:
             raise unpublished
         return {"switches": values, "gauges": beside, "standing": found.value, "fenced": fenced, "lifted": lifted}

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from relight.run import Run
 
 HEAD = {"pk": "region", "sk": "head"}
-CAPACITY = {"pk": "region", "sk": "capacity"}
+CAPACITY = {"pk": "capacity"}  # and each Auto Scaling group of the primary by name
 OWNED = "#owner = :owner AND epoch = :epoch"
 
 _pack = TypeSerializer().serialize
@@ -71,7 +71,8 @@ class Head:
     owner: str | None = None
     expires_at: float = 0.0
     promotion: Promotion | None = None
-    capacity_before: Capacity | None = None
+    go_withheld: bool = False  # GO waits for `verify`; never written where it does not, so that nothing takes GO away
+    capacity_before: Mapping[str, Capacity] | None = None  # of each Auto Scaling group, by name
     ended_at: float | None = None
     frozen_until: float | None = None
     frozen_because: str | None = None
@@ -99,6 +100,10 @@ def _values(item: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _unpack(value) for key, value in item.items()}
 
 
+def _capacity(values: Mapping[str, Any]) -> Capacity:
+    return Capacity(*(int(values[key]) for key in ("minimum", "desired", "maximum")))
+
+
 def head_of(item: Mapping[str, Any] | None, home_region: str) -> Head:
     """The head as written, or the one of a Region whose ledger is still empty: home is active, epoch 0."""
     if not item:
@@ -119,7 +124,8 @@ def head_of(item: Mapping[str, Any] | None, home_region: str) -> Head:
             int(promotion["epoch"]),
             float(promotion["called_at"]) if promotion.get("called_at") is not None else None,
         ),
-        capacity_before=before and Capacity(*(int(before[key]) for key in ("minimum", "desired", "maximum"))),
+        go_withheld=bool(values.get("go_withheld", False)),
+        capacity_before=before and {group: _capacity(sizes) for group, sizes in before.items()},
         ended_at=float(values["ended_at"]) if values.get("ended_at") is not None else None,
         frozen_until=float(values["frozen_until"]) if values.get("frozen_until") is not None else None,
         frozen_because=values.get("frozen_because"),
@@ -177,8 +183,37 @@ class Ledger:
             raise RunSuperseded(f"run {run.id} lost its lock, or was called back, before it could write") from None
 
     def set_state(self, run: Run, state: State) -> None:
-        """Say that this Region is being activated, or that nothing is on its way any more."""
-        self._change(run, "SET #state = :state", {":state": state.value})
+        """Say that this Region is being activated, or that nothing is on its way any more and no GO waits."""
+        forget = " REMOVE go_withheld" if state is State.STEADY else ""
+        self._change(run, f"SET #state = :state{forget}", {":state": state.value})
+
+    def begin_promoting(self, run: Run, here: str, *, withhold_go: bool) -> None:
+        """Say that this Region is being activated, and whether GO waits for `verify`.
+
+        Withheld is a GO that was never given: once this Region is being activated, a run that goes on where another
+        one died, or a handler that comes late, does not take it back from traffic that may have come already.
+        """
+        steady = "(attribute_not_exists(#state) OR #state = :steady)"
+        first = f"{steady} AND (attribute_not_exists(active) OR active <> :here)"
+        promoting = {":promoting": State.PROMOTING.value}
+        if not withhold_go:
+            self._change(run, "SET #state = :promoting REMOVE go_withheld", promoting)
+            return
+        begin = "SET #state = :promoting, go_withheld = :yes"
+        values = {":yes": True, ":steady": State.STEADY.value, ":here": here, **promoting}
+        try:
+            self._change(run, begin, values, only_if=first)
+        except RunSuperseded:  # or under way already
+            self._change(run, "SET #state = :promoting", promoting)
+
+    def give_go(self, run: Run, here: str) -> None:
+        """GO waits no longer. RunSuperseded where this Region is not the one that is being activated, and active."""
+        self._change(
+            run,
+            "REMOVE go_withheld",
+            {":promoting": State.PROMOTING.value, ":here": here},
+            only_if="#state = :promoting AND active = :here",
+        )
 
     def open_door(self, run: Run, instance: str, called_at: float | None) -> None:
         """Remember, before and after the call, that this run promotes this instance.
@@ -198,9 +233,10 @@ class Ledger:
         """This Region's database takes writes now."""
         self._change(run, "SET active = :region", {":region": region})
 
-    def remember_capacity(self, run: Run, before: Capacity) -> None:
-        """Keep the sizes of before the first scale-up, so that standing down restores them; the first one stays."""
-        self._change(run, "SET capacity_before = if_not_exists(capacity_before, :before)", {":before": asdict(before)})
+    def remember_capacity(self, run: Run, before: Mapping[str, Capacity]) -> None:
+        """Keep each group's sizes of before the first scale-up, so that standing down restores them; the first stay."""
+        sizes = {group: asdict(capacity) for group, capacity in before.items()}
+        self._change(run, "SET capacity_before = if_not_exists(capacity_before, :before)", {":before": sizes})
 
     def forget_capacity(self, run: Run) -> None:
         """The sizes of before are in force again."""
@@ -209,7 +245,7 @@ class Ledger:
     def finish(self, run: Run, *, succeeded: bool, now: float) -> None:
         """End a run: steady; after a completed failover the door is closed behind it and the cooldown begins."""
         if succeeded:
-            expression = "SET #state = :steady, ended_at = :now REMOVE promotion, capacity_before"
+            expression = "SET #state = :steady, ended_at = :now REMOVE promotion, capacity_before, go_withheld"
             self._change(run, expression, {":steady": State.STEADY.value, ":now": now})
         else:
             self.set_state(run, State.STEADY)
@@ -270,15 +306,16 @@ class Ledger:
         ]
         self.dynamodb.batch_write_item(RequestItems={self.table: requests})  # type: ignore[dict-item]
 
-    def capacity(self) -> Capacity | None:
-        """The primary's last known capacity, or None where it was never seen."""
-        item = self.dynamodb.get_item(TableName=self.table, Key=_item(CAPACITY), ConsistentRead=True).get("Item")
-        values = _values(item) if item else None
-        return Capacity(*(int(values[k]) for k in ("minimum", "desired", "maximum"))) if values else None
+    def capacity(self, group: str) -> Capacity | None:
+        """The last known sizes of a group of the primary, or None where they were never seen."""
+        key = {**CAPACITY, "sk": group}
+        item = self.dynamodb.get_item(TableName=self.table, Key=_item(key), ConsistentRead=True).get("Item")
+        return _capacity(_values(item)) if item else None
 
-    def keep_capacity(self, capacity: Capacity, now: float) -> None:
-        """Remember the primary's capacity, so that a failover needs nothing from the primary."""
-        self.dynamodb.put_item(TableName=self.table, Item=_item({**CAPACITY, **asdict(capacity), "seen": now}))
+    def keep_capacity(self, group: str, capacity: Capacity, now: float) -> None:
+        """Remember the sizes of a group of the primary, so that a failover needs nothing from the primary."""
+        item = {**CAPACITY, "sk": group, **asdict(capacity), "seen": now}
+        self.dynamodb.put_item(TableName=self.table, Item=_item(item))
 
     # The timeline: the first mark of a kind stays, so a repeated step cannot move it.
 

@@ -66,3 +66,8 @@ class NetworkAcl:
                 if error.response["Error"]["Code"] != "InvalidNetworkAclEntry.NotFound":
                     raise
         return bool(there)
+
+
+def fence_of(ec2: EC2Client, acl_id: str | None, app_cidrs: Sequence[str] | None) -> NetworkAcl | None:
+    """The network ACL to fence with, or None where none is known, or none of the application's subnets."""
+    return NetworkAcl(ec2, acl_id, app_cidrs) if acl_id and app_cidrs else None

@@ -12,6 +12,17 @@ class Approval(StrEnum):
     MANUAL = "manual"
 
 
+class GoAfter(StrEnum):
+    """When the switch GO may be 1. STOP is 1 from the decision on, either way.
+
+    `decision`: at once; the target group's readiness holds traffic back until writes work (rule 5). `verify`: once a
+    write from outside has been read back, which an application needs whose readiness does not tell that.
+    """
+
+    DECISION = "decision"
+    VERIFY = "verify"
+
+
 @dataclass(frozen=True)
 class Policy:
     """Limits of the decision; all durations in seconds."""

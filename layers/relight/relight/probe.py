@@ -7,7 +7,7 @@ gone, and an alarm's event only makes it sooner.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -16,10 +16,10 @@ from relight.decision import Verdict, decide, starts_a_run
 from relight.facts import PROMOTABLE, Facts, Trigger
 from relight.ledger import Capacity, Head, State
 from relight.lookout import policy_of
-from relight.signal import Seen, View
+from relight.signal import Seen, Signal, View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from mypy_boto3_autoscaling import AutoScalingClient
     from mypy_boto3_stepfunctions import SFNClient
@@ -51,6 +51,13 @@ def ready(facts: Facts) -> bool | None:
     return promotable and facts.last_replayed_at is not None
 
 
+def is_news(signal: Signal, kept: Signal | None, patience: float) -> bool:
+    """Whether a signal says something else than when it was last kept, or that was `patience` seconds ago."""
+    if kept is None or signal.last_seen - kept.last_seen >= patience:
+        return True
+    return signal != replace(kept, last_seen=signal.last_seen, sentence=signal.sentence)
+
+
 def run_name(head: Head, now: float, window_seconds: float) -> str:
     """Deterministic, so that two starts for the same reason within a window are one; another window tries anew."""
     return f"failover-{head.epoch + 1}-{int(now // window_seconds)}"
@@ -72,20 +79,21 @@ class Probe:
     def watch(self) -> dict[str, Any]:
         """Take the samples of one minute, judge after each, and say what was seen last."""
         said: dict[str, Any] = {}
+        kept: dict[View, Signal] = {}
         for number in range(self.settings.samples):
             began = self.clock()
-            said = self._sample()
+            said = self._sample(kept)
             if number == 0 and said["from_dr"] == Seen.UP:
                 self._keep_capacity()
             if number + 1 < self.settings.samples:
                 self.sleep(max(0.0, began + self.settings.sample_seconds - self.clock()))
         return said
 
-    def _sample(self) -> dict[str, Any]:
+    def _sample(self, kept: dict[View, Signal]) -> dict[str, Any]:
         head = self.ledger.head()
         dead = head.owner if head.owner and not self._running(head.owner) else None
         facts = self.lookout.look(Trigger.AUTOMATIC, forced=False, asked_by=dead)
-        self.ledger.keep_signals(facts.signals.values())
+        self._keep_signals(facts.signals, kept)
         for view in MEASURED:
             self.metric(f"Down.{view.value}", float(facts.signals[view].seen is Seen.DOWN))
         standby = ready(facts)
@@ -99,6 +107,14 @@ class Probe:
             "outside": facts.signals[View.OUTSIDE].seen,
             "started": started,
         }
+
+    def _keep_signals(self, signals: Mapping[View, Signal], kept: dict[View, Signal]) -> None:
+        """Write what this run has not written yet: a change at once, and the same again well before it is stale."""
+        patience = self.settings.fresh_seconds / 3
+        news = {view: signal for view, signal in signals.items() if is_news(signal, kept.get(view), patience)}
+        if news:
+            self.ledger.keep_signals(news.values())
+        kept.update(news)
 
     def _should_start(self, facts: Facts, verdict: Verdict, dead: str | None) -> bool:
         if facts.locked_by_another:
@@ -133,12 +149,12 @@ class Probe:
 
     def _keep_capacity(self) -> None:
         """Remember how large the primary is while it can still be asked; best effort, the peer may be slow."""
-        name = self.settings.peer_group_name
+        names = list(self.settings.peer_group_names)
         try:
-            groups = self.peer_groups.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+            groups = self.peer_groups.describe_auto_scaling_groups(AutoScalingGroupNames=names)["AutoScalingGroups"]
         except (BotoCoreError, ClientError):
             self.metric("PeerCapacityUnknown", 1.0)
             return
         for group in groups:
             sizes = Capacity(group["MinSize"], group["DesiredCapacity"], group["MaxSize"])
-            self.ledger.keep_capacity(sizes, self.clock())
+            self.ledger.keep_capacity(group["AutoScalingGroupName"], sizes, self.clock())

@@ -7,10 +7,11 @@ import types
 import typing
 from dataclasses import dataclass, fields
 from enum import Enum
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Self, get_type_hints
 
 from relight.errors import SettingsInvalid
-from relight.policy import Approval
+from relight.policy import Approval, GoAfter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,19 +109,26 @@ class ProbeSettings(ViewSettings):
 
     sample_seconds: float
     samples: int
-    peer_group_name: str
+    peer_group_names: tuple[str, ...]
     failover_machine: str
     start_window_seconds: float  # two starts within it share a name, so that one of them is refused
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScaleSettings(RegionSettings):
-    """Capacity of this Region."""
+    """Capacity of this Region: one Auto Scaling group or several, each beside its counterpart in the peer."""
 
-    group_name: str
+    group_arns: tuple[str, ...]
+    peer_group_names: tuple[str, ...]
     default_capacity: int
     healthy_percent: int
     look_again_seconds: float
+
+    @property
+    def counterparts(self) -> dict[str, str | None]:
+        """Each group of this Region by name, with the name of the group in its place in the peer; None without one."""
+        names = (arn.rpartition("autoScalingGroupName/")[2] for arn in self.group_arns)
+        return dict(zip_longest(names, self.peer_group_names[: len(self.group_arns)]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,8 +146,8 @@ class PromoteSettings(RegionSettings):
 class FenceSettings(PeerSettings):
     """Cutting the peer's application off from the peer's database."""
 
-    peer_network_acl_id: str | None  # None until the peer's stack exists: then nothing can be fenced
-    peer_app_cidrs: tuple[str, ...]
+    peer_network_acl_id: str | None  # None until the peer's stack exists, and where its network ACL is not ours
+    peer_app_cidrs: tuple[str, ...] | None
     fence_seconds: float
 
 
@@ -148,6 +156,7 @@ class SwitchSettings(RegionSettings):
     """Publishing this Region's Route 53 switches."""
 
     switch_namespace: str
+    go_after: GoAfter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,8 +165,8 @@ class GuardSettings(PeerSettings):
 
     switch_namespace: str
     peer_ledger_table: str
-    network_acl_id: str
-    app_cidrs: tuple[str, ...]
+    network_acl_id: str | None  # None where the network ACL is not ours: then nothing can be fenced with it
+    app_cidrs: tuple[str, ...] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +178,7 @@ class VerifySettings(RegionSettings):
     resolver: str | None  # host or host:port of a resolver to ask in place of the system's
     site_url: str  # https://<domain>, with a port where it is not the scheme's own
     self_url: str  # https://dr.<domain>, in the Region that dr names
+    readiness_path: str
     transaction_path: str
     sample_timeout_seconds: float
     look_again_seconds: float

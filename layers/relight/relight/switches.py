@@ -1,7 +1,9 @@
 """The switches of this Region: metrics behind Route 53 health checks, a pure function of the ledger's head.
 
 STOP = 1 makes the primary record unhealthy, GO = 1 the secondary one healthy (both published in the DR Region);
-HOLD = 1, published in the home Region, makes the secondary one unhealthy again. Published every minute from
+HOLD = 1, published in the home Region, makes the secondary one unhealthy again. Where GO waits for `verify`, STOP does
+not: while the secondary record is unhealthy Route 53 answers with the primary one in any case, so an early STOP turns
+nobody away, and its minute of latency runs beside the promotion. Published every minute from
 deployment on, so that a silent switch is a finding and never a value.
 """
 
@@ -21,7 +23,7 @@ def switches(head: Head, here: str, home: str) -> dict[str, float]:
     if here == home:
         return {"HOLD": 0.0}
     engaged = float(head.active == here or head.state is State.PROMOTING)
-    return {"STOP": engaged, "GO": engaged}
+    return {"STOP": engaged, "GO": engaged and float(not head.go_withheld)}
 
 
 def publish(cloudwatch: CloudWatchClient, namespace: str, values: dict[str, float]) -> None:

@@ -1,4 +1,8 @@
-"""`scale`: bring this Region's capacity up to the primary's last known one, or back to what it was."""
+"""`scale`: bring this Region's capacity up to the primary's last known one, or back to what it was.
+
+Of one Auto Scaling group or several: all of them are raised, each to what its counterpart in the primary had, and all
+of them must be healthy.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from relight.errors import CapacityGroupNotFound
 from relight.ledger import Capacity
 from relight.step import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from mypy_boto3_autoscaling import AutoScalingClient
     from mypy_boto3_autoscaling.type_defs import AutoScalingGroupTypeDef
@@ -56,8 +62,43 @@ def shortage(activities: Sequence[Any], since: float) -> str | None:
 
 
 @dataclass(frozen=True)
+class Look:
+    """What one look at a group saw: instances wanted, there, needed and healthy, and what keeps the others from it."""
+
+    wanted: int
+    present: int
+    needed: int
+    healthy: int
+    reasons: Mapping[str, str]
+    shortage: str | None
+
+    @property
+    def sentence(self) -> str:
+        """For the person on call."""
+        said = f"{self.healthy} of {self.wanted} instances are healthy, {self.needed} needed"
+        return f"{said}; launches fail for lack of capacity: {self.shortage}" if self.shortage else said
+
+
+def told(looks: Mapping[str, Look]) -> tuple[str, dict[str, Any]]:
+    """The sentence and the facts of all groups together; a group is named where there are several."""
+    parts = [look.sentence if len(looks) == 1 else f"{name}: {look.sentence}" for name, look in looks.items()]
+    facts: dict[str, Any] = {
+        "wanted": sum(look.wanted for look in looks.values()),
+        "present": sum(look.present for look in looks.values()),
+        "shortage": next((look.shortage for look in looks.values() if look.shortage), None),
+        "healthy": sum(look.healthy for look in looks.values()),
+        "reasons": {instance: why for look in looks.values() for instance, why in look.reasons.items()},
+        "groups": {
+            name: {"wanted": look.wanted, "present": look.present, "healthy": look.healthy}
+            for name, look in looks.items()
+        },
+    }
+    return "; ".join(parts), facts
+
+
+@dataclass(frozen=True)
 class Scale:
-    """One look at the group. Never scales down, but to restore what it raised itself."""
+    """One look at the groups. Never scales down, but to restore what it raised itself."""
 
     settings: ScaleSettings
     ledger: Ledger
@@ -67,87 +108,129 @@ class Scale:
 
     def ensure(self, run: Run, intent: Intent) -> Outcome:
         """Raise, resume, and look; or restore."""
-        group = self._group()
-        sizes = Capacity(group["MinSize"], group["DesiredCapacity"], group["MaxSize"])
+        groups = self._groups()
+        sizes = {name: _sizes(group) for name, group in groups.items()}
         if intent is Intent.RESTORE:
             return self._restore(run, sizes)
-        primary = self.ledger.capacity()
-        target = primary.desired if primary and primary.desired > 0 else self.settings.default_capacity
-        wanted = raised(sizes, target)
-        self._resume(group)
+        wanted = {name: raised(now, self._target(name)) for name, now in sizes.items()}
         if wanted != sizes:
             self.ledger.remember_capacity(run, sizes)
-            self._resize(wanted)
-        return self._look(run, intent, group, wanted)
 
-    def _look(self, run: Run, intent: Intent, group: AutoScalingGroupTypeDef, wanted: Capacity) -> Outcome:
-        short = shortage(self._activities(), run.started_at) if len(group["Instances"]) < wanted.desired else None
-        facts: dict[str, Any] = {"wanted": wanted.desired, "present": len(group["Instances"]), "shortage": short}
+        def bring_up(name: str) -> None:
+            self._resume(groups[name])
+            if wanted[name] != sizes[name]:
+                self._resize(name, wanted[name])
+
+        self._each(groups, bring_up)
+        looks = {name: self._look(run, group, wanted[name]) for name, group in groups.items()}
         if intent is Intent.WARM:
-            return Outcome.done(f"capacity is on its way: {wanted.desired} wanted", **facts)
-        healthy, reasons = self._healthy(group)
-        needed = enough(wanted.desired, self.settings.healthy_percent)
-        said = f"{healthy} of {wanted.desired} instances are healthy, {needed} needed"
-        if short:
-            said += f"; launches fail for lack of capacity: {short}"
-        facts |= {"healthy": healthy, "reasons": reasons}
+            _, facts = told(looks)
+            return Outcome.done(f"capacity is on its way: {facts['wanted']} wanted", **facts)
+        return self._serve(run, looks)
+
+    def _serve(self, run: Run, looks: Mapping[str, Look]) -> Outcome:
+        said, facts = told(looks)
         # Before the promotion no instance can be ready (rule 5), so health counts only once it has been noted.
         promoted = self.ledger.head().active == self.settings.aws_region
-        if healthy >= needed and promoted:
+        if promoted and all(look.healthy >= look.needed for look in looks.values()):
             self.ledger.mark(run, "t5", self.clock())
             return Outcome.done(said, **facts)
         # The last lap is short: everything is there, and only the balancer has to notice.
-        soon = promoted and len(group["Instances"]) >= needed
+        soon = promoted and all(look.present >= look.needed for look in looks.values())
         pause = self.settings.look_again_seconds / (5 if soon else 1)
         return Outcome.wait(said if promoted else f"{said}; the database is not promoted yet", pause, **facts)
 
-    def _restore(self, run: Run, sizes: Capacity) -> Outcome:
+    def _restore(self, run: Run, sizes: Mapping[str, Capacity]) -> Outcome:
         # Asked again at the last moment: what a late handler restored would be taken from the run that came after.
         before = self.ledger.require(run).capacity_before
         if before is None:
             return Outcome.done("nothing was raised, nothing to restore", restored=None)
-        if before != sizes:
-            self._resize(before)
+        raised_ones = (name for name, now in sizes.items() if before.get(name, now) != now)
+        self._each(raised_ones, lambda name: self._resize(name, before[name]))
         self.ledger.forget_capacity(run)
-        return Outcome.done(
-            f"capacity is back at min {before.minimum}, desired {before.desired}, max {before.maximum}",
-            restored=before.desired,
-        )
+        parts = [
+            f"{'' if len(sizes) == 1 else f'{name}: '}min {was.minimum}, desired {was.desired}, max {was.maximum}"
+            for name, was in before.items()
+        ]
+        restored = sum(was.desired for was in before.values())
+        return Outcome.done(f"capacity is back at {'; '.join(parts)}", restored=restored)
 
-    def _group(self) -> AutoScalingGroupTypeDef:
-        name = self.settings.group_name
-        found = self.groups.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
-        if not found:
-            raise CapacityGroupNotFound(f"no Auto Scaling group is called {name} in {self.settings.aws_region}")
-        return found[0]
+    @staticmethod
+    def _each(names: Iterable[str], act: Callable[[str], None]) -> None:
+        """Act on every group, so that one that AWS refuses to change does not hold up the others; then raise."""
+        refused: ClientError | None = None
+        for name in names:
+            try:
+                act(name)
+            except ClientError as error:
+                refused = refused or error
+        if refused is not None:
+            raise refused
+
+    def _target(self, name: str) -> int:
+        """How many instances its counterpart in the primary had; the default where that was never seen, or none."""
+        counterpart = self.settings.counterparts[name]
+        primary = self.ledger.capacity(counterpart) if counterpart else None
+        return primary.desired if primary and primary.desired > 0 else self.settings.default_capacity
+
+    def _groups(self) -> dict[str, AutoScalingGroupTypeDef]:
+        """The groups by name; CapacityGroupNotFound names those that are missing."""
+        names = list(self.settings.counterparts)
+        answer = self.groups.describe_auto_scaling_groups(AutoScalingGroupNames=names, MaxRecords=100)
+        found = {group["AutoScalingGroupName"]: group for group in answer["AutoScalingGroups"]}
+        if missing := [name for name in names if name not in found]:
+            raise CapacityGroupNotFound(
+                f"no Auto Scaling group is called {', '.join(missing)} in {self.settings.aws_region}"
+            )
+        return {name: found[name] for name in names}
 
     def _resume(self, group: AutoScalingGroupTypeDef) -> None:
         suspended = {process["ProcessName"] for process in group.get("SuspendedProcesses", [])}
         if blocked := [name for name in NEEDED if name in suspended]:
-            self.groups.resume_processes(AutoScalingGroupName=self.settings.group_name, ScalingProcesses=blocked)
+            name = group["AutoScalingGroupName"]
+            self.groups.resume_processes(AutoScalingGroupName=name, ScalingProcesses=blocked)
 
-    def _resize(self, sizes: Capacity) -> None:
+    def _resize(self, name: str, sizes: Capacity) -> None:
         self.groups.update_auto_scaling_group(
-            AutoScalingGroupName=self.settings.group_name,
+            AutoScalingGroupName=name,
             MinSize=sizes.minimum,
             DesiredCapacity=sizes.desired,
             MaxSize=sizes.maximum,
         )
 
-    def _activities(self) -> list[Any]:
-        answer = self.groups.describe_scaling_activities(AutoScalingGroupName=self.settings.group_name, MaxRecords=20)
+    def _look(self, run: Run, group: AutoScalingGroupTypeDef, wanted: Capacity) -> Look:
+        present = len(group["Instances"])
+        short = shortage(self._activities(group), run.started_at) if present < wanted.desired else None
+        healthy, reasons = self._healthy(group)
+        needed = enough(wanted.desired, self.settings.healthy_percent)
+        return Look(wanted.desired, present, needed, healthy, reasons, short)
+
+    def _activities(self, group: AutoScalingGroupTypeDef) -> list[Any]:
+        name = group["AutoScalingGroupName"]
+        answer = self.groups.describe_scaling_activities(AutoScalingGroupName=name, MaxRecords=20)
         return list(answer["Activities"])
 
     def _healthy(self, group: AutoScalingGroupTypeDef) -> tuple[int, dict[str, str]]:
-        """Instances that every target group of the ASG calls healthy, and why the others are not."""
-        per_group: list[set[str]] = []
+        """Instances that every target group of the ASG calls healthy, and why the others are not.
+
+        Of a group behind no balancer (workers), those that are in service.
+        """
+        if not group.get("TargetGroupARNs"):
+            states = {instance["InstanceId"]: str(instance["LifecycleState"]) for instance in group["Instances"]}
+            waiting = {name: state for name, state in states.items() if state != "InService"}
+            return len(states) - len(waiting), waiting
+        healthy = own = {instance["InstanceId"] for instance in group["Instances"]}  # others may share a target group
         reasons: dict[str, str] = {}
-        for arn in group.get("TargetGroupARNs", []):
+        for arn in group["TargetGroupARNs"]:
             targets = self.balancing.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
-            per_group.append({t["Target"]["Id"] for t in targets if t["TargetHealth"]["State"] == "healthy"})
+            healthy = healthy & {t["Target"]["Id"] for t in targets if t["TargetHealth"]["State"] == "healthy"}
             reasons |= {
                 t["Target"]["Id"]: t["TargetHealth"].get("Reason", t["TargetHealth"]["State"])
                 for t in targets
-                if t["TargetHealth"]["State"] != "healthy"
+                if t["TargetHealth"]["State"] != "healthy" and t["Target"]["Id"] in own
             }
-        return (len(set.intersection(*per_group)) if per_group else 0), reasons
+        return len(healthy), reasons
+
+
+def _sizes(group: AutoScalingGroupTypeDef) -> Capacity:
+    return Capacity(group["MinSize"], group["DesiredCapacity"], group["MaxSize"])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from relight import switches
 from relight.ledger import State
+from relight.policy import GoAfter
 from relight.step import Outcome
 
 if TYPE_CHECKING:
@@ -17,6 +19,14 @@ if TYPE_CHECKING:
     from relight.settings import SwitchSettings
 
 
+class Intent(StrEnum):
+    """`engage`: this Region is being activated. `go`: its traffic may come. `clear`: nothing was promoted."""
+
+    ENGAGE = "engage"
+    GO = "go"
+    CLEAR = "clear"
+
+
 @dataclass(frozen=True)
 class Switch:
     """The ledger first: `guard` publishes from it each minute and would turn a switch back that it does not know of."""
@@ -25,10 +35,21 @@ class Switch:
     ledger: Ledger
     cloudwatch: CloudWatchClient
 
+    def ensure(self, run: Run, intent: Intent) -> Outcome:
+        """What the intent asks for."""
+        return {Intent.ENGAGE: self.engage, Intent.GO: self.give_go, Intent.CLEAR: self.clear}[intent](run)
+
     def engage(self, run: Run) -> Outcome:
-        """STOP and GO; the target group's readiness still holds traffic back until writes work (rule 5)."""
-        self.ledger.set_state(run, State.PROMOTING)
-        return self._publish("switched to this Region")
+        """STOP, and GO unless it waits for `verify`."""
+        withhold = self.settings.go_after is GoAfter.VERIFY
+        self.ledger.begin_promoting(run, self.settings.aws_region, withhold_go=withhold)
+        withheld = self.ledger.head().go_withheld
+        return self._publish("switched to this Region" + ("; GO waits for verify" if withheld else ""))
+
+    def give_go(self, run: Run) -> Outcome:
+        """GO, because `verify` has proven the writes."""
+        self.ledger.give_go(run, self.settings.aws_region)
+        return self._publish("traffic may come")
 
     def clear(self, run: Run) -> Outcome:
         """Back to what they were: nothing was promoted."""

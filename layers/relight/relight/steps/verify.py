@@ -57,6 +57,8 @@ class Verify:
     def traffic(self, run: Run) -> Outcome:
         """DNS answers this Region (t7), and the site by its own name is answered by it (t8)."""
         s = self.settings
+        if self.ledger.head().go_withheld:
+            return self._wait("GO is not given before the writes are proven")
         try:
             site, here = self._addresses(s.domain), self._addresses(f"dr.{s.domain}")
         except names.NoAnswer as error:
@@ -65,7 +67,7 @@ class Verify:
             return self._wait(f"DNS does not answer this Region yet: {', '.join(sorted(site)) or 'nothing'}")
         self.ledger.mark(run, "t7", self.clock())
         try:
-            answer = self._request(f"{s.site_url}/health/ready", "GET")
+            answer = self._request(f"{s.site_url}{s.readiness_path}", "GET")
         except endpoint.Unreachable as error:
             return self._wait(f"DNS answers this Region; the site does not answer yet: {error}")
         if answer.status != 200 or answer.region != s.aws_region:
