@@ -32,9 +32,10 @@ class Owner(StrEnum):
 
 RULE = (
     "To the orchestrator belongs what stands in template.yaml, watch, failover, ledger, dashboard and global, the key "
-    "of the topic, and each alarm but those on a metric of the workload (RDS, balancer, EC2, Auto Scaling, S3) or on "
-    "such alarms. To the pilot light belongs the rest of the DR Region, and in the primary what is there for the "
-    "standby's sake alone. The rest of the primary is the application, with Relight or without."
+    "of the topic, and each alarm but those on a metric of the workload (RDS, balancer, EC2, Auto Scaling, S3), on "
+    "such alarms, or only there to silence them. To the pilot light belongs the rest of the DR Region, and in the "
+    "primary what is there for the standby's sake alone. The rest of the primary is the application, with Relight or "
+    "without."
 )
 _ORCHESTRATOR = frozenset({"template", "watch", "failover", "ledger", "dashboard", "global"})
 _WORKLOAD_METRICS = frozenset({"AWS/RDS", "AWS/ApplicationELB", "AWS/EC2", "AWS/AutoScaling", "AWS/S3"})
@@ -121,18 +122,21 @@ def owner(resource: Resource, beside: Iterable[Resource]) -> Owner:
     if resource.stack == "keys":
         return Owner.ORCHESTRATOR if resource.name.startswith("Topic") else Owner.WORKLOAD
     if resource.stack == "observability":
-        return Owner.WORKLOAD if _namespaces(resource, beside) & _WORKLOAD_METRICS else Owner.ORCHESTRATOR
+        alarms = [other for other in beside if other.slot is resource.slot and other.stack == resource.stack]
+        suppressing = [alarm for alarm in alarms if alarm.value("ActionsSuppressor") == resource.name]
+        on = set[str]().union(*(_namespaces(alarm, alarms) for alarm in [resource, *suppressing]))
+        return Owner.WORKLOAD if on & _WORKLOAD_METRICS else Owner.ORCHESTRATOR
     return Owner.ORCHESTRATOR if resource.stack in _ORCHESTRATOR else Owner.WORKLOAD
 
 
 def _namespaces(alarm: Resource, beside: Iterable[Resource]) -> set[str]:
-    """Of the metrics that an alarm reads, itself or through the alarms in its rule."""
+    """Of the metrics that an alarm reads, itself or through the alarms in its rule, which are `beside` it."""
     found = {str(alarm.value("Namespace", ""))}
     for entry in alarm.value("Metrics") or []:
         found.add(str(entry.get("MetricStat", {}).get("Metric", {}).get("Namespace", "")))
     children = set(_CHILD.findall(str(alarm.value("AlarmRule", ""))))
     for other in beside:
-        if other.name in children and other.slot is alarm.slot and other.stack == alarm.stack:
+        if other.name in children:
             found |= _namespaces(other, beside)
     return found
 

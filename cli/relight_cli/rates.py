@@ -94,8 +94,8 @@ def _function(function: Resource, workings: Workings) -> Iterator[Use]:
     because = f"{name}: {calls:,} calls of {seconds:g} s at {memory:f} MB"
     yield Use(f"lambda-{architecture}", calls * seconds * memory / 1024, because)
     yield Use("lambda-request", calls, because)
-    for key, each, what in workings.per_call(name):
-        yield Use(key, calls * each, f"{name}: {each:g} {what} a call")
+    for key, each in workings.per_call(function).items():
+        yield Use(key, calls * each, f"{name}: {each:g} a call")
     bytes_each = workings.log_bytes(name)
     yield Use("log-ingest", calls * bytes_each / 10**9, f"{name}: {bytes_each:,} bytes a call")
     kept = workings.log_months(function)

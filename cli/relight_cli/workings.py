@@ -10,6 +10,7 @@ from typing import Any
 from relight.gauges import gauges
 from relight.ledger import head_of
 from relight.probe import MEASURED
+from relight.signal import View
 from relight.switches import switches
 
 from relight_cli.exit_code import Exit, Refused
@@ -38,7 +39,9 @@ def _assume(value: str, unit: str, sentence: str) -> Assumption:
 
 
 ASSUMPTIONS: Mapping[str, Assumption] = {
-    "probe_seconds": _assume("2", "s", "a run of the probe beside its pauses: the last sample, and starting"),
+    "probe_seconds": _assume(
+        "1", "s", "a run of the probe beside its pauses: the last sample (17 ms of CPU here, docs/cost.md)"
+    ),
     "guard_seconds": _assume("0.5", "s", "a run of guard: two reads, one PutMetricData"),
     "dbcheck_seconds": _assume("0.3", "s", "a call of dbcheck: one connection, one question"),
     "probe_log_bytes": _assume(
@@ -64,9 +67,10 @@ ASSUMPTIONS: Mapping[str, Assumption] = {
     "run_messages": _assume("5", "messages", "questions and notifications of a run"),
 }
 
-# What one sample of the probe asks of others: the head twice and the signals; four signals; the TXT pair.
-PROBE_SAMPLE: Mapping[str, int] = {"dynamodb-read": 3, "dynamodb-write": 4, "dns-query": 1}
-PROBE_RUN: Mapping[str, int] = {"dynamodb-write": 1}
+# What one sample of the probe asks of others: the head twice and the signals; the TXT pair.
+PROBE_SAMPLE: Mapping[str, int] = {"dynamodb-read": 3, "dns-query": 1}
+# A run keeps all signals at first and again when a third of their time has passed, and once the primary's capacity.
+PROBE_CAPACITY_WRITES = 1
 GUARD_RUN: Mapping[str, int] = {"dynamodb-read": 2, "metric-put": 1}
 
 
@@ -143,18 +147,19 @@ class Workings:
             return beside
         return (self.variable(function, "SAMPLES") - 1) * self.variable(function, "SAMPLE_SECONDS") + beside
 
-    def per_call(self, name: str) -> Iterator[tuple[str, Decimal, str]]:
-        """Price, quantity and words of what a call asks of other services."""
-        if name == "guard":
-            yield from ((key, Decimal(number), key) for key, number in GUARD_RUN.items())
-        if name == "probe":
-            for key, number in PROBE_SAMPLE.items():
-                yield key, Decimal(number) * self._samples + PROBE_RUN.get(key, 0), key
-
-    @cached_property
-    def _samples(self) -> Decimal:
-        probe = self.function(Slot.DR, "probe")
-        return self.variable(probe, "SAMPLES") if probe is not None else Decimal(0)
+    def per_call(self, function: Resource) -> Mapping[str, Decimal]:
+        """What a call asks of other services while nothing happens, by price."""
+        match self.short(function):
+            case "guard":
+                return {key: Decimal(number) for key, number in GUARD_RUN.items()}
+            case "probe":
+                samples = self.variable(function, "SAMPLES")
+                pause = (samples - 1) * self.variable(function, "SAMPLE_SECONDS")
+                kept = 1 + pause // (self.variable(function, "FRESH_SECONDS") / 3)
+                asked = {key: number * samples for key, number in PROBE_SAMPLE.items()}
+                return asked | {"dynamodb-write": kept * len(View) + PROBE_CAPACITY_WRITES}
+            case _:
+                return {}
 
     def log_bytes(self, name: str) -> Decimal:
         return self.assumed(f"{name}_log_bytes")

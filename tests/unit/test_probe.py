@@ -1,14 +1,14 @@
 """The probe: it keeps what it saw, and starts one run whenever the verdict, or what a dead run left, says so."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
 from relight.ledger import Capacity, Ledger, State
-from relight.probe import Probe, run_name
+from relight.probe import Probe, is_news, run_name
 from relight.signal import Seen, Signal, View
 
 from tests.unit.conftest import Clients
@@ -107,10 +107,42 @@ def test_it_keeps_what_it_saw_sample_by_sample(watcher: Watcher, ledger: Ledger)
     assert said["verdict"]["finding"] == "primary_up"
     kept = ledger.signals()
     for view in View:
-        assert (kept[view].seen, kept[view].since, kept[view].last_seen) == (Seen.UP, NOW, NOW + 20), view
+        assert (kept[view].seen, kept[view].since, kept[view].last_seen) == (Seen.UP, NOW, NOW), view
     assert watcher.clock() == NOW + 20, "no longer than it must be: the next invocation comes by schedule"
     assert watcher.machine.names() == []
     assert watcher.metrics.count(("Down.outside", 0.0)) == 3
+
+
+def test_the_same_again_is_kept_well_before_it_is_stale(watcher: Watcher, ledger: Ledger) -> None:
+    watcher.watch(samples=5, fresh_seconds=90.0)
+    assert {signal.last_seen for signal in ledger.signals().values()} == {NOW + 30}
+
+
+def test_a_change_is_kept_at_once(watcher: Watcher, ledger: Ledger, clock: Clock) -> None:
+    watcher.scene.lose()
+    watcher.watch(samples=1)
+    clock.advance(10)
+    watcher.watch(samples=1)
+    down = ledger.signals()[View.FROM_DR]
+    assert (down.seen, down.since, down.last_seen) == (Seen.DOWN, NOW, NOW + 10)
+
+
+@pytest.mark.parametrize(
+    ("change", "news"),
+    [
+        ({}, False),
+        ({"last_seen": NOW + 29, "sentence": "said otherwise"}, False),
+        ({"last_seen": NOW + 30}, True),
+        ({"seen": Seen.DOWN}, True),
+        ({"since": NOW + 1}, True),
+        ({"answered": True}, True),
+        ({"ever_up": False}, True),
+    ],
+)
+def test_what_is_news(change: dict[str, Any], news: bool) -> None:
+    kept = Signal(View.FROM_DR, Seen.UP, NOW, NOW, "it is ready")
+    assert is_news(replace(kept, **change), kept, 30.0) is news
+    assert is_news(kept, None, 30.0)
 
 
 def test_a_sample_that_took_long_shortens_the_pause(watcher: Watcher) -> None:
@@ -195,7 +227,7 @@ def test_it_starts_nothing_while_a_run_is_at_work(watcher: Watcher, ledger: Ledg
     said = watcher.watch()
     assert (said["verdict"]["finding"], said["started"]) == ("in_progress", None)
     assert watcher.machine.names() == ["by-hand"]
-    assert ledger.signals()[View.OUTSIDE].last_seen == NOW + 10, "it goes on watching"
+    assert watcher.metrics.count(("Down.outside", 1.0)) == 2, "it goes on watching"
 
 
 def test_it_starts_a_run_when_the_owner_of_the_lock_is_dead(watcher: Watcher, ledger: Ledger, clock: Clock) -> None:
@@ -225,7 +257,7 @@ def test_an_owner_that_cannot_be_asked_about_keeps_its_lock_and_the_watching_goe
     )
     said = watcher.watch(samples=2)
     assert (said["verdict"]["finding"], said["started"]) == ("in_progress", None)
-    assert ledger.signals()[View.FROM_DR].last_seen == NOW + 10, "the second sample was taken as well"
+    assert watcher.metrics.count(("Down.from_dr", 1.0)) == 2, "the second sample was taken as well"
     assert watcher.metrics.count(("OwnerUnknown", 1.0)) == 2
 
 
