@@ -2,19 +2,29 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from moto import mock_aws
+from moto.backends import get_backend
 from relight.gauges import gauges
 from relight.ledger import Head, State
 from relight.probe import MEASURED
 from relight.switches import switches
 
 from lab.alarm_rule import read
+from lab.alarms import Alarms
+from lab.cloud import Cloud
 from lab.metric_math import formula
+from lab.network import Network
+from lab.stack import Stacks
+from lab.timings import LAB
 from tests.template.reading import ROOT
-from tests.template.region import REGIONS, Region, global_stack, region
+from tests.template.region import ACCOUNT, REGIONS, Region, global_stack, region
 
 ROLES = ["primary", "dr"]
 ALARM, COMPOSITE = "AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"
@@ -389,3 +399,100 @@ def test_a_dead_letter_is_an_alarm_or_on_the_dashboard() -> None:
         assert dimensions == {"QueueName": region(role)["Ledger/DeadLetters"]["QueueName"]}
     on_it = {d.get("QueueName") for *_, d, where in shown() if where == "us-east-1"}
     assert on_it == {queue["QueueName"] for queue in global_stack().of("AWS::SQS::Queue").values()}
+
+
+# The same stack in the lab, where the alarms are really judged.
+
+
+FAST = replace(LAB, minute=0.6)
+
+
+class Stage:
+    """stacks/observability.yaml of one role in the lab, and who was told."""
+
+    def __init__(self, role: str, alarms: Alarms, cloud: Cloud) -> None:
+        self.region = REGIONS[role]
+        self.alarms = alarms
+        self.maintenance = self.errors = 0.0
+        self.ended = threading.Event()
+        self.topic = cloud.client("sns", self.region).create_topic(Name="people")["TopicArn"]
+        given = {
+            "Application": "shop",
+            "Role": role,
+            "TopicArn": self.topic,
+            "MachineArn": f"arn:aws:states:{self.region}:{ACCOUNT}:stateMachine:relight-shop-failover",
+            "BalancerFullName": "app/shop/1",
+            "TargetsFullName": "targetgroup/shop/1",
+            "GroupName": f"shop-{role}",
+            "DatabaseId": f"shop-{role}",
+        }
+        Stacks(cloud).create("observability", self.region, ROOT / "stacks" / "observability.yaml", given)
+
+    def state(self, name: str) -> str | None:
+        return self.alarms.state(self.region, f"relight-shop-{name}")
+
+    def publish(self, namespace: str, name: str, value: float, **dimensions: str) -> None:
+        self.alarms.put(self.region, namespace, name, value, dimensions)
+
+    def publish_what_is_said(self) -> None:
+        """Four times a minute, until the end: `maintenance` and `errors`, as guard and a balancer would."""
+        while not self.ended.wait(FAST.minute / 4):
+            self.publish(SWITCHES, "MAINTENANCE", self.maintenance)
+            self.publish("AWS/ApplicationELB", "HTTPCode_Target_5XX_Count", self.errors, LoadBalancer="app/shop/1")
+
+    def told(self) -> list[str]:
+        topic = get_backend("sns")[ACCOUNT][self.region].topics[self.topic]
+        return [subject.replace("relight-shop-", "") for _, _, subject, *_ in topic.sent_notifications]
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 15
+        while not holds():
+            assert time.monotonic() < deadline, self.told()
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    with mock_aws():
+        cloud = Cloud(Network())
+        judging = Alarms(FAST, lambda *_: None)
+        judging.start()
+        yield Stage(request.param, judging, cloud)
+        judging.stop()
+        cloud.stop()
+
+
+@pytest.mark.parametrize("stage", ROLES, indirect=True)
+def test_without_data_the_silence_of_the_watchers_is_told_and_nothing_else(stage: Stage) -> None:
+    names = [alarm["AlarmName"].removeprefix("relight-shop-") for alarm in alarms_of(stage).values()]
+    stage.until(lambda: all(stage.state(name) for name in names))
+    silent = {"guard-silent", "probe-silent"} & set(names)
+    assert {name for name in names if stage.state(name) == "ALARM"} == silent
+    stage.until(lambda: {f"ALARM: {name}" for name in silent} <= set(stage.told()))
+    assert not [
+        told for told in stage.told() if told.startswith("ALARM") and told.removeprefix("ALARM: ") not in silent
+    ]
+
+
+def alarms_of(stage: Stage) -> dict[str, Mapping[str, Any]]:
+    return alarms(next(role for role, name in REGIONS.items() if name == stage.region))
+
+
+@pytest.mark.parametrize("stage", ["primary"], indirect=True)
+def test_people_hear_of_the_workload_but_not_before_a_freeze_is_over(stage: Stage) -> None:
+    publishing = threading.Thread(target=stage.publish_what_is_said)
+    stage.maintenance = 1
+    publishing.start()
+    try:
+        stage.until(lambda: stage.state("maintenance") == "ALARM")
+        stage.errors = 10
+        stage.until(lambda: stage.state("site-errors") == stage.state("attention") == "ALARM")
+        assert "ALARM: attention" not in stage.told()
+        stage.maintenance = 0
+        stage.until(lambda: stage.told()[-1:] == ["ALARM: attention"])
+        assert stage.state("maintenance") == "OK"
+        stage.errors = 0
+        stage.until(lambda: stage.told()[-1:] == ["OK: attention"])
+    finally:
+        stage.ended.set()
+        publishing.join()
