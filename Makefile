@@ -4,6 +4,7 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 SAM := .tools/sam/bin/sam
+CHECKOV := .tools/checkov/bin/checkov
 export SAM_CLI_TELEMETRY := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # One set of locked requirements, installed with uv where there is one and with pip where there is none.
@@ -29,12 +30,13 @@ RIE := $(if $(findstring rie,$(ARGS)),$(SAM) .tools/lambda-runtime/.installed)
 rehearse: $(BIN)/relight $(RIE) ## lose a Region on this machine and watch the other one come up; ARGS="--help" for more
 	@$(BIN)/relight rehearse $(ARGS)
 
-check: $(BIN)/relight $(SAM) ## format, lint, types, templates
+check: $(BIN)/relight $(SAM) $(CHECKOV) ## format, lint, types, templates
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/cfn-lint
 	$(SAM) validate --lint --template template.yaml --region eu-west-1
+	$(CHECKOV) --config-file .checkov.yaml --file template.yaml stacks/*.yaml
 
 test: $(BIN)/relight $(SAM) .tools/lambda-runtime/.installed ## every test; ARGS="-k name" for some
 	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
@@ -50,7 +52,7 @@ clean: ## what make and sam have built
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 lock: ## compile requirements/*.in anew (needs uv)
-	@for name in runtime dev app sam lambda-runtime; do \
+	@for name in runtime dev app sam checkov lambda-runtime; do \
 	  uv pip compile -q --universal --python-version 3.13 --generate-hashes --no-emit-index-url --no-header \
 	    requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 	cp requirements/runtime.txt layers/relight/requirements.txt
@@ -65,6 +67,11 @@ $(SAM): requirements/sam.txt
 	@mkdir -p .tools
 	$(call install,.tools/sam,requirements/sam.txt)
 	@touch $(SAM)
+
+$(CHECKOV): requirements/checkov.txt
+	@mkdir -p .tools
+	$(call install,.tools/checkov,requirements/checkov.txt)
+	@touch $(CHECKOV)
 
 .tools/lambda-runtime/.installed: requirements/lambda-runtime.txt
 	@mkdir -p .tools
