@@ -93,7 +93,11 @@ class Machine:
 
 @contextmanager
 def machine(
-    definition: Mapping[str, Any], handlers: Mapping[str, Handler], pace: float = 0.0, region: str = REGION
+    definition: Mapping[str, Any],
+    handlers: Mapping[str, Handler],
+    pace: float = 0.0,
+    region: str = REGION,
+    name: str = "machine",
 ) -> Iterator[Machine]:
     """A state machine with these functions, inside `mock_aws`. `pace` is a factor on waits and retry pauses."""
     calls: list[tuple[str, Any]] = []
@@ -114,7 +118,7 @@ def machine(
         seams.wrap(AmazonStateLanguageParser, "parse", _parse_once)
         try:
             client: Any = boto3.client("stepfunctions", region_name=region)
-            made = client.create_state_machine(name="machine", definition=json.dumps(definition), roleArn=_ROLE)
+            made = client.create_state_machine(name=name, definition=json.dumps(definition), roleArn=_ROLE)
             yield Machine(made["stateMachineArn"], workflows, calls)
         finally:
             seams.undo()

@@ -1,0 +1,359 @@
+"""What IAM asks of who makes an API call, and whether the policies of a role give it.
+
+The facts are those of AWS's service authorization reference
+(https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html):
+which action an operation is, of what kind its resource is, and that an action without a kind of resource can be allowed
+on "*" only. Identity policies alone are judged: no policy of a resource, no boundary, no policy of an organization. An
+operation, an element of a policy or an operator that is not known here is refused, never guessed.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+ACCOUNT = "123456789012"
+# What AWS numbers, where a policy can name it by a wildcard only.
+_GROUP_ID = "0f0e0d0c-0000-4000-8000-000000000000"
+_INSTANCE_ID = "db-0F0E0D0C0B0A09080706050403"
+# IAM's own names for boto3's services, where they differ.
+_IAM_NAMES = {"elbv2": "elasticloadbalancing", "stepfunctions": "states"}
+_READING = re.compile(r"(Describe|Get|List|Query|Scan|BatchGet|Head)")
+
+
+class PermissionUnknown(Exception):
+    """An operation, or a part of a policy, that this module does not know."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One API call: boto3's names of the service and the operation, and the Region that it goes to."""
+
+    service: str
+    operation: str
+    parameters: Mapping[str, Any]
+    region: str
+    account: str = ACCOUNT
+
+    def arn(self, resource: str, service: str | None = None) -> str:
+        """The ARN of a resource of the service that is called, in the Region that is called."""
+        return f"arn:aws:{service or self.service}:{self.region}:{self.account}:{resource}"
+
+
+@dataclass(frozen=True)
+class Need:
+    """An action on one resource, `*` where the action has none, in its context (condition keys in lower case)."""
+
+    action: str
+    resource: str
+    context: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.action} on {self.resource}"
+
+
+def reads_only(action: str) -> bool:
+    """Whether an action changes nothing. Decrypting, connecting and invoking count as changing something."""
+    return bool(_READING.match(action.partition(":")[2]))
+
+
+# Operations.
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """How an operation becomes needs."""
+
+    resources: Callable[[Call], Sequence[str]]
+    context: Callable[[Call], Mapping[str, str]] = lambda _: {}
+    action: str | None = None
+    """Where it is not named as the operation is."""
+    with_key: tuple[str, ...] = ()
+    """What is needed, too, on the KMS key that encrypts the resource, where that is one of the account's own."""
+
+
+def _none(_: Call) -> list[str]:
+    """The action has no kind of resource."""
+    return ["*"]
+
+
+def _named(kind: str, parameter: str) -> Callable[[Call], list[str]]:
+    """The resource that a parameter names, or of which it is the ARN already."""
+
+    def resources(call: Call) -> list[str]:
+        value = str(call.parameters[parameter])
+        return [value if value.startswith("arn:") else call.arn(f"{kind}{value}")]
+
+    return resources
+
+
+def _tables(call: Call) -> list[str]:
+    return [call.arn(f"table/{name}") for name in call.parameters["RequestItems"]]
+
+
+def _execution(call: Call) -> list[str]:
+    return [str(call.parameters["executionArn"])]
+
+
+def _machine(call: Call) -> list[str]:
+    return [str(call.parameters["stateMachineArn"])]
+
+
+def _group(call: Call) -> list[str]:
+    name = call.parameters["AutoScalingGroupName"]
+    return [call.arn(f"autoScalingGroup:{_GROUP_ID}:autoScalingGroupName/{name}")]
+
+
+def _object(call: Call) -> list[str]:
+    return [f"arn:aws:s3:::{call.parameters['Bucket']}/{call.parameters['Key']}"]
+
+
+def _database_user(call: Call) -> list[str]:
+    # The policy is evaluated by the instance's resource id, which no caller knows.
+    return [call.arn(f"dbuser:{_INSTANCE_ID}/{call.parameters['DBUsername']}", "rds-db")]
+
+
+def _in_region(call: Call) -> dict[str, str]:
+    return {"ec2:region": call.region}
+
+
+def _namespace(call: Call) -> dict[str, str]:
+    return {"cloudwatch:namespace": str(call.parameters["Namespace"])}
+
+
+_TABLE = _named("table/", "TableName")
+_ACL = _Rule(_named("network-acl/", "NetworkAclId"), _in_region)
+_RULES: Mapping[tuple[str, str], _Rule] = {
+    ("autoscaling", "DescribeAutoScalingGroups"): _Rule(_none),
+    ("autoscaling", "DescribeScalingActivities"): _Rule(_none),
+    ("autoscaling", "ResumeProcesses"): _Rule(_group),
+    # ec2:RunInstances is asked for, too, where the call names a launch template, which none of ours does.
+    ("autoscaling", "UpdateAutoScalingGroup"): _Rule(_group),
+    ("cloudwatch", "PutMetricData"): _Rule(_none, _namespace),
+    ("dynamodb", "BatchWriteItem"): _Rule(_tables),
+    ("dynamodb", "GetItem"): _Rule(_TABLE),
+    ("dynamodb", "PutItem"): _Rule(_TABLE),
+    ("dynamodb", "Query"): _Rule(_TABLE),
+    ("dynamodb", "UpdateItem"): _Rule(_TABLE),
+    ("ec2", "CreateNetworkAclEntry"): _ACL,
+    ("ec2", "DeleteNetworkAclEntry"): _ACL,
+    ("ec2", "DescribeNetworkAcls"): _Rule(_none, _in_region),
+    ("elbv2", "DescribeTargetHealth"): _Rule(_none),
+    ("lambda", "Invoke"): _Rule(_named("function:", "FunctionName"), action="lambda:InvokeFunction"),
+    ("rds", "DescribeDBInstances"): _Rule(_named("db:", "DBInstanceIdentifier")),
+    # No call: boto3 signs the token by itself, and the database asks IAM when it is given one.
+    ("rds", "GenerateDBAuthToken"): _Rule(_database_user, action="rds-db:connect"),
+    ("rds", "PromoteReadReplica"): _Rule(_named("db:", "DBInstanceIdentifier")),
+    ("s3", "GetObject"): _Rule(_object, with_key=("kms:Decrypt",)),
+    ("s3", "PutObject"): _Rule(_object, with_key=("kms:GenerateDataKey",)),
+    # https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html: the publisher uses the key, not SNS.
+    ("sns", "Publish"): _Rule(_named("", "TopicArn"), with_key=("kms:Decrypt", "kms:GenerateDataKey")),
+    ("stepfunctions", "DescribeExecution"): _Rule(_execution),
+    ("stepfunctions", "StartExecution"): _Rule(_machine),
+}
+
+
+def known_operations() -> list[tuple[str, str]]:
+    """Service and operation of each call that `needs` can judge."""
+    return list(_RULES)
+
+
+def needs(call: Call, keys: Mapping[str, str] | None = None) -> list[Need]:
+    """What a call needs; PermissionUnknown for an operation that has no row here.
+
+    `keys` says which KMS key of the account encrypts a resource: its ARN by the ARN of the topic or the bucket.
+    """
+    rule = _RULES.get((call.service, call.operation))
+    if rule is None:
+        raise PermissionUnknown(
+            f"{call.service} {call.operation} is called and lab/permission.py does not know it: "
+            "look the action up in AWS's service authorization reference, give it a row, and allow it where it is made"
+        )
+    context = {"aws:requestedregion": call.region, "aws:securetransport": "true"}
+    action = rule.action or f"{_IAM_NAMES.get(call.service, call.service)}:{call.operation}"
+    found = []
+    for resource in rule.resources(call):
+        found.append(Need(action, resource, context | dict(rule.context(call))))
+        if key := (keys or {}).get(resource.partition("/")[0]):
+            via = {"kms:viaservice": f"{call.service}.{call.region}.amazonaws.com"}
+            found += [Need(each, key, context | via) for each in rule.with_key]
+    return found
+
+
+# Policies.
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement of an identity policy. `conditions` are operator, key in lower case, and values."""
+
+    allow: bool
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+    conditions: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    not_actions: bool = False
+    """`actions` are those that it is not about."""
+    not_resources: bool = False
+
+    @classmethod
+    def parse(cls, statement: Mapping[str, Any]) -> "Statement":
+        """PermissionUnknown for an element that an identity policy does not have, or that is not known here."""
+        unknown = statement.keys() - {
+            *("Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition"),
+        }
+        if unknown or statement.get("Effect") not in ("Allow", "Deny"):
+            raise PermissionUnknown(f"a statement of an identity policy with {sorted(unknown) or 'no Effect'}")
+        return cls(
+            allow=statement["Effect"] == "Allow",
+            actions=_texts(statement.get("Action", statement.get("NotAction"))),
+            resources=_texts(statement.get("Resource", statement.get("NotResource"))),
+            conditions=tuple(
+                (operator, key.lower(), _texts(values))
+                for operator, test in statement.get("Condition", {}).items()
+                for key, values in test.items()
+            ),
+            not_actions="NotAction" in statement,
+            not_resources="NotResource" in statement,
+        )
+
+    def covers(self, need: Need) -> bool:
+        """Whether the statement is about that action, on that resource, in that context."""
+        return (
+            any(_matches(each.lower(), need.action.lower()) for each in self.actions) is not self.not_actions
+            and any(_names(each, need.resource) for each in self.resources) is not self.not_resources
+            and all(_holds(operator, key, values, need.context) for operator, key, values in self.conditions)
+        )
+
+
+def statements(policies: Iterable[Mapping[str, Any]]) -> list[Statement]:
+    """All statements of these policy documents."""
+    found = []
+    for document in policies:
+        written = document["Statement"]
+        found += [Statement.parse(each) for each in (written if isinstance(written, list) else [written])]
+    return found
+
+
+def allowed(given: Iterable[Statement], need: Need) -> bool:
+    """Whether IAM would let it pass: some statement allows it, and none denies it."""
+    covering = [statement for statement in given if statement.covers(need)]
+    return bool(covering) and all(statement.allow for statement in covering)
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if value is None:
+        raise PermissionUnknown("a statement needs an action and a resource")
+    texts = tuple(str(each) for each in (value if isinstance(value, list) else [value]))
+    if variables := [text for text in texts if "${" in text]:
+        raise PermissionUnknown(f"policy variables are not known here: {', '.join(variables)}")
+    return texts
+
+
+@cache
+def _pattern(text: str) -> re.Pattern[str]:
+    parts = (".*" if part == "*" else "." if part == "?" else re.escape(part) for part in re.split(r"([*?])", text))
+    return re.compile("".join(parts), re.DOTALL)
+
+
+def _matches(pattern: str, text: str) -> bool:
+    return _pattern(pattern).fullmatch(text) is not None
+
+
+def _segments(text: str) -> list[str]:
+    return text.split(":", 5)
+
+
+def _names(pattern: str, resource: str) -> bool:
+    """A wildcard stays within its part of the ARN: stricter than IAM, so that nothing passes here and not there."""
+    if pattern == "*" or resource == "*":
+        return pattern == "*"
+    ours, theirs = _segments(pattern), _segments(resource)
+    return len(ours) == len(theirs) and all(map(_matches, ours, theirs))
+
+
+def _same(wanted: str, given: str) -> bool:
+    return wanted == given
+
+
+def _same_truth(wanted: str, given: str) -> bool:
+    return wanted.lower() == given.lower()
+
+
+_OPERATORS: Mapping[str, Callable[[str, str], bool]] = {
+    "ArnEquals": _names,
+    "ArnLike": _names,
+    "Bool": _same_truth,
+    "StringEquals": _same,
+    "StringLike": _matches,
+}
+_NEGATED = {"ArnNotEquals": "ArnEquals", "ArnNotLike": "ArnLike", "StringNotEquals": "StringEquals"}
+
+
+def _holds(operator: str, key: str, values: Sequence[str], context: Mapping[str, str]) -> bool:
+    """A key that the request does not have fails a test, and passes a negated one."""
+    name = operator.removesuffix("IfExists")
+    negated = name in _NEGATED
+    test = _OPERATORS.get(_NEGATED.get(name, name))
+    if test is None:
+        raise PermissionUnknown(f"the operator {operator} of a policy's condition is not known here")
+    if key not in context:
+        return negated or operator.endswith("IfExists")
+    return any(test(each, context[key]) for each in values) is not negated
+
+
+# What is more than it should be, or less.
+
+
+def denied(given: Sequence[Statement], wanted: Iterable[Need]) -> list[Need]:
+    """Those of the needs that the statements do not give, each once."""
+    found = (need for need in wanted if not allowed(given, need))
+    return list({(need.action, need.resource): need for need in found}.values())
+
+
+@dataclass(frozen=True)
+class Allow:
+    """One action on one resource of one statement that allows it; `statement` counts from 0."""
+
+    statement: int
+    action: str
+    resource: str
+
+    def __str__(self) -> str:
+        return f"{self.action} on {self.resource}"
+
+
+def allows(given: Sequence[Statement]) -> Iterator[Allow]:
+    """Every single thing that the statements allow; PermissionUnknown where that is "everything but"."""
+    for index, statement in enumerate(given):
+        if not statement.allow:
+            continue
+        if statement.not_actions or statement.not_resources:
+            raise PermissionUnknown("an Allow with NotAction or NotResource allows what nobody has named")
+        for action in statement.actions:
+            yield from (Allow(index, action, resource) for resource in statement.resources)
+
+
+def unused(given: Sequence[Statement], wanted: Sequence[Need]) -> list[Allow]:
+    """What is allowed, and none of the needs asks for. An action with a wildcard is one that nothing asks for."""
+    return [allow for allow in allows(given) if not any(_uses(given[allow.statement], allow, need) for need in wanted)]
+
+
+def _uses(statement: Statement, allow: Allow, need: Need) -> bool:
+    return (
+        need.action.lower() == allow.action.lower() and _names(allow.resource, need.resource) and statement.covers(need)
+    )
+
+
+def without(given: Sequence[Statement], allow: Allow) -> list[Statement]:
+    """The statements, less one action on one resource."""
+    left = []
+    for index, statement in enumerate(given):
+        if index != allow.statement:
+            left.append(statement)
+            continue
+        others = tuple(action for action in statement.actions if action != allow.action)
+        rest = tuple(resource for resource in statement.resources if resource != allow.resource)
+        left += [Statement(True, others, statement.resources, statement.conditions)] if others else []
+        left += [Statement(True, (allow.action,), rest, statement.conditions)] if rest else []
+    return left

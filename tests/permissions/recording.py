@@ -1,0 +1,156 @@
+"""Every API call of the functions and the state machine, written down as boto3 is asked for it.
+
+A client belongs to who made it, so it does not matter in which thread it is used.
+"""
+
+import copy
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+
+from lab import workflow
+from lab.permission import Call
+from lab.seam import Seams
+from lab.workflow import Workflows
+
+MACHINE = "failover"
+type Answer = Callable[[str, Any], Any]
+"""(Function, payload) -> what the function answers."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who calls: a function by the last part of its name, or the state machine; and the role of its Region."""
+
+    side: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One call. Seconds and attempts (the first one too) are what its client is bounded by; None for the machine's."""
+
+    scenario: str
+    caller: Caller
+    call: Call
+    host: str
+    connect: float | None
+    read: float | None
+    attempts: int | None
+
+
+class Recorder:
+    """Writes down what callers call while it is installed. `scenario` is noted with each call."""
+
+    def __init__(self, sides: Mapping[str, str], answer: Answer, black_holes: Mapping[str, int]) -> None:
+        """`sides` are the roles by Region; `answer` is what stands behind a function's own call of Lambda;
+        `black_holes` are ports of this machine in the place of a Region's endpoints."""
+        self.scenario = ""
+        self.calls: list[Recorded] = []
+        self._black_holes = black_holes
+        self._sides = sides
+        self._answer = answer
+        self._caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
+        self._seams = Seams()
+
+    def install(self) -> None:
+        self._seams.wrap(boto3.session.Session, "client", self._made_by_caller)
+        self._seams.wrap(Workflows, "_make_client", self._made_by_machine)
+        self._seams.wrap(workflow._Functions, "invoke", self._invoked_by_machine)
+
+    def uninstall(self) -> None:
+        self._seams.undo()
+
+    @contextmanager
+    def acting(self, caller: Caller) -> Iterator[None]:
+        """Clients that are made meanwhile are that caller's."""
+        token = self._caller.set(caller)
+        try:
+            yield
+        finally:
+            self._caller.reset(token)
+
+    def _made_by_caller(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def client(session: Any, *positional: Any, **named: Any) -> Any:
+            caller = self._caller.get()
+            region = str(named.get("region_name"))
+            if caller is not None and region in self._black_holes:
+                named["endpoint_url"] = f"http://127.0.0.1:{self._black_holes[region]}"
+            made = original(session, *positional, **named)
+            if caller is not None:
+                self._watch(made, caller)
+            return made
+
+        return client
+
+    def _made_by_machine(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def make(workflows: Workflows, region: str, service: str) -> Any:
+            with self.acting(Caller(self._sides[region], MACHINE)):
+                return original(workflows, region, service)
+
+        return make
+
+    def _invoked_by_machine(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def invoke(functions: Any, **request: Any) -> Any:
+            region = request["FunctionName"].split(":")[3]
+            call = Call("lambda", "Invoke", {"FunctionName": request["FunctionName"]}, region)
+            host = f"lambda.{region}.amazonaws.com"
+            self._note(Recorded(self.scenario, Caller(self._sides[region], MACHINE), call, host, None, None, None))
+            return original(functions, **request)
+
+        return invoke
+
+    def _watch(self, client: Any, caller: Caller) -> None:
+        config = client.meta.config
+        bounds = (
+            (None, None, None)
+            if caller.name == MACHINE
+            else (config.connect_timeout, config.read_timeout, config.retries["total_max_attempts"])
+        )
+        host = str(urlsplit(client.meta.endpoint_url).hostname)
+
+        def note(operation: str, parameters: dict[str, Any]) -> None:
+            service, region = client.meta.service_model.service_name, client.meta.region_name
+            call = Call(service, operation, copy.deepcopy(parameters), region)
+            self._note(Recorded(self.scenario, caller, call, host, *bounds))
+
+        def called(params: dict[str, Any], model: Any, **_: Any) -> None:
+            note(model.name, params)
+
+        client.meta.events.register_first("before-parameter-build", called)
+        if client.meta.service_model.service_name == "lambda":
+            client.meta.events.register("before-call.lambda.Invoke", self._answer_invoke)
+        if client.meta.service_model.service_name == "rds":
+            sign = client.generate_db_auth_token
+
+            def token(host: str, port: int, user: str, region: str | None = None) -> str:
+                note("GenerateDBAuthToken", {"DBHostname": host, "Port": port, "DBUsername": user})
+                return str(sign(host, port, user, region))
+
+            client.generate_db_auth_token = token
+
+    def _answer_invoke(self, params: dict[str, Any], **_: Any) -> tuple[AWSResponse, dict[str, Any]]:
+        function = params["url_path"].rpartition("/functions/")[2].partition("/")[0]
+        body = json.dumps(self._answer(function, json.loads(params["body"]))).encode()
+        return AWSResponse("", 200, HTTPHeaders(), None), {"StatusCode": 200, "Payload": _Payload(body)}
+
+    def _note(self, recorded: Recorded) -> None:
+        self.calls.append(recorded)  # one operation, so threads need no lock
+
+
+class _Payload:
+    """The part of a streaming body that is used."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def read(self) -> bytes:
+        return self._body

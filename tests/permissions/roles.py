@@ -1,0 +1,96 @@
+"""The roles of the evaluated templates: what each is given, and what is asked of it."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from lab.permission import Need, Statement, needs, statements
+from tests.permissions.estate import FUNCTIONS, IN_BOTH, Estate, function_of
+from tests.permissions.recording import MACHINE, Caller
+from tests.template.region import Region
+
+CALLERS = [
+    *(Caller("dr", name) for name in (*FUNCTIONS, MACHINE)),
+    *(Caller("primary", name) for name in IN_BOTH),
+]
+# What Step Functions asks of a state machine's role so that it may set its logging up; none of it takes a resource
+# (https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html).
+LOG_DELIVERY = [
+    Need(f"logs:{name}", "*")
+    for name in (
+        "CreateLogDelivery",
+        "GetLogDelivery",
+        "UpdateLogDelivery",
+        "DeleteLogDelivery",
+        "ListLogDeliveries",
+        "PutResourcePolicy",
+        "DescribeResourcePolicies",
+        "DescribeLogGroups",
+    )
+]
+
+
+def role_path(deployed: Region, name: str) -> str:
+    """Where the role of a function, or of the state machine, is among the Region's resources."""
+    if name == MACHINE:
+        (machine,) = deployed.of("AWS::StepFunctions::StateMachine").values()
+        return str(machine["RoleArn"]).removesuffix(".Arn")
+    return str(function_of(deployed, name)["Role"]).removesuffix(".Arn")
+
+
+def given(deployed: Region, path: str) -> list[Statement]:
+    """The role's own statements; those of AWS's managed policies are AWS's."""
+    return statements(policy["PolicyDocument"] for policy in deployed[path].get("Policies", []))
+
+
+def keys(deployed: Region) -> dict[str, str]:
+    """The account's own KMS keys, by the ARN of the topic or bucket that one encrypts."""
+    found = {}
+    for resource in deployed.resources.values():
+        if resource.type == "AWS::SNS::Topic" and resource.arn and "KmsMasterKeyId" in resource.properties:
+            found[resource.arn] = str(resource.properties["KmsMasterKeyId"])
+    for bucket in deployed.of("AWS::S3::Bucket").values():
+        for rule in bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]:
+            default = rule["ServerSideEncryptionByDefault"]
+            if "KMSMasterKeyID" in default:
+                found[f"arn:aws:s3:::{bucket['BucketName']}"] = str(default["KMSMasterKeyID"])
+    return found
+
+
+def asked(estate: Estate, caller: Caller) -> list[Need]:
+    """What all the calls of a caller need, and what its service does by its role."""
+    deployed = estate.regions[caller.side]
+    known = keys(deployed)
+    calls = [each.call for each in estate.recorder.calls if each.caller == caller]
+    return [need for call in calls for need in needs(call, known)] + _by_its_service(deployed, caller.name)
+
+
+def _by_its_service(deployed: Region, name: str) -> list[Need]:
+    if name == MACHINE:
+        (machine,) = deployed.of("AWS::StepFunctions::StateMachine").values()
+        return LOG_DELIVERY if machine.get("LoggingConfiguration", {}).get("Level", "OFF") != "OFF" else []
+    function = function_of(deployed, name)
+    kept = [function.get("DeadLetterConfig", {}).get("TargetArn")]
+    for each in deployed.of("AWS::Lambda::EventInvokeConfig").values():
+        if each["FunctionName"] == function["FunctionName"]:
+            kept.append(each.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination"))
+    return [Need("sqs:SendMessage", arn) for arn in kept if arn]
+
+
+def mirrored(value: Any) -> Any:
+    """A role of one Region as it must be in the other one."""
+    text = json.dumps(value, sort_keys=True)
+    for one, other in (("eu-central-1", "eu-west-1"), ("shop-dr", "shop-primary"), ("/dr/", "/primary/")):
+        text = text.replace(one, "\0").replace(other, one).replace("\0", other)
+    return json.loads(text)
+
+
+def trusted(role: Mapping[str, Any]) -> set[str]:
+    """The services that may take the role on."""
+    found: set[str] = set()
+    for statement in role["AssumeRolePolicyDocument"]["Statement"]:
+        assert statement["Effect"] == "Allow"
+        assert statement["Action"] in ("sts:AssumeRole", ["sts:AssumeRole"]), statement
+        services = statement["Principal"]["Service"]
+        found |= set(services if isinstance(services, list) else [services])
+    return found

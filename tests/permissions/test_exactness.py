@@ -1,0 +1,133 @@
+"""Each role allows what its function or state machine calls, all of it and nothing else."""
+
+import pytest
+
+from lab.permission import Allow, Need, Statement, allows, denied, reads_only, unused, without
+from tests.permissions.estate import IN_BOTH, Estate
+from tests.permissions.recording import MACHINE, Caller
+from tests.permissions.roles import CALLERS, LOG_DELIVERY, asked, given, mirrored, role_path, trusted
+from tests.template.region import REGIONS, region
+
+BASIC = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
+IN_VPC = "arn:aws:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole"
+# What changes something and takes no resource, and the condition key that stands in for one. Configuring the delivery
+# of a state machine's logs has not even that: it is AWS's documented set, and nothing of ours calls it.
+WITHOUT_RESOURCE = {"cloudwatch:PutMetricData": "cloudwatch:namespace", **{need.action: "" for need in LOG_DELIVERY}}
+# Each would do harm that no role of ours should be able to do.
+TOO_MUCH = [
+    ("dynamodb:DeleteItem", "arn:aws:dynamodb:eu-central-1:123456789012:table/relight-shop"),
+    ("dynamodb:DeleteTable", "arn:aws:dynamodb:eu-west-1:123456789012:table/relight-shop"),
+    ("ec2:DeleteNetworkAcl", "arn:aws:ec2:eu-west-1:123456789012:network-acl/acl-0peer"),
+    ("iam:PassRole", "arn:aws:iam::123456789012:role/relight"),
+    ("lambda:InvokeFunction", "arn:aws:lambda:eu-west-1:123456789012:function:relight-shop-dbcheck"),
+    ("rds:*", "arn:aws:rds:eu-central-1:123456789012:db:shop-dr"),
+    ("rds:DeleteDBInstance", "arn:aws:rds:eu-central-1:123456789012:db:shop-dr"),
+    ("rds:PromoteReadReplica", "arn:aws:rds:eu-west-1:123456789012:db:shop-primary"),
+    ("route53:ChangeResourceRecordSets", "arn:aws:route53:::hostedzone/Z0EXAMPLE"),
+    ("s3:DeleteObject", "arn:aws:s3:::relight-evidence-shop-123456789012-eu-central-1/runs/*"),
+]
+
+each_caller = pytest.mark.parametrize("caller", CALLERS, ids=lambda caller: f"{caller.name}-{caller.side}")
+
+
+def of(estate: Estate, caller: Caller) -> tuple[list[Statement], list[Need]]:
+    """What the caller's role allows, and what the caller asks for."""
+    deployed = estate.regions[caller.side]
+    return given(deployed, role_path(deployed, caller.name)), asked(estate, caller)
+
+
+@each_caller
+def test_no_call_is_without_an_allow(played: Estate, caller: Caller) -> None:
+    allowed, wanted = of(played, caller)
+    assert wanted, "no scenario has it call anything"
+    assert [str(need) for need in denied(allowed, wanted)] == []
+
+
+@each_caller
+def test_nothing_is_allowed_that_no_scenario_uses(played: Estate, caller: Caller) -> None:
+    """Reading included."""
+    assert [str(allow) for allow in unused(*of(played, caller))] == []
+
+
+@pytest.mark.parametrize("side", REGIONS)
+def test_what_changes_something_names_what_it_may_change(side: str) -> None:
+    """In every role of a Region, those included that AWS's services take on."""
+    for path in region(side).of("AWS::IAM::Role"):
+        for statement in given(region(side), path):
+            for action in statement.actions:
+                if "*" not in statement.resources or reads_only(action):
+                    continue
+                assert action in WITHOUT_RESOURCE, f"{path} may {action} on everything"
+                narrowed = {key for _, key, _ in statement.conditions}
+                assert WITHOUT_RESOURCE[action] in narrowed | {""}, f"{path} may {action} without a limit"
+                assert action == "cloudwatch:PutMetricData" or path == role_path(region(side), MACHINE)
+
+
+@each_caller
+def test_a_role_has_its_own_statements_and_the_right_to_log(played: Estate, caller: Caller) -> None:
+    """AWS's managed policies hold the wildcards that Lambda's logs, and its interfaces in a VPC, cannot do without."""
+    deployed = played.regions[caller.side]
+    role = deployed[role_path(deployed, caller.name)]
+    in_vpc = caller.name == "dbcheck"
+    managed = set() if caller.name == MACHINE else {BASIC, IN_VPC} if in_vpc else {BASIC}
+    assert set(role.get("ManagedPolicyArns", [])) == managed
+    assert trusted(role) == {"states.amazonaws.com" if caller.name == MACHINE else "lambda.amazonaws.com"}
+    if caller.name != MACHINE:
+        assert any(
+            function["FunctionName"] == f"relight-shop-{caller.name}" and ("VpcConfig" in function) is in_vpc
+            for function in deployed.of("AWS::Lambda::Function").values()
+        )
+
+
+def test_the_roles_of_the_primary_are_those_of_dr_seen_from_there() -> None:
+    """What waits there for the way home is not played, so it must not differ."""
+    dr, primary = region("dr"), region("primary")
+    ours = {path: dr[path].get("Policies", []) for path in dr.of("AWS::IAM::Role")}
+    theirs = {path: primary[path].get("Policies", []) for path in primary.of("AWS::IAM::Role")}
+    assert ours.keys() == theirs.keys()
+    assert {path for path in ours if mirrored(ours[path]) != mirrored(mirrored(theirs[path]))} == set()
+
+
+def test_a_peer_that_is_not_known_yet_is_not_reached() -> None:
+    """Before the other stack exists its network ACL has no id: then nothing at all is named, and not everything."""
+    alone = region("dr", PeerNetworkAclId="")
+    named = {allow.resource for allow in allows(given(alone, role_path(alone, "fence"))) if "Entry" in allow.action}
+    assert named == {"arn:aws:ec2:eu-west-1:123456789012:network-acl/none"}
+
+
+# What would be wrong is found.
+
+
+@each_caller
+def test_each_single_allow_is_missed_where_it_is_deleted(played: Estate, caller: Caller) -> None:
+    allowed, wanted = of(played, caller)
+    every = list(allows(allowed))
+    assert every
+    assert [str(allow) for allow in every if not denied(without(allowed, allow), wanted)] == []
+
+
+@each_caller
+def test_an_allow_too_many_is_found(played: Estate, caller: Caller) -> None:
+    """As a statement of its own, and beside the actions that a statement has already."""
+    allowed, wanted = of(played, caller)
+    for action, resource in TOO_MUCH:
+        more = Statement(True, (action,), (resource,))
+        assert unused([*allowed, more], wanted) == [Allow(len(allowed), action, resource)]
+    for index, statement in enumerate(allowed):
+        wider = Statement(True, (*statement.actions, "iam:PassRole"), statement.resources, statement.conditions)
+        found = unused([*allowed[:index], wider, *allowed[index + 1 :]], wanted)
+        assert found == [Allow(index, "iam:PassRole", resource) for resource in statement.resources]
+
+
+@each_caller
+def test_a_resource_too_many_is_found(played: Estate, caller: Caller) -> None:
+    allowed, wanted = of(played, caller)
+    for index, statement in enumerate(allowed):
+        elsewhere = tuple(f"{resource}-of-another" for resource in statement.resources if resource != "*")
+        wider = Statement(True, statement.actions, statement.resources + elsewhere, statement.conditions)
+        found = unused([*allowed[:index], wider, *allowed[index + 1 :]], wanted)
+        assert {allow.resource for allow in found} == set(elsewhere)
+
+
+def test_both_regions_are_played_where_they_differ() -> None:
+    assert {caller.name for caller in CALLERS if caller.side == "primary"} == set(IN_BOTH)

@@ -1,0 +1,161 @@
+"""The roles that AWS's services and the instances take on: what each needs is written here, and its role says the same.
+
+No code of ours calls anything by them, so there is nothing to record.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from lab.permission import Need, Statement, allows, denied, unused, without
+from tests.permissions.roles import CALLERS, given, role_path, trusted
+from tests.template.region import ACCOUNT, REGIONS, Region, global_stack, region
+
+PARAMETERS = {"FlowLogs": "true", "AccessLogs": "true"}
+# What a target of a schedule or a rule is called by, by the service in its ARN.
+TARGETS = {"lambda": "lambda:InvokeFunction", "states": "states:StartExecution", "events": "events:PutEvents"}
+type Needs = Sequence[Need]
+
+
+def place(name: str) -> Region:
+    return global_stack() if name == "global" else region(name, **PARAMETERS)
+
+
+def via(service: str, where: str) -> dict[str, str]:
+    return {"kms:viaservice": f"{service}.{where}.amazonaws.com"}
+
+
+def of_a_region(deployed: Region) -> dict[str, tuple[str, Needs]]:
+    """Who takes a role on, and what it needs, by the role's path."""
+    found = dict(_schedules(deployed)) | dict(_rules(deployed)) | dict(_buckets(deployed))
+    for flows in deployed.of("AWS::EC2::FlowLog").values():
+        found[_path(flows["DeliverLogsPermissionArn"])] = "vpc-flow-logs.amazonaws.com", _flow_log(deployed, flows)
+    for profile in deployed.of("AWS::IAM::InstanceProfile").values():
+        found[str(profile["Roles"][0])] = "ec2.amazonaws.com", _instance(deployed)
+    return found
+
+
+def _path(arn: str) -> str:
+    return arn.removesuffix(".Arn")
+
+
+def _schedules(deployed: Region) -> Iterator[tuple[str, tuple[str, Needs]]]:
+    """https://docs.aws.amazon.com/scheduler/latest/UserGuide/setting-up.html#setting-up-execution-role"""
+    for schedule in deployed.of("AWS::Scheduler::Schedule").values():
+        target = schedule["Target"]
+        wanted = [_target(target["Arn"]), Need("sqs:SendMessage", target["DeadLetterConfig"]["Arn"])]
+        yield _path(target["RoleArn"]), ("scheduler.amazonaws.com", wanted)
+
+
+def _rules(deployed: Region) -> Iterator[tuple[str, tuple[str, Needs]]]:
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-manage-iam-access.html#target-permissions
+
+    Its dead-letter queue lets EventBridge in by a policy of its own.
+    """
+    for rule in deployed.of("AWS::Events::Rule").values():
+        for target in rule["Targets"]:
+            if "RoleArn" in target:
+                yield _path(target["RoleArn"]), ("events.amazonaws.com", [_target(target["Arn"])])
+
+
+def _target(arn: str) -> Need:
+    return Need(TARGETS[arn.split(":")[2]], arn)
+
+
+def _buckets(deployed: Region) -> Iterator[tuple[str, tuple[str, Needs]]]:
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/setting-repl-config-perm-overview.html and, for the keys,
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/replication-config-for-kms-objects.html"""
+    for bucket in deployed.of("AWS::S3::Bucket").values():
+        if "ReplicationConfiguration" not in bucket:
+            continue
+        replication = bucket["ReplicationConfiguration"]
+        (rule,) = replication["Rules"]
+        (encryption,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        source, target = f"arn:aws:s3:::{bucket['BucketName']}", rule["Destination"]["Bucket"]
+        peer_key = rule["Destination"]["EncryptionConfiguration"]["ReplicaKmsKeyID"]
+        peer = peer_key.split(":")[3]
+        wanted = [
+            *(Need(f"s3:{name}", source) for name in ("GetReplicationConfiguration", "ListBucket")),
+            *(Need(f"s3:GetObjectVersion{name}", f"{source}/state/1") for name in ("ForReplication", "Acl", "Tagging")),
+            *(Need(f"s3:Replicate{name}", f"{target}/state/1") for name in ("Object", "Delete", "Tags")),
+            Need(
+                "kms:Decrypt", encryption["ServerSideEncryptionByDefault"]["KMSMasterKeyID"], via("s3", deployed.name)
+            ),
+            *(Need(f"kms:{name}", peer_key, via("s3", peer)) for name in ("Encrypt", "GenerateDataKey")),
+        ]
+        yield _path(replication["Role"]), ("s3.amazonaws.com", wanted)
+
+
+def _flow_log(deployed: Region, flows: Mapping[str, Any]) -> Needs:
+    """https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-iam-role.html, less the group, which exists."""
+    group = f"arn:aws:logs:{deployed.name}:{ACCOUNT}:log-group:{_log_group(deployed, flows)}"
+    names = ("CreateLogStream", "DescribeLogStreams", "PutLogEvents")
+    every = Need("logs:DescribeLogGroups", f"arn:aws:logs:{deployed.name}:{ACCOUNT}:log-group:any")
+    return [*(Need(f"logs:{name}", f"{group}:log-stream:eni-1") for name in names), every]
+
+
+def _log_group(deployed: Region, flows: Mapping[str, Any]) -> str:
+    groups = [group["LogGroupName"] for group in deployed.of("AWS::Logs::LogGroup").values()]
+    return str(next(name for name in groups if name == flows["LogGroupName"]))
+
+
+def _instance(deployed: Region) -> Needs:
+    """What user data, the boot gate, the application and the CloudWatch agent do."""
+    where = deployed.name
+    bucket = f"arn:aws:s3:::relight-data-shop-{ACCOUNT}-{where}"
+    (template,) = deployed.of("AWS::EC2::LaunchTemplate").values()
+    assert template["LaunchTemplateData"]["IamInstanceProfile"]
+    key = f"arn:aws:kms:{where}:{ACCOUNT}:key/data"
+    group = f"arn:aws:logs:{where}:{ACCOUNT}:log-group:/relight/shop/{deployed.role}/application"
+    return [
+        *(Need("s3:GetObject", f"{bucket}/{name}") for name in ("releases/1.tar.gz", "static/1.css", "state/1")),
+        Need("s3:PutObject", f"{bucket}/state/1"),
+        Need(
+            "secretsmanager:GetSecretValue",
+            f"arn:aws:secretsmanager:{where}:{ACCOUNT}:secret:relight/shop/database-aB1cD2",
+        ),
+        *(Need("kms:Decrypt", key, via(service, where)) for service in ("s3", "secretsmanager")),
+        Need("kms:GenerateDataKey", key, via("s3", where)),
+        *(
+            Need(f"logs:{name}", f"{group}:log-stream:i-1")
+            for name in ("CreateLogStream", "DescribeLogStreams", "PutLogEvents")
+        ),
+        # The boot gate: has the other Region taken over?
+        *(
+            Need("dynamodb:GetItem", f"arn:aws:dynamodb:{name}:{ACCOUNT}:table/relight-shop")
+            for name in REGIONS.values()
+        ),
+    ]
+
+
+each_place = pytest.mark.parametrize("name", [*REGIONS, "global"])
+
+
+@each_place
+def test_each_role_is_somebodys(name: str) -> None:
+    """A new role needs a row here, or code that calls something by it."""
+    deployed = place(name)
+    ours = {role_path(deployed, caller.name) for caller in CALLERS} if name != "global" else set()
+    assert set(deployed.of("AWS::IAM::Role")) == ours | of_a_region(deployed).keys()
+
+
+@each_place
+def test_a_service_may_do_what_it_must_and_nothing_else(name: str) -> None:
+    deployed = place(name)
+    for path, (service, wanted) in of_a_region(deployed).items():
+        allowed = given(deployed, path)
+        assert [str(need) for need in denied(allowed, wanted)] == [], path
+        assert [str(allow) for allow in unused(allowed, wanted)] == [], path
+        assert trusted(deployed[path]) == {service}, path
+        assert not deployed[path].get("ManagedPolicyArns"), path
+
+
+@each_place
+def test_a_lost_and_an_additional_allow_are_found(name: str) -> None:
+    deployed = place(name)
+    for path, (_, wanted) in of_a_region(deployed).items():
+        allowed = given(deployed, path)
+        assert [str(allow) for allow in allows(allowed) if not denied(without(allowed, allow), wanted)] == [], path
+        more = Statement(True, ("s3:DeleteObject",), ("arn:aws:s3:::relight-data-shop/*",))
+        assert len(unused([*allowed, more], wanted)) == 1, path
