@@ -185,13 +185,11 @@ def _database(database: Resource, workings: Workings) -> Iterator[Use]:
     if not replica:
         moved = workings.assumed("wal_gb")
         yield Use("transfer-between", moved, f"{moved:g} GB of changes stream to the replica", for_dr=True)
-
-
-def _backups(_: Resource, workings: Workings) -> Iterator[Use]:
-    yield Use(
-        "database-backup", workings.database_gb, "replicated backups, about the size of the database", for_dr=True
-    )
-    yield Use("transfer-between", workings.assumed("wal_gb"), "what the backups take along", for_dr=True)
+    if database.value("AutomaticBackupReplicationRegion"):
+        yield Use("database-backup", size, "replicated backups, about the size of the database", for_dr=True)
+        yield Use("transfer-between", workings.assumed("wal_gb"), "the changes once more, as backups", for_dr=True)
+    if database.value("EnableCloudwatchLogsExports"):
+        yield Use("log-ingest", workings.assumed("database_log_gb"), "its log in CloudWatch")
 
 
 def _balancer(balancer: Resource, _: Workings) -> Iterator[Use]:
@@ -261,7 +259,6 @@ RATES: Mapping[str, Rate] = {
     "AWS::KMS::Key": _key,
     "AWS::Lambda::Function": _function,
     "AWS::RDS::DBInstance": _database,
-    "AWS::RDS::DBInstanceAutomatedBackupsReplication": _backups,
     "AWS::Route53::HealthCheck": _health_check,
     "AWS::S3::Bucket": _bucket,
     "AWS::SNS::Topic": _topic,

@@ -60,6 +60,7 @@ ASSUMPTIONS: Mapping[str, Assumption] = {
     "bucket_written_gb": _assume("5", "GB a month", "written to the bucket and replicated"),
     "bucket_writes": _assume("20000", "a month", "objects written to the bucket and replicated"),
     "wal_gb": _assume("20", "GB a month", "changes of the database that stream to the other Region"),
+    "database_log_gb": _assume("0.1", "GB a month", "what PostgreSQL logs in each Region"),
     "flow_log_gb": _assume("2", "GB a month", "flow logs of one network, where they are on"),
     "run_call_seconds": _assume("2", "s", "a call of a step in a run"),
     "run_log_bytes": _assume("6000", "bytes", "a state of a run in the log, with its data"),
