@@ -28,4 +28,4 @@ def played(nowhere_but_here: None) -> Iterator[Estate]:
     """The estate in which every scenario has been played."""
     with estate() as made:
         play_all(made)
-        yield made
+    yield made

@@ -1,0 +1,298 @@
+"""What a call needs and what a policy gives, against AWS's reference of actions and resources as cfn-lint has it."""
+
+import json
+import re
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab import permission
+from lab.permission import (
+    ACCOUNT,
+    Allow,
+    Call,
+    Need,
+    PermissionUnknown,
+    allowed,
+    allows,
+    denied,
+    known_operations,
+    needs,
+    reads_only,
+    statements,
+    unused,
+    without,
+)
+from tests.permissions.roles import given as given_to
+from tests.template.region import REGIONS, global_stack, region
+
+HERE = "eu-central-1"
+TABLE = f"arn:aws:dynamodb:{HERE}:{ACCOUNT}:table/relight-shop"
+# One of everything that an operation's parameters may name.
+PARAMETERS = {
+    "AutoScalingGroupName": "shop-dr",
+    "Bucket": "evidence",
+    "DBInstanceIdentifier": "shop-dr",
+    "DBUsername": "relight_check",
+    "FunctionName": "relight-shop-dbcheck",
+    "Key": "runs/1/run.json",
+    "Namespace": "Relight/Switches/shop",
+    "NetworkAclId": "acl-1",
+    "RequestItems": {"relight-shop": []},
+    "TableName": "relight-shop",
+    "TopicArn": f"arn:aws:sns:{HERE}:{ACCOUNT}:relight-shop",
+    "executionArn": f"arn:aws:states:{HERE}:{ACCOUNT}:execution:relight-shop-failover:1",
+    "stateMachineArn": f"arn:aws:states:{HERE}:{ACCOUNT}:stateMachine:relight-shop-failover",
+}
+
+
+def policy(**statement: Any) -> list[permission.Statement]:
+    return statements([{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement}]}])
+
+
+@cache
+def reference() -> dict[str, Any]:
+    """By service: actions, with the kinds of resource that each has, and the formats of those."""
+    spec = find_spec("cfnlint")  # which takes seconds to import
+    assert spec is not None
+    assert spec.origin is not None
+    path = Path(spec.origin).parent / "data" / "AdditionalSpecs" / "Policies.json"
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def action_of(name: str) -> dict[str, Any]:
+    """What AWS says of an action; KeyError for one that there is not."""
+    service, _, verb = name.partition(":")
+    found: dict[str, Any] = reference()[service]["Actions"][verb.lower()]
+    return found
+
+
+def formats(name: str) -> list[str]:
+    """The ARNs, as patterns, of what an action can be allowed on."""
+    kinds = reference()[name.partition(":")[0]]["Resources"]
+    values = {"Partition": "aws", "Region": HERE, "Account": ACCOUNT}
+    return [
+        re.sub(r"\$\{(\w+)\}", lambda match: values.get(match[1], ".*"), arn)
+        for kind in action_of(name).get("Resources", [])
+        for arn in kinds[kind.lower()]["ARNFormats"]
+    ]
+
+
+# Calls.
+
+
+@pytest.mark.parametrize(("service", "operation"), known_operations())
+def test_a_call_needs_what_aws_says_of_its_action(service: str, operation: str) -> None:
+    """Each need is of an existing action, on a resource of a kind that the action has."""
+    key = f"arn:aws:kms:{HERE}:{ACCOUNT}:key/1"
+    found = needs(
+        Call(service, operation, PARAMETERS, HERE), {PARAMETERS["TopicArn"]: key, "arn:aws:s3:::evidence": key}
+    )
+    assert found
+    for need in found:
+        kinds = formats(need.action)
+        # Metrics can be put into a data set, which ours are not.
+        if need.resource == "*":
+            assert kinds == [] or need.action == "cloudwatch:PutMetricData"
+        else:
+            assert any(re.fullmatch(kind, need.resource) for kind in kinds), need
+
+
+@pytest.mark.parametrize(("service", "operation"), known_operations())
+def test_each_operation_is_one_of_boto3s(service: str, operation: str) -> None:
+    model = boto3.session.Session().client(service, region_name=HERE).meta.service_model  # type: ignore[call-overload]
+    assert operation in {*model.operation_names, "GenerateDBAuthToken"}
+
+
+def test_an_operation_that_nobody_has_looked_up_is_refused() -> None:
+    with pytest.raises(PermissionUnknown, match=r"s3 DeleteObject is called and lab/permission.py does not know it"):
+        needs(Call("s3", "DeleteObject", {"Bucket": "evidence", "Key": "1"}, HERE))
+
+
+def test_each_table_of_a_batch_is_asked_for() -> None:
+    found = needs(Call("dynamodb", "BatchWriteItem", {"RequestItems": {"one": [], "two": []}}, HERE))
+    assert [need.resource.rpartition("/")[2] for need in found] == ["one", "two"]
+
+
+def test_who_publishes_to_an_encrypted_topic_uses_its_key() -> None:
+    topic, key = PARAMETERS["TopicArn"], f"arn:aws:kms:{HERE}:{ACCOUNT}:key/1"
+    call = Call("sns", "Publish", {"TopicArn": topic}, HERE)
+    assert [str(need) for need in needs(call)] == [f"sns:Publish on {topic}"]
+    _, *with_key = needs(call, {topic: key})
+    assert [need.action for need in with_key] == ["kms:Decrypt", "kms:GenerateDataKey"]
+    assert {need.context["kms:viaservice"] for need in with_key} == {f"sns.{HERE}.amazonaws.com"}
+
+
+def test_a_password_that_boto3_signs_is_a_connection() -> None:
+    (need,) = needs(Call("rds", "GenerateDBAuthToken", {"DBUsername": "relight_check"}, HERE))
+    assert need.action == "rds-db:connect"
+    open_to_any_instance = f"arn:aws:rds-db:{HERE}:{ACCOUNT}:dbuser:*/relight_check"
+    assert allowed(policy(Action="rds-db:connect", Resource=open_to_any_instance), need)
+    assert not allowed(policy(Action="rds-db:connect", Resource=f"{open_to_any_instance}er"), need)
+
+
+# Policies.
+
+
+@pytest.mark.parametrize("name", [*REGIONS, "global"])
+def test_each_action_that_a_role_allows_exists(name: str) -> None:
+    deployed = global_stack() if name == "global" else region(name, FlowLogs="true")
+    every = [each for path in deployed.of("AWS::IAM::Role") for each in allows(given_to(deployed, path))]
+    assert every
+    for allow in every:
+        assert action_of(allow.action) is not None, allow
+        # Where an action has kinds of resource, everything is too much; where it has none, only everything works.
+        if allow.action != "cloudwatch:PutMetricData" and not allow.action.startswith("logs:"):
+            assert (allow.resource == "*") is (formats(allow.action) == []), allow
+
+
+@pytest.mark.parametrize(
+    ("statement", "passes"),
+    [
+        ({"Action": "dynamodb:GetItem", "Resource": TABLE}, True),
+        ({"Action": "DynamoDB:getitem", "Resource": TABLE}, True),
+        ({"Action": ["dynamodb:PutItem", "dynamodb:Get*"], "Resource": ["x", TABLE]}, True),
+        ({"Action": "dynamodb:GetIte?", "Resource": "*"}, True),
+        ({"Action": "*", "Resource": f"{TABLE[:-1]}?"}, True),
+        ({"NotAction": "dynamodb:PutItem", "Resource": TABLE}, True),
+        ({"Action": "dynamodb:GetItem", "NotResource": f"{TABLE}-2"}, True),
+        (
+            {"Action": "dynamodb:GetItem", "Resource": TABLE, "Condition": {"Bool": {"aws:SecureTransport": "true"}}},
+            True,
+        ),
+        (
+            {"Action": "dynamodb:GetItem", "Resource": TABLE, "Condition": {"Bool": {"aws:SecureTransport": False}}},
+            False,
+        ),
+        ({"Action": "dynamodb:GetItem", "Resource": TABLE, "Condition": {"StringEquals": {"ec2:Region": HERE}}}, False),
+        (
+            {"Action": "dynamodb:GetItem", "Resource": TABLE, "Condition": {"StringNotEquals": {"ec2:Region": HERE}}},
+            True,
+        ),
+        (
+            {"Action": "dynamodb:GetItem", "Resource": TABLE, "Condition": {"StringLikeIfExists": {"ec2:Region": "x"}}},
+            True,
+        ),
+        (
+            {
+                "Action": "dynamodb:GetItem",
+                "Resource": TABLE,
+                "Condition": {"StringEquals": {"aws:RequestedRegion": ["a", HERE]}},
+            },
+            True,
+        ),
+        ({"Action": "dynamodb:GetItems", "Resource": TABLE}, False),
+        ({"Action": "dynamodb:GetItem", "Resource": TABLE.upper()}, False),
+        ({"Action": "dynamodb:GetItem", "Resource": f"{TABLE}/index/*"}, False),
+        ({"Action": "dynamodb:GetItem", "Resource": TABLE.replace(HERE, "eu-west-1")}, False),
+        ({"NotAction": "dynamodb:*", "Resource": TABLE}, False),
+        ({"Action": "dynamodb:GetItem", "NotResource": TABLE}, False),
+        ({"Effect": "Deny", "Action": "dynamodb:GetItem", "Resource": TABLE}, False),
+    ],
+)
+def test_a_statement_gives_what_it_says(statement: dict[str, Any], passes: bool) -> None:
+    (need,) = needs(Call("dynamodb", "GetItem", {"TableName": "relight-shop"}, HERE))
+    assert allowed(policy(**statement), need) is passes
+
+
+def test_what_has_no_resource_is_allowed_on_everything_only() -> None:
+    (need,) = needs(Call("ec2", "DescribeNetworkAcls", {}, HERE))
+    narrow = {"StringEquals": {"ec2:Region": HERE}}
+    assert allowed(policy(Action=need.action, Resource="*", Condition=narrow), need)
+    assert not allowed(policy(Action=need.action, Resource=f"arn:aws:ec2:{HERE}:{ACCOUNT}:network-acl/*"), need)
+    (elsewhere,) = needs(Call("ec2", "DescribeNetworkAcls", {}, "eu-west-1"))
+    assert not allowed(policy(Action=need.action, Resource="*", Condition=narrow), elsewhere)
+
+
+def test_the_namespace_limits_what_metrics_are_put() -> None:
+    given_by = policy(
+        Action="cloudwatch:PutMetricData",
+        Resource="*",
+        Condition={"StringEquals": {"cloudwatch:namespace": "Relight/Switches/shop"}},
+    )
+    for namespace, passes in (("Relight/Switches/shop", True), ("Relight/Switches/other", False)):
+        assert (
+            allowed(given_by, needs(Call("cloudwatch", "PutMetricData", {"Namespace": namespace}, HERE))[0]) is passes
+        )
+
+
+def test_a_deny_is_stronger_than_any_allow() -> None:
+    both = policy(Action="*", Resource="*") + policy(Effect="Deny", Action="dynamodb:*", Resource=TABLE)
+    assert not allowed(both, Need("dynamodb:GetItem", TABLE))
+    assert allowed(both, Need("dynamodb:GetItem", f"{TABLE}-2"))
+
+
+@pytest.mark.parametrize(
+    ("statement", "problem"),
+    [
+        ({"Action": "s3:GetObject", "Resource": "*", "Principal": "*"}, "Principal"),
+        ({"Action": "s3:GetObject"}, "needs an action and a resource"),
+        ({"Action": "s3:GetObject", "Resource": "arn:aws:s3:::${aws:username}/*"}, "policy variables"),
+        ({"Effect": "Perhaps", "Action": "s3:GetObject", "Resource": "*"}, "no Effect"),
+    ],
+)
+def test_what_is_not_understood_is_refused(statement: dict[str, Any], problem: str) -> None:
+    with pytest.raises(PermissionUnknown, match=problem):
+        policy(**statement)
+
+
+def test_an_unknown_operator_is_refused() -> None:
+    given_by = policy(Action="*", Resource="*", Condition={"IpAddress": {"aws:SourceIp": "192.0.2.0/24"}})
+    with pytest.raises(PermissionUnknown, match="IpAddress"):
+        allowed(given_by, Need("s3:GetObject", "*"))
+
+
+def test_an_allow_of_everything_but_something_cannot_be_exact() -> None:
+    with pytest.raises(PermissionUnknown, match="nobody has named"):
+        list(allows(policy(NotAction="iam:*", Resource="*")))
+
+
+@pytest.mark.parametrize(
+    ("action", "reads"),
+    [
+        ("ec2:DescribeNetworkAcls", True),
+        ("dynamodb:Query", True),
+        ("dynamodb:BatchWriteItem", False),
+        ("kms:Decrypt", False),
+        ("rds-db:connect", False),
+    ],
+)
+def test_what_only_reads(action: str, reads: bool) -> None:
+    assert reads_only(action) is reads
+
+
+# Too much and too little.
+
+ACTIONS = ["dynamodb:GetItem", "dynamodb:PutItem", "sns:Publish"]
+NEEDS = st.lists(st.builds(Need, st.sampled_from(ACTIONS), st.sampled_from(["arn:1", "arn:2", "arn:3"])), min_size=1)
+
+
+@given(wanted=NEEDS)
+def test_exactly_what_is_needed_is_neither_too_much_nor_too_little(wanted: list[Need]) -> None:
+    exact = [each for need in set_of(wanted) for each in policy(Action=need.action, Resource=need.resource)]
+    assert denied(exact, wanted) == []
+    assert unused(exact, wanted) == []
+    for allow in allows(exact):
+        lost = denied(without(exact, allow), wanted)
+        assert [(need.action, need.resource) for need in lost] == [(allow.action, allow.resource)]
+
+
+def set_of(wanted: list[Need]) -> list[Need]:
+    return list({(need.action, need.resource): need for need in wanted}.values())
+
+
+def test_less_one_action_on_one_resource_leaves_the_others() -> None:
+    both = policy(Action=["sns:Publish", "dynamodb:GetItem"], Resource=["arn:1", "arn:2"])
+    left = without(both, Allow(0, "sns:Publish", "arn:1"))
+    assert {str(allow) for allow in allows(left)} == {
+        "sns:Publish on arn:2",
+        "dynamodb:GetItem on arn:1",
+        "dynamodb:GetItem on arn:2",
+    }

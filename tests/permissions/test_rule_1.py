@@ -1,0 +1,165 @@
+"""Nothing on the way of a failover needs the lost Region, nor a control plane that AWS runs in us-east-1."""
+
+import ast
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from lab.permission import ACCOUNT
+from tests.permissions.estate import FUNCTIONS, HERE, HOME, ROOT, TABLE, Estate, client, dead_peer
+from tests.permissions.recording import MACHINE, Recorded
+from tests.permissions.scenarios import a_lost_region_is_failed_over
+from tests.template.region import REGIONS
+
+# Who may call the other Region, and what for. Each goes on without an answer.
+BEST_EFFORT = {
+    "assess": {("rds", "DescribeDBInstances")},
+    "fence": {("ec2", name) for name in ("DescribeNetworkAcls", "CreateNetworkAclEntry", "DeleteNetworkAclEntry")},
+    "guard": {("dynamodb", "GetItem")},
+    "probe": {("rds", "DescribeDBInstances"), ("autoscaling", "DescribeAutoScalingGroups")},
+    "record": {("dynamodb", "UpdateItem")},
+}
+# Their changes are made in us-east-1 or us-west-2 for all Regions, or need what lies in a Region that may be lost
+# (https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/global-services.html).
+FORBIDDEN = {
+    *("iam", "organizations", "account", "route53", "route53domains", "cloudfront", "wafv2", "shield", "acm"),
+    *("route53-recovery-control-config", "globalaccelerator", "networkmanager", "s3control"),
+    *("cloudformation", "ecr", "ecr-public", "sts"),
+}
+CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 2, 5, 2
+
+
+def problems(calls: Iterable[Recorded]) -> set[str]:
+    """What of these calls breaks the rule."""
+    return {
+        f"{each.caller.name}: {each.call.service} {each.call.operation} {why}" for each in calls for why in _why(each)
+    }
+
+
+def _why(each: Recorded) -> Iterator[str]:
+    if each.call.service in FORBIDDEN:
+        yield "is a call to a control plane that all Regions share"
+    if f".{each.call.region}.amazonaws.com" not in each.host or each.call.region not in REGIONS.values():
+        yield f"goes to {each.host}"
+    if each.call.region != REGIONS[each.caller.side]:
+        yield from _why_abroad(each)
+
+
+def _why_abroad(each: Recorded) -> Iterator[str]:
+    if (each.call.service, each.call.operation) not in BEST_EFFORT.get(each.caller.name, set()):
+        yield "needs the other Region"
+    bounds = (each.connect, each.read, each.attempts)
+    if any(
+        given is None or given > limit
+        for given, limit in zip(bounds, (CONNECT_SECONDS, READ_SECONDS, ATTEMPTS), strict=True)
+    ):
+        yield f"may wait for the other Region for {bounds}"
+
+
+def test_only_what_is_best_effort_and_bounded_leaves_the_region(played: Estate) -> None:
+    assert problems(played.recorder.calls) == set()
+
+
+def test_all_that_is_best_effort_is_really_called(played: Estate) -> None:
+    abroad: dict[str, set[tuple[str, str]]] = {}
+    for each in played.recorder.calls:
+        if each.call.region != REGIONS[each.caller.side]:
+            abroad.setdefault(each.caller.name, set()).add((each.call.service, each.call.operation))
+    assert abroad == BEST_EFFORT
+
+
+def test_everybody_on_the_way_was_heard(played: Estate) -> None:
+    assert {each.caller.name for each in played.recorder.calls} == {*FUNCTIONS, MACHINE}
+
+
+def test_a_region_s_own_calls_are_bounded_too(played: Estate) -> None:
+    """No function hangs in one of them until Lambda ends it, which would leave no word of why."""
+    for each in played.recorder.calls:
+        if each.caller.name != MACHINE:
+            assert each.connect is not None
+            assert each.read is not None
+            assert each.connect <= CONNECT_SECONDS, each
+            assert each.read <= 10, each
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"read": 60.0}, "may wait for the other Region for (2.0, 60.0, 2)"),
+        ({"attempts": 5}, "may wait for the other Region for (2.0, 5.0, 5)"),
+        ({"connect": None}, "may wait for the other Region for (None, 5.0, 2)"),
+        ({"host": "sts.amazonaws.com"}, "goes to sts.amazonaws.com"),
+        ({"operation": "GetItem"}, "needs the other Region"),
+        ({"service": "iam"}, "is a call to a control plane that all Regions share"),
+        ({"region": "us-east-1"}, "goes to dynamodb.eu-west-1.amazonaws.com"),
+    ],
+)
+def test_a_call_that_breaks_the_rule_is_found(played: Estate, changed: dict[str, Any], why: str) -> None:
+    mirror = next(each for each in played.recorder.calls if each.caller.name == "record" and each.call.region == HOME)
+    assert problems([mirror]) == set()
+    in_call = {name: changed.pop(name) for name in ("operation", "service", "region") if name in changed}
+    found = problems([replace(mirror, call=replace(mirror.call, **in_call), **changed)])
+    assert any(problem.endswith(why) for problem in found), found
+
+
+def test_clients_are_made_where_they_can_be_seen() -> None:
+    """In one place, by handlers that are being imported: whatever is called later is called by one of those."""
+    for path in sorted((ROOT / "layers" / "relight" / "relight").rglob("*.py")):
+        names = {name for node in ast.walk(ast.parse(path.read_text())) for name in _imported(node)}
+        assert path.name == "clients.py" or names & {"boto3", "relight.clients"} == set(), path.name
+    for path in sorted((ROOT / "functions").glob("*/handler.py")):
+        module = ast.parse(path.read_text())
+        assert not {"boto3", "botocore"} & {name for node in ast.walk(module) for name in _imported(node)}, path
+        functions = [node for node in module.body if isinstance(node, ast.FunctionDef)]
+        made = [node for function in functions for node in ast.walk(function) if isinstance(node, ast.Call)]
+        assert not [node for node in made if isinstance(node.func, ast.Name) and node.func.id == "client"], path
+
+
+def _imported(node: ast.AST) -> set[str]:
+    """Full names of modules; that of boto3's types for DynamoDB makes no client."""
+    match node:
+        case ast.Import(names=names):
+            return {alias.name for alias in names}
+        case ast.ImportFrom(module=str() as module):
+            return {module}
+        case _:
+            return set()
+
+
+# Without any answer from the other Region.
+
+
+@pytest.fixture(scope="module")
+def alone(nowhere_but_here: None) -> Iterator[Estate]:
+    """DR, when the other Region's endpoints take connections and never answer."""
+    with dead_peer() as estate, estate.staged("dead peer"):
+        estate.head("dr", epoch=4, active=HOME)
+        a_lost_region_is_failed_over(estate)
+        yield estate
+
+
+def test_the_failover_succeeds_when_every_endpoint_of_the_lost_region_is_dead(alone: Estate) -> None:
+    """As the scenario has asserted; and all of what is best effort was tried in vain."""
+    tried = {each.caller.name for each in alone.recorder.calls if each.call.region == HOME}
+    assert tried == {"probe", "assess", "fence", "record"}
+    head = client("dynamodb", HERE).get_item(TableName=TABLE, Key={"pk": {"S": "region"}, "sk": {"S": "head"}})["Item"]
+    assert (head["active"]["S"], head["state"]["S"]) == (HERE, "steady")
+    assert client("dynamodb", HOME).scan(TableName=TABLE)["Count"] == 0
+
+
+def test_what_the_peer_did_not_answer_is_told(alone: Estate) -> None:
+    bucket = f"relight-evidence-shop-{ACCOUNT}-{HERE}"
+    (found,) = client("s3", HERE).list_objects_v2(Bucket=bucket)["Contents"]
+    evidence = json.loads(client("s3", HERE).get_object(Bucket=bucket, Key=found["Key"])["Body"].read())
+    steps = {step["name"]: step for step in evidence["steps"]}
+    assert steps["fence"]["facts"]["fence"] in {"failed", "unknown"}
+    assert evidence["status"] == "SUCCEEDED"
+
+
+def test_the_guard_goes_on_publishing(alone: Estate) -> None:
+    said = alone.call("guard", {})
+    assert said["switches"] == {"STOP": 1.0, "GO": 1.0}
+    assert (said["standing"], said["fenced"], said["lifted"]) == ("unknown", False, False)
