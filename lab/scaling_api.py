@@ -4,7 +4,8 @@ Limits are checked as AWS checks them, a change of the desired capacity only wri
 what really happened. Instances are the reconciler's affair.
 """
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from moto.autoscaling.exceptions import ValidationError
@@ -72,8 +73,7 @@ class ScalingApi:
             desired = min(max(before, least), most) if desired is None else _whole(desired)
             _check(least, desired, most)
             wanted |= {"min_size": least, "max_size": most, "desired_capacity": desired}
-            # moto would forget the policy of a group that is updated without naming it again.
-            wanted["mixed_instances_policy"] = wanted.get("mixed_instances_policy") or group.mixed_instances_policy
+            wanted["mixed_instances_policy"] = wanted.get("mixed_instances_policy") or _kept_policy(group, wanted)
             original(backend, name, **wanted)
             self._changed(
                 group,
@@ -129,6 +129,18 @@ class ScalingApi:
             return ActionResult({"Activities": chosen[:most]})
 
         return describe_scaling_activities
+
+
+def _kept_policy(group: Any, wanted: Mapping[str, Any]) -> Any:
+    """moto would forget the policy of a group that is updated without naming it again.
+
+    A launch template takes its place. moto shows its template by id and by name, and takes one of them.
+    """
+    if wanted.get("launch_template") or not group.mixed_instances_policy:
+        return None
+    policy = copy.deepcopy(group.mixed_instances_policy)
+    policy["LaunchTemplate"]["LaunchTemplateSpecification"].pop("LaunchTemplateName", None)
+    return policy
 
 
 def _known(backend: Any, name: str) -> Any:
