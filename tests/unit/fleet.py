@@ -26,7 +26,7 @@ SHORT = INSUFFICIENT_CAPACITY.format(type="t4g.small", zone="eu-central-1a")
 
 @dataclass
 class Fleet:
-    """The group `shop-dr`."""
+    """The group `shop-dr`, and others that a test adds."""
 
     groups: Any
     balancing: Any
@@ -35,20 +35,32 @@ class Fleet:
     health: dict[str, str] = field(default_factory=dict)
     activities: list[Activity] = field(default_factory=list)
 
-    def describe(self) -> dict[str, Any]:
+    def add(self, name: str, sizes: Capacity, *target_groups: str) -> None:
+        """One more group, behind these target groups or behind none."""
+        self.groups.create_auto_scaling_group(
+            AutoScalingGroupName=name,
+            LaunchConfigurationName=NAME,
+            MinSize=sizes.minimum,
+            DesiredCapacity=sizes.desired,
+            MaxSize=sizes.maximum,
+            AvailabilityZones=[f"{HERE}a"],
+            TargetGroupARNs=list(target_groups),
+        )
+
+    def describe(self, name: str = NAME) -> dict[str, Any]:
         """The group as the API shows it."""
-        found = self.groups.describe_auto_scaling_groups(AutoScalingGroupNames=[NAME])["AutoScalingGroups"]
+        found = self.groups.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
         return dict(found[0])
 
-    def sizes(self) -> Capacity:
+    def sizes(self, name: str = NAME) -> Capacity:
         """Its sizes as the API shows them."""
-        group = self.describe()
+        group = self.describe(name)
         return Capacity(group["MinSize"], group["DesiredCapacity"], group["MaxSize"])
 
-    def resize(self, sizes: Capacity) -> None:
+    def resize(self, sizes: Capacity, name: str = NAME) -> None:
         """As an operator does by hand."""
         self.groups.update_auto_scaling_group(
-            AutoScalingGroupName=NAME,
+            AutoScalingGroupName=name,
             MinSize=sizes.minimum,
             DesiredCapacity=sizes.desired,
             MaxSize=sizes.maximum,
@@ -58,14 +70,15 @@ class Fleet:
         """Names of the processes that are suspended."""
         return {process["ProcessName"] for process in self.describe()["SuspendedProcesses"]}
 
-    def launch(self, health: str = "healthy") -> str:
-        """Let one more instance come, registered in the target group and of that health there."""
+    def launch(self, health: str = "healthy", name: str = NAME) -> str:
+        """Let one more instance come to a group, registered in the first of its target groups and of that health there."""
         answer = self.ec2.run_instances(ImageId=IMAGE, MinCount=1, MaxCount=1, InstanceType="t4g.small")
         identifier: str = answer["Instances"][0]["InstanceId"]
-        group = get_backend("autoscaling")[ACCOUNT][HERE].autoscaling_groups[NAME]
+        group = get_backend("autoscaling")[ACCOUNT][HERE].autoscaling_groups[name]
         instance = get_backend("ec2")[ACCOUNT][HERE].get_instance(identifier)
         group.instance_states.append(InstanceState(instance, autoscaling_group=group))
-        self.balancing.register_targets(TargetGroupArn=self.target_group, Targets=[{"Id": identifier}])
+        for arn in self.describe(name)["TargetGroupARNs"][:1]:
+            self.balancing.register_targets(TargetGroupArn=arn, Targets=[{"Id": identifier}])
         self.health[identifier] = health
         return identifier
 
@@ -99,15 +112,7 @@ def make_fleet(clients: Clients) -> Iterator[Fleet]:
     seams.wrap(FakeTargetGroup, "health_for", health_for)
     try:
         groups.create_launch_configuration(LaunchConfigurationName=NAME, ImageId=IMAGE, InstanceType="t4g.small")
-        groups.create_auto_scaling_group(
-            AutoScalingGroupName=NAME,
-            LaunchConfigurationName=NAME,
-            MinSize=0,
-            DesiredCapacity=0,
-            MaxSize=1,
-            AvailabilityZones=[f"{HERE}a"],
-            TargetGroupARNs=[fleet.target_group],
-        )
+        fleet.add(NAME, Capacity(0, 0, 1), fleet.target_group)
         yield fleet
     finally:
         seams.undo()

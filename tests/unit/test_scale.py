@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 from relight.errors import CapacityGroupNotFound, RunSuperseded
@@ -260,3 +261,95 @@ def test_what_the_step_answers_and_remembers_is_json(fleet: Fleet, ledger: Ledge
         "groups": {NAME: {"wanted": 2, "present": 0, "healthy": 0}},
     }
     assert ledger.timeline(run.id)[1][0].facts == said["facts"]
+
+
+# Several groups.
+
+WORKERS = "shop-workers"
+BOTH = {"group_arns": (arn_of(NAME), arn_of(WORKERS)), "peer_group_names": ("shop-primary", "shop-primary-workers")}
+
+
+@pytest.fixture
+def workers(fleet: Fleet) -> str:
+    """A second group, behind no balancer."""
+    fleet.add(WORKERS, Capacity(0, 0, 2))
+    return WORKERS
+
+
+def test_each_group_is_raised_to_what_its_counterpart_had(
+    look: Look, fleet: Fleet, ledger: Ledger, workers: str
+) -> None:
+    ledger.keep_capacity("shop-primary", Capacity(1, 3, 9), NOW)
+    ledger.keep_capacity("shop-primary-workers", Capacity(0, 1, 1), NOW)
+    outcome = look(Intent.WARM, **BOTH)
+    assert outcome.sentence == "capacity is on its way: 4 wanted"
+    assert (fleet.sizes(), fleet.sizes(workers)) == (Capacity(3, 3, 3), Capacity(1, 1, 2))
+    assert ledger.head().capacity_before == {NAME: Capacity(0, 0, 1), workers: Capacity(0, 0, 2)}
+
+
+@pytest.mark.parametrize("peers", [("shop-primary",), ("shop-primary", "shop-primary-workers", "one-too-many")])
+def test_a_group_without_a_counterpart_that_was_seen_gets_the_default(
+    look: Look, fleet: Fleet, ledger: Ledger, workers: str, peers: tuple[str, ...]
+) -> None:
+    ledger.keep_capacity("shop-primary", Capacity(1, 3, 9), NOW)
+    look(Intent.WARM, **BOTH | {"peer_group_names": peers})
+    assert (fleet.sizes(), fleet.sizes(workers)) == (Capacity(3, 3, 3), Capacity(2, 2, 2))
+
+
+def test_all_groups_must_be_healthy_one_behind_no_balancer_by_what_is_in_service(
+    look: Look, fleet: Fleet, ledger: Ledger, run: Run, workers: str
+) -> None:
+    ledger.activate(run, HERE)
+    for _ in range(2):
+        fleet.launch()
+    outcome = look(Intent.SERVE, **BOTH)
+    assert outcome.status == "WAIT"
+    assert outcome.sentence == (
+        f"{NAME}: 2 of 2 instances are healthy, 2 needed; {WORKERS}: 0 of 2 instances are healthy, 2 needed"
+    )
+    for _ in range(2):
+        fleet.launch(name=workers)
+    outcome = look(Intent.SERVE, **BOTH)
+    assert (outcome.status, outcome.facts["healthy"], outcome.facts["wanted"]) == ("DONE", 4, 4)
+    assert "t5" in ledger.timeline(run.id)[0]
+
+
+def test_a_group_does_not_count_the_instances_of_another_in_the_same_target_group(
+    look: Look, fleet: Fleet, ledger: Ledger, run: Run
+) -> None:
+    fleet.add(WORKERS, Capacity(0, 0, 2), fleet.target_group)
+    ledger.activate(run, HERE)
+    for _ in range(4):
+        fleet.launch()
+    outcome = look(Intent.SERVE, **BOTH)
+    assert (outcome.status, outcome.facts["groups"][WORKERS]["healthy"]) == ("WAIT", 0)
+
+
+def test_all_that_was_raised_is_restored(look: Look, fleet: Fleet, ledger: Ledger, workers: str) -> None:
+    look(Intent.WARM, **BOTH)
+    outcome = look(Intent.RESTORE, **BOTH)
+    assert outcome.sentence == (
+        f"capacity is back at {NAME}: min 0, desired 0, max 1; {WORKERS}: min 0, desired 0, max 2"
+    )
+    assert (fleet.sizes(), fleet.sizes(workers)) == (Capacity(0, 0, 1), Capacity(0, 0, 2))
+    assert ledger.head().capacity_before is None
+
+
+def test_a_group_that_aws_refuses_to_change_does_not_hold_up_the_others(
+    look: Look, fleet: Fleet, workers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error: Any = {"Error": {"Code": "ScalingActivityInProgressFault", "Message": "it is being scaled"}}
+    update = fleet.groups.update_auto_scaling_group
+
+    def refuse(**given: Any) -> Any:
+        if given["AutoScalingGroupName"] == NAME:
+            raise ClientError(error, "UpdateAutoScalingGroup")
+        return update(**given)
+
+    monkeypatch.setattr(fleet.groups, "update_auto_scaling_group", refuse)
+    with pytest.raises(ClientError, match="it is being scaled"):
+        look(Intent.WARM, **BOTH)
+    assert (fleet.sizes(), fleet.sizes(workers)) == (Capacity(0, 0, 1), Capacity(2, 2, 2))
+    monkeypatch.undo()
+    look(Intent.WARM, **BOTH)
+    assert fleet.sizes() == Capacity(2, 2, 2)

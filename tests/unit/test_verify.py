@@ -155,6 +155,29 @@ def test_the_traffic_has_come_when_dns_and_the_site_say_this_region(
     assert ledger.timeline(run.id)[0] == {"t7": clock(), "t8": clock()}
 
 
+def test_traffic_that_must_not_have_come_yet_is_not_looked_for(
+    verify: MakeVerify, names: NameServer, web: WebServer, ledger: Ledger, run: Run
+) -> None:
+    names.records[(DOMAIN, "A")] = ["127.0.0.1"]
+    web.pages["/health/ready"] = 200, '{"status": "ready"}'
+    ledger.begin_promoting(run, HERE, withhold_go=True)
+    waits(verify().traffic(run), "GO is not given before the writes are proven")
+    assert ledger.timeline(run.id)[0] == {}
+    ledger.activate(run, HERE)
+    ledger.give_go(run, HERE)
+    assert verify().traffic(run).status == "DONE"
+
+
+def test_the_application_says_where_it_tells_that_it_is_ready(
+    verify: MakeVerify, names: NameServer, web: WebServer, run: Run
+) -> None:
+    names.records[(DOMAIN, "A")] = ["127.0.0.1"]
+    web.pages["/health/ready"] = 503, ""
+    web.pages["/up"] = 200, ""
+    waits(verify().traffic(run), "answered 503")
+    assert verify(readiness_path="/up").traffic(run).status == "DONE"
+
+
 @pytest.mark.parametrize("answered", [[], ["127.0.0.2"], ["127.0.0.1", "127.0.0.2"]])
 def test_the_traffic_has_not_come_while_dns_answers_anything_else(
     verify: MakeVerify, names: NameServer, ledger: Ledger, run: Run, answered: list[str]
