@@ -71,7 +71,7 @@ class Fleet:
         return {process["ProcessName"] for process in self.describe()["SuspendedProcesses"]}
 
     def launch(self, health: str = "healthy", name: str = NAME) -> str:
-        """Let one more instance come to a group, registered in the first of its target groups and of that health there."""
+        """Let one more instance come to a group, of that health in the first of its target groups."""
         answer = self.ec2.run_instances(ImageId=IMAGE, MinCount=1, MaxCount=1, InstanceType="t4g.small")
         identifier: str = answer["Instances"][0]["InstanceId"]
         group = get_backend("autoscaling")[ACCOUNT][HERE].autoscaling_groups[name]
