@@ -5,7 +5,7 @@ from typing import Any
 
 from moto.backends import get_backend
 
-from lab import route53_api
+from lab import change_batch, route53_api
 from lab.health_checker import HealthChecker
 from lab.hosted_zone import HostedZones
 from lab.region import Side, Vantage
@@ -43,6 +43,7 @@ class Route53:
     def install(self) -> None:
         """Let moto's API keep what it drops of a health check, and tell what the checkers found."""
         route53_api.install(self._seams, self.checker.found)
+        change_batch.install(self._seams)
 
     def start(self) -> None:
         """Begin to check."""

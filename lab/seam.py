@@ -7,6 +7,8 @@ error names it.
 from collections.abc import Callable
 from typing import Any
 
+_ABSENT = object()
+
 
 class MotoChangedError(RuntimeError):
     """moto has no longer a private name that the lab builds on."""
@@ -33,6 +35,13 @@ class Seams:
         self._undo.append((owner, name, original))
         setattr(owner, name, replacement)
 
+    def add(self, owner: Any, name: str, value: Any) -> None:
+        """Give `owner` what moto lacks; MotoChangedError if it has it now."""
+        if hasattr(owner, name):
+            raise MotoChangedError(f"moto's {owner.__name__} has {name!r} now; the lab need not add it")
+        self._undo.append((owner, name, _ABSENT))
+        setattr(owner, name, value)
+
     def wrap(self, owner: Any, name: str, wrapper: Callable[[Any], Any]) -> None:
         """Replace `owner.name` by what `wrapper` makes of it."""
         require(owner, name)
@@ -42,4 +51,7 @@ class Seams:
         """Put everything back, last first."""
         while self._undo:
             owner, name, original = self._undo.pop()
-            setattr(owner, name, original)
+            if original is _ABSENT:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, original)

@@ -64,7 +64,7 @@ def _targets(environment: Environment, template: Template, stacks: Stacks) -> li
 
 def conduct(environment: Environment, wishes: Wishes) -> int:
     """Show the batch, and send it unless only the plan was asked for: the exit code."""
-    console, aws = Console(soft_wrap=True), Aws()
+    console, aws = Console(soft_wrap=True, emoji=False), Aws()
     found, made = batch(environment, aws)
     if made is None:
         console.print(f"nothing to do: {environment.domain} has the failover pair already")

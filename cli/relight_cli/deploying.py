@@ -106,7 +106,7 @@ class Deployment:
         return Exit.DONE
 
     def _say(self, sentence: str) -> None:
-        self.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+        self.console.print(sentence, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def _agree(self, question: str) -> None:
         agree(question, self.wishes.yes)
@@ -254,7 +254,7 @@ def agree(question: str, yes: bool, ask: Callable[..., bool] = typer.confirm) ->
 
 def conduct(environment: Environment, wishes: Wishes) -> int:
     """Deploy, or say what that would do: the exit code."""
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, emoji=False)
     deployment = Deployment(environment, wishes, Aws(), console)
     deployment.check_configuration()
     return deployment.show_plan() if wishes.plan else deployment.run()

@@ -83,7 +83,7 @@ class Destruction:
         return Exit.DONE
 
     def _say(self, sentence: str) -> None:
-        self.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+        self.console.print(sentence, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def _consent(self, there: dict[Slot, Found]) -> None:
         if Slot.GLOBAL in there and there[Slot.GLOBAL].parameters.get("SiteRecords", "true") == "true":
@@ -192,4 +192,4 @@ def unique(left: list[Left]) -> list[Left]:
 
 def conduct(environment: Environment, wishes: Wishes, aws: Callable[[], Aws] = Aws) -> int:
     """Destroy: the exit code."""
-    return Destruction(environment, wishes, aws(), Console(soft_wrap=True)).run()
+    return Destruction(environment, wishes, aws(), Console(soft_wrap=True, emoji=False)).run()

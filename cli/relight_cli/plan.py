@@ -71,7 +71,7 @@ class Plan:
             if step.state:
                 console.print(f"   now: {step.state}", highlight=False)
             for line in self._lines(number - 1):
-                console.print(f"   {line}", highlight=False, markup=False)
+                console.print(f"   {line}", highlight=False, markup=False, emoji=False)
         console.print()
         for sentence in self.beside:
             console.print(f"- {sentence}")

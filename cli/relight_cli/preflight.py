@@ -45,6 +45,8 @@ class Preflight:
     zone: Zone | None = None
     found: dict[Slot, Found | None] | None = None
     """The stacks; None where they could not be looked at."""
+    left: set[Slot] = field(default_factory=set)
+    """Regions that have a ledger."""
 
     def names(self) -> list[str]:
         """Every question that there is for this environment."""
@@ -108,11 +110,21 @@ class Preflight:
 
     def _ask_ledgers(self) -> str:
         readings = standing.read(self.environment, self.aws)
+        self.left = {slot for slot, reading in readings.items() if reading.head is not None}
         found = standing.judge(readings, self.environment.home_region, time.time(), heed_freeze=False)
         found.require_home()
         return found.sentence
 
     def _ask_stacks(self) -> str:
         self.found = {slot: self.stacks.look(settings) for slot, settings in self.environment.stacks.items()}
+        for slot in self.left:
+            if self.found[slot] is None:
+                region = self.environment.stacks[slot].region
+                raise Refused(
+                    f"{region} has a ledger of {self.environment.application}, and no stack",
+                    where="something of an earlier deployment was kept, and the names of what is kept are taken",
+                    do="remove or rename it; docs/deploying.md says how",
+                    code=Exit.STACK,
+                )
         states = [f"{slot} {found.status if found else 'does not exist'}" for slot, found in self.found.items()]
         return ", ".join(states)

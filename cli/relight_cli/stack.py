@@ -225,14 +225,16 @@ def changes_nothing(changes: Iterable[Mapping[str, Any]]) -> bool:
     (`Automatic`), and with it whatever takes an output of that stack (`Dynamic`). Where nothing else changes, nothing
     can: the address of a nested template holds its digest, so that a new one is a change of the parent's own.
     """
-    for change in changes:
+    listed = list(changes)
+    for change in listed:
         resource = change.get("ResourceChange", {})
         details = resource.get("Details", [])
         if resource.get("Action") != "Modify" or not details:
             return False
         if not all(_may_be_nothing(detail) for detail in details):
             return False
-    return True
+    # One that lists nothing is of what it does not list: outputs, tags.
+    return bool(listed)
 
 
 def _may_be_nothing(detail: Mapping[str, Any]) -> bool:
