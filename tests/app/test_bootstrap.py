@@ -1,12 +1,17 @@
 """What bootstrap.sql lets the role of `dbcheck` do, and what not."""
 
+import re
+import shlex
+import shutil
+import subprocess
 import time
 
 import psycopg
 import pytest
 
+from lab.binaries import binaries, environment
 from lab.postgres import Postgres
-from tests.app.instance import OWNER, PASSWORD, bootstrap
+from tests.app.instance import OWNER, PASSWORD, ROOT, bootstrap
 
 
 def as_check(database: Postgres) -> psycopg.Connection[tuple[object, ...]]:
@@ -76,3 +81,44 @@ def test_it_sees_replication_and_ends_the_shops_sessions(primary: Postgres, repl
 
 def test_it_gets_iam_authentication_where_there_is_such_a_role(primary: Postgres) -> None:
     assert primary.sql("SELECT pg_has_role('relight_check', 'rds_iam', 'member')") == [(True,)]
+
+
+def documented(language: str) -> list[str]:
+    """The blocks of that language in docs/bootstrap.md."""
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "docs/bootstrap.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
+def psql(database: Postgres, arguments: list[str]) -> str:
+    """What psql prints to the owner, run in the repository with what the page says in its environment."""
+    program = shutil.which("psql", path=str(binaries() / "bin"))
+    assert program
+    login = {"PGHOST": database.host, "PGPORT": str(database.port), "PGDATABASE": database.database}
+    told = {**environment(), **login, "PGUSER": OWNER, "PGPASSWORD": PASSWORD}
+    return subprocess.run([program, *arguments], cwd=ROOT, env=told, check=True, capture_output=True, text=True).stdout
+
+
+def test_the_documented_commands_do_it(primary: Postgres) -> None:
+    (line,) = [line for block in documented("sh") for line in block.splitlines() if line.startswith("psql ")]
+    psql(primary, shlex.split(line)[1:])
+    check = documented("sql")[0]
+    answers = psql(primary, ["--no-psqlrc", "--tuples-only", "--no-align", "--command", check]).splitlines()
+    assert len(answers) == 8
+    assert [answer for answer in answers if not answer.endswith("|t")] == []
+
+
+def test_each_grant_is_explained() -> None:
+    statements = (ROOT / "layers/relight/bootstrap.sql").read_text(encoding="utf-8")
+    page = (ROOT / "docs/bootstrap.md").read_text(encoding="utf-8").partition("## What it makes")[2]
+    granted = {word for grant in re.findall(r"GRANT ([\w, ]+?) (?:ON|TO)", statements) for word in grant.split(", ")}
+    granted |= set(re.findall(r"'(pg_\w+)'", statements)) - {"pg_roles"}
+    assert granted >= {"rds_iam", "CONNECT", "USAGE", "SELECT", "INSERT", "UPDATE", "pg_monitor", "pg_signal_backend"}
+    assert [word for word in granted if f"`{word}`" not in page] == []
+
+
+def test_it_can_be_undone(primary: Postgres) -> None:
+    psql(primary, ["--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--command", documented("sql")[1]])
+    assert primary.sql("SELECT 1 FROM pg_roles WHERE rolname = 'relight_check'") == []
+    assert primary.sql("SELECT to_regclass('public.relight_heartbeat')") == [(None,)]
+    bootstrap(primary)
+    with as_check(primary) as connection:
+        assert connection.execute("SELECT count(*) FROM relight_heartbeat").fetchall() == [(0,)]
