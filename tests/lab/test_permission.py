@@ -35,7 +35,7 @@ from tests.template.region import REGIONS, global_stack, region
 HERE = "eu-central-1"
 TABLE = f"arn:aws:dynamodb:{HERE}:{ACCOUNT}:table/relight-shop"
 # One of everything that an operation's parameters may name.
-PARAMETERS = {
+PARAMETERS: dict[str, Any] = {
     "AutoScalingGroupName": "shop-dr",
     "Bucket": "evidence",
     "DBInstanceIdentifier": "shop-dr",

@@ -26,6 +26,7 @@ REGION = "eu-central-1"
 _ROLE = "arn:aws:iam::123456789012:role/state-machine"
 _SUBSTITUTION = re.compile(r"\$\{([A-Za-z0-9_:.]+)\}")
 _ENDED = 15.0
+_NESTED = ("Branches", "ItemProcessor")
 _trees: dict[str, Any] = {}
 _session: Any = boto3.session.Session()
 
@@ -172,20 +173,24 @@ def substitution_problems(text: str, substitutions: Mapping[str, Any]) -> list[s
 def definition_problems(definition: Mapping[str, Any]) -> list[str]:
     """What a state machine's definition has wrong that only a run, or a person, would find.
 
-    Targets that do not exist, states that no transition reaches (a Catch is one), tasks without TimeoutSeconds,
-    Catch and Retry that wait for States.ALL before others, JSONata that does not parse.
+    Targets that do not exist, states that no transition reaches (a Catch is one), tasks and machines without
+    TimeoutSeconds, choices without Default, Catch and Retry that wait for States.ALL before others, JSONata that does
+    not parse, is not the whole of its text, or asks for a variable that nothing around it assigns.
     """
-    return [*_block_problems(definition, "top level"), *_query_problems(definition)]
+    endless = [] if "TimeoutSeconds" in definition else ["top level: no TimeoutSeconds"]
+    blocks = block_problems(definition)
+    return [*endless, *blocks, *_query_problems(definition), *_variable_problems(definition, frozenset())]
 
 
-def _block_problems(block: Mapping[str, Any], where: str) -> Iterator[str]:
+def block_problems(block: Mapping[str, Any], where: str = "top level") -> Iterator[str]:
+    """The part of `definition_problems` that is about states and the ways between them."""
     states = block["States"]
     for name, state in states.items():
         targets = list(_targets(state))
         yield from (f"{name}: no such state {target}" for target in sorted(set(targets) - states.keys()))
         yield from _state_problems(name, state)
         for index, inner in enumerate(_inner(state), start=1):
-            yield from _block_problems(inner, f"{name}, branch {index}")
+            yield from block_problems(inner, f"{name}, branch {index}")
     if block["StartAt"] not in states:
         yield f"{where}: StartAt names no state {block['StartAt']}"
     yield from (f"{name}: unreachable" for name in sorted(states.keys() - _reachable(block)))
@@ -194,6 +199,8 @@ def _block_problems(block: Mapping[str, Any], where: str) -> Iterator[str]:
 def _state_problems(name: str, state: Mapping[str, Any]) -> Iterator[str]:
     if state["Type"] == "Task" and "TimeoutSeconds" not in state:
         yield f"{name}: Task without TimeoutSeconds"
+    if state["Type"] == "Choice" and "Default" not in state:
+        yield f"{name}: Choice without Default"
     if state["Type"] not in ("Succeed", "Fail", "Choice") and not ("Next" in state or state.get("End")):
         yield f"{name}: neither Next nor End"
     for field in ("Retry", "Catch"):
@@ -225,14 +232,48 @@ def _inner(state: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _query_problems(node: Any) -> Iterator[str]:
-    if isinstance(node, str) and node.startswith("{%"):
+    for text in _texts(node):
+        if not re.fullmatch(r"\{%.*%\}", text, re.DOTALL):
+            if "{%" in text or "%}" in text:
+                yield f"{text}: Step Functions evaluates nothing here, because JSONata is not the whole of it"
+            continue
         try:
-            check(node.removeprefix("{%").removesuffix("%}"))
+            check(text.removeprefix("{%").removesuffix("%}"))
         except QueryError as error:
-            yield f"{node}: {error}"
+            yield f"{text}: {error}"
+
+
+def _variable_problems(block: Mapping[str, Any], around: frozenset[str]) -> Iterator[str]:
+    known = around | {name for state in block["States"].values() for name in _assigned(state)}
+    for name, state in block["States"].items():
+        own = {key: value for key, value in state.items() if key not in _NESTED}
+        for text in _texts(own):
+            yield from (f"{name}: nothing assigns ${variable}" for variable in sorted(_variables(text) - known))
+        for inner in _inner(state):
+            yield from _variable_problems(inner, known)
+
+
+def _assigned(state: Mapping[str, Any]) -> set[str]:
+    clauses = [state, *state.get("Choices", []), *state.get("Catch", [])]
+    return {name for clause in clauses for name in clause.get("Assign", {})}
+
+
+def _variables(text: str) -> set[str]:
+    """The variables that a text of JSONata asks for and does not bind itself; what is called is a function."""
+    if not text.startswith("{%"):
+        return set()
+    bound = set(re.findall(r"\$(\w+)\s*:=", text))
+    for parameters in re.findall(r"function\s*\(([^)]*)\)", text):
+        bound |= set(re.findall(r"\$(\w+)", parameters))
+    return set(re.findall(r"\$([A-Za-z_]\w*)\b(?!\s*\()", text)) - bound - {"states"}
+
+
+def _texts(node: Any) -> Iterator[str]:
+    if isinstance(node, str):
+        yield node
     elif isinstance(node, Mapping):
         for item in node.values():
-            yield from _query_problems(item)
+            yield from _texts(item)
     elif isinstance(node, list):
         for item in node:
-            yield from _query_problems(item)
+            yield from _texts(item)

@@ -1,4 +1,7 @@
-"""What is true of failover.asl.yaml without running it, and that what is wrong with a definition is found."""
+"""What is true of every definition without running it, and that what is wrong with one is found.
+
+What holds for each file of statemachine/ is tested for each that there is; the rest is about failover.asl.yaml.
+"""
 
 import copy
 import json
@@ -11,12 +14,14 @@ from typing import Any
 import botocore.exceptions
 import botocore.session
 import pytest
+import yaml
 from cfnlint.api import lint  # type: ignore[import-untyped]
 from relight import errors
 
 from lab.template import load as load_template
-from tests.statemachine.harness import definition_problems, load, substitution_problems
+from tests.statemachine.harness import block_problems, definition_problems, load, substitution_problems
 from tests.statemachine.standby import DEFINITION, substitutions
+from tests.template.region import region
 
 ROOT = Path(__file__).parents[2]
 # Before the name of an error of a service's own, by what a task's Resource begins with.
@@ -28,6 +33,9 @@ PREFIXES = {
 }
 # Where a handler's call to its own Region may fail with an error that boto3 makes from the service's model.
 CALLED_BY_HANDLERS = ("autoscaling", "cloudwatch", "rds", "dynamodb")
+
+DEFINITIONS = sorted((ROOT / "statemachine").glob("*.asl.yaml"))
+each_definition = pytest.mark.parametrize("path", DEFINITIONS, ids=lambda path: path.name.removesuffix(".asl.yaml"))
 
 type State = Mapping[str, Any]
 
@@ -42,7 +50,7 @@ def resources() -> dict[str, dict[str, Any]]:
     return load_template(ROOT / "stacks" / "failover.yaml").resources
 
 
-def states(block: Mapping[str, Any], caught: bool = False) -> Iterator[tuple[str, State, bool]]:
+def states(block: Mapping[str, Any], caught: bool = False) -> Iterator[tuple[str, Any, bool]]:
     """Each state, and whether a Parallel around it catches what it does not catch itself."""
     for name, state in block["States"].items():
         yield name, state, caught
@@ -141,7 +149,10 @@ def lint_problems(definition: Mapping[str, Any]) -> list[str]:
     """What cfn-lint says of it as a CloudFormation resource; in AWS::Serverless::StateMachine it does not look."""
     known = copy.deepcopy(dict(definition))
     # Its schema has only numbers there; Step Functions takes JSONata that evaluates to one.
-    known["States"]["Ask a person"]["TimeoutSeconds"] = 1
+    for _, state, _ in states(known):
+        for name in ("TimeoutSeconds", "HeartbeatSeconds"):
+            if str(state.get(name)).startswith("{%"):
+                state[name] = 1
     machine = {
         "Type": "AWS::StepFunctions::StateMachine",
         "Properties": {"Definition": known, "RoleArn": "arn:aws:iam::123456789012:role/machine"},
@@ -158,31 +169,86 @@ def substitutions_of(resources: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-# The definition as it is.
+def machines_of(path: Path) -> list[Mapping[str, Any]]:
+    """The properties of the state machines that the DR Region makes of that file."""
+    found = region("dr").of("AWS::StepFunctions::StateMachine").values()
+    return [each for each in found if (ROOT / each["DefinitionS3Location"]["Key"]) == path]
 
 
-def test_the_definition_has_no_problems(definition: dict[str, Any]) -> None:
-    assert definition_problems(definition) == []
+def as_deployed(path: Path) -> dict[str, Any]:
+    (machine,) = machines_of(path)
+    return load(path, machine["DefinitionSubstitutions"])
 
 
-def test_it_has_the_habits_that_each_state_must_have(definition: dict[str, Any]) -> None:
-    assert habit_problems(definition) == []
+def repeated_keys(text: str) -> list[str]:
+    """Keys that a mapping of the YAML has twice: the last one would win, without a word."""
+    found: list[str] = []
+    ahead = [yaml.compose(text, yaml.SafeLoader)]
+    while ahead:
+        node = ahead.pop()
+        if isinstance(node, yaml.MappingNode):
+            names = [key.value for key, _ in node.value]
+            found += sorted({name for name in names if names.count(name) > 1})
+            ahead += [value for _, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            ahead += node.value
+    return found
 
 
-def test_each_error_that_it_waits_for_is_raised_by_something(definition: dict[str, Any]) -> None:
-    assert error_problems(definition) == []
+# Each definition as it is deployed.
 
 
-def test_each_loop_has_a_deadline(definition: dict[str, Any]) -> None:
-    assert endless_loops(definition) == []
+def test_there_are_definitions() -> None:
+    assert DEFINITION in DEFINITIONS
 
 
-def test_cloudformation_accepts_it(definition: dict[str, Any]) -> None:
-    assert lint_problems(definition) == []
+@each_definition
+def test_a_definition_is_deployed_by_one_state_machine(path: Path) -> None:
+    assert len(machines_of(path)) == 1
 
 
-def test_the_template_gives_each_substitution_and_no_other(resources: dict[str, Any]) -> None:
-    assert substitution_problems(DEFINITION.read_text(), substitutions_of(resources)) == []
+@each_definition
+def test_the_definition_has_no_problems(path: Path) -> None:
+    assert repeated_keys(path.read_text()) == []
+    assert definition_problems(as_deployed(path)) == []
+
+
+@each_definition
+def test_it_has_the_habits_that_each_state_must_have(path: Path) -> None:
+    assert habit_problems(as_deployed(path)) == []
+
+
+@each_definition
+def test_each_error_that_it_waits_for_is_raised_by_something(path: Path) -> None:
+    assert error_problems(as_deployed(path)) == []
+
+
+@each_definition
+def test_each_loop_has_a_deadline(path: Path) -> None:
+    assert endless_loops(as_deployed(path)) == []
+
+
+@each_definition
+def test_cloudformation_accepts_it(path: Path) -> None:
+    assert lint_problems(as_deployed(path)) == []
+
+
+@each_definition
+def test_the_template_gives_each_substitution_and_no_other(path: Path) -> None:
+    (machine,) = machines_of(path)
+    assert substitution_problems(path.read_text(), machine["DefinitionSubstitutions"]) == []
+
+
+@each_definition
+def test_no_branch_assigns_a_variable_of_what_is_around_it(path: Path) -> None:
+    """Step Functions refuses a definition whose inner scope shadows an outer one; the executor in here does not."""
+    outer, *inner = (
+        {name for state in block["States"].values() for name in assigned(state)} for block in blocks(as_deployed(path))
+    )
+    assert [shadowed for names in inner if (shadowed := names & outer)] == []
+
+
+# The failover's.
 
 
 def test_each_wait_is_a_substitution_or_what_a_step_asked_for(definition: dict[str, Any]) -> None:
@@ -199,15 +265,6 @@ def test_an_expired_lock_has_no_living_owner(definition: dict[str, Any]) -> None
     for name in ("Take lock", "Take over the lock"):
         expiry = definition["States"][name]["Arguments"]["ExpressionAttributeValues"][":expires"]["N"]
         assert int(re.findall(r"\+ (\d+)", expiry)[0]) > definition["TimeoutSeconds"]
-
-
-def test_no_branch_assigns_a_variable_of_the_run(definition: dict[str, Any]) -> None:
-    """Step Functions refuses a definition whose inner scope shadows an outer one; the executor in here does not."""
-    outer, *inner = (
-        {name for state in block["States"].values() for name in assigned(state)} for block in blocks(definition)
-    )
-    assert {"run", "decision", "end"} <= outer
-    assert [shadowed for names in inner if (shadowed := names & outer)] == []
 
 
 def assigned(state: State) -> set[str]:
@@ -268,9 +325,39 @@ def break_query_in_a_branch(definition: dict[str, Any]) -> None:
     branch["Wait for a write"]["Seconds"] = "{% $verified..{ %}"
 
 
+def forget_the_machines_timeout(definition: dict[str, Any]) -> None:
+    del definition["TimeoutSeconds"]
+
+
+def forget_default(definition: dict[str, Any]) -> None:
+    del definition["States"]["How did it end"]["Default"]
+
+
+def begin_elsewhere(definition: dict[str, Any]) -> None:
+    definition["States"]["Undo"]["Branches"][0]["StartAt"] = "Restore"
+
+
+def say_it_in_a_sentence(definition: dict[str, Any]) -> None:
+    definition["States"]["Failed"]["Cause"] = "because {% $end.sentence %}"
+
+
+def misspell_a_variable(definition: dict[str, Any]) -> None:
+    definition["States"]["Failed"]["Cause"] = "{% $ende.sentence %}"
+
+
+def look_into_a_branch(definition: dict[str, Any]) -> None:
+    definition["States"]["Failed"]["Cause"] = "{% $verdict.sentence %}"
+
+
 @pytest.mark.parametrize(
     ("spoil", "problem"),
     [
+        (forget_the_machines_timeout, "top level: no TimeoutSeconds"),
+        (forget_default, "How did it end: Choice without Default"),
+        (begin_elsewhere, "Undo, branch 1: StartAt names no state Restore"),
+        (say_it_in_a_sentence, "JSONata is not the whole of it"),
+        (misspell_a_variable, "Failed: nothing assigns $ende"),
+        (look_into_a_branch, "Failed: nothing assigns $verdict"),
         (dangle, "What was decided: no such state Swich and fence"),
         (strand, "Ask a person: unreachable"),
         (forget_timeout, "Record: Task without TimeoutSeconds"),
@@ -284,6 +371,25 @@ def test_a_broken_definition_is_found(
     broken = copy.deepcopy(definition)
     spoil(broken)
     assert any(problem in found for found in definition_problems(broken))
+
+
+@each_definition
+def test_each_task_that_has_no_timeout_is_found(path: Path) -> None:
+    sound = as_deployed(path)
+    tasks = [name for name, state, _ in states(sound) if state["Type"] == "Task"]
+    assert tasks
+    for task in tasks:
+        broken = copy.deepcopy(sound)
+        for name, state, _ in states(broken):
+            if name == task:
+                state.pop("TimeoutSeconds")
+        assert [problem for problem in block_problems(broken) if problem.startswith(task)] == [
+            f"{task}: Task without TimeoutSeconds"
+        ]
+
+
+def test_a_key_that_is_given_twice_is_found() -> None:
+    assert repeated_keys("States:\n  One: {Type: Pass}\n  Two: [{a: 1, a: 2}]\n  One: {Type: Fail}\n") == ["One", "a"]
 
 
 def forget_comment(definition: dict[str, Any]) -> None:
