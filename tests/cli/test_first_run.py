@@ -31,7 +31,8 @@ def page(name: str) -> str:
 
 
 def quoted(text: str) -> list[str]:
-    return re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    return re.findall(r"`([^`\n]+)`", re.sub(r"\n +", " ", prose))
 
 
 def commands(text: str, program: str) -> Iterator[list[str]]:
