@@ -27,6 +27,28 @@ TOO_MUCH = [
     ("s3:DeleteObject", "arn:aws:s3:::relight-evidence-shop-123456789012-eu-central-1/runs/*"),
 ]
 
+_GROUP = "arn:aws:autoscaling:eu-central-1:123456789012:autoScalingGroup:*:autoScalingGroupName"
+# A workload that exists already; its network ACL is not ours to change.
+BROUGHT = {
+    "CreateWorkload": "false",
+    "CertificateArn": "",
+    "SourceDatabaseArn": "",
+    "ExistingAppCidrs": "10.9.1.0/24",
+    "ExistingBalancerFullName": "app/shop/0123456789abcdef",
+    "ExistingBalancerName": "shop-1.eu-central-1.elb.amazonaws.com",
+    "ExistingBalancerZoneId": "Z215JYRZR1TBD5",
+    "ExistingCheckSecurityGroupId": "sg-0123456789abcdef0",
+    "ExistingCheckSubnetIds": "subnet-0123456789abcdef0",
+    "ExistingDatabaseHost": "store.example.eu-central-1.rds.amazonaws.com",
+    "ExistingDatabaseId": "store",
+    "ExistingDatabaseName": "store",
+    "ExistingGroupArns": f"{_GROUP}/store,{_GROUP}/workers",
+    "ExistingTargetGroupFullName": "targetgroup/shop/0123456789abcdef",
+    "PeerAppCidrs": "10.9.2.0/24",
+    "PeerDatabaseId": "store-peer",
+    "PeerGroupNames": "store-peer,workers-peer",
+}
+
 each_caller = pytest.mark.parametrize("caller", CALLERS, ids=lambda caller: f"{caller.name}-{caller.side}")
 
 
@@ -49,18 +71,20 @@ def test_nothing_is_allowed_that_no_scenario_uses(played: Estate, caller: Caller
     assert [str(allow) for allow in unused(*of(played, caller))] == []
 
 
+@pytest.mark.parametrize("brought", [{}, BROUGHT], ids=["own", "brought"])
 @pytest.mark.parametrize("side", REGIONS)
-def test_what_changes_something_names_what_it_may_change(side: str) -> None:
+def test_what_changes_something_names_what_it_may_change(side: str, brought: dict[str, str]) -> None:
     """In every role of a Region, those included that AWS's services take on."""
-    for path in region(side).of("AWS::IAM::Role"):
-        for statement in given(region(side), path):
+    deployed = region(side, **brought)
+    for path in deployed.of("AWS::IAM::Role"):
+        for statement in given(deployed, path):
             for action in statement.actions:
                 if "*" not in statement.resources or reads_only(action):
                     continue
                 assert action in WITHOUT_RESOURCE, f"{path} may {action} on everything"
                 narrowed = {key for _, key, _ in statement.conditions}
                 assert WITHOUT_RESOURCE[action] in narrowed | {""}, f"{path} may {action} without a limit"
-                assert action == "cloudwatch:PutMetricData" or path == role_path(region(side), MACHINE)
+                assert action == "cloudwatch:PutMetricData" or path == role_path(deployed, MACHINE)
 
 
 @each_caller
@@ -93,6 +117,23 @@ def test_a_peer_that_is_not_known_yet_is_not_reached() -> None:
     alone = region("dr", PeerNetworkAclId="")
     named = {allow.resource for allow in allows(given(alone, role_path(alone, "fence"))) if "Entry" in allow.action}
     assert named == {"arn:aws:ec2:eu-west-1:123456789012:network-acl/none"}
+
+
+def test_of_a_workload_that_exists_already_only_what_was_named_may_be_changed() -> None:
+    brought = region("dr", **BROUGHT)
+    changed = {
+        allow.resource.rpartition(":")[2]
+        for path in brought.of("AWS::IAM::Role")
+        for allow in allows(given(brought, path))
+        if allow.action.split(":")[0] in {"autoscaling", "rds", "ec2"} and not reads_only(allow.action)
+    }
+    assert changed == {
+        "autoScalingGroupName/store",
+        "autoScalingGroupName/workers",
+        "store",
+        "network-acl/none",  # the guard's, which was given none
+        "network-acl/acl-0peer",
+    }
 
 
 # What would be wrong is found.
