@@ -240,6 +240,8 @@ class World:
     def _create(self, side: Side, more: Mapping[str, str]) -> Stack:
         given = environment.regional(side, self.surroundings, self.timings, self._keys, more)
         stack = self.stacks.create(environment.stack_name(), REGION_NAME[side], self.template, given)
+        policy = self.template.parent / "stacks" / "policy.json"
+        self.stacks.protect(environment.stack_name(), REGION_NAME[side], policy.read_text(encoding="utf-8"))
         self.stacks_made[side] = stack
         return stack
 

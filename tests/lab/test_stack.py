@@ -495,6 +495,71 @@ def test_a_name_is_taken_once(stacks: Stacks, tmp_path: Path) -> None:
         stacks.update("t", REGION, template, {})
 
 
+REPLICATED = """
+Parameters:
+  Peer: { Type: String, Default: eu-central-1 }
+  KeyId: { Type: String }
+Resources:
+  Secret:
+    Type: AWS::SecretsManager::Secret
+    Properties:
+      Name: replicated
+      SecretString: text
+      ReplicaRegions: [{ Region: !Ref Peer, KmsKeyId: !Ref KeyId }]
+"""
+
+
+def test_a_secrets_replica_with_another_key_is_another_replica_of_the_same_secret(
+    stacks: Stacks, cloud: Cloud, clients: Counting, tmp_path: Path
+) -> None:
+    template = write(tmp_path, REPLICATED)
+    before, called = stacks.create("s", REGION, template, {"KeyId": "one"}), clients.calls.copy()
+    after = stacks.update("s", REGION, template, {"KeyId": "another"})
+    assert after.resources == before.resources
+    # moto does not show the key of a replica.
+    assert clients.calls - called == {"RemoveRegionsFromReplication": 1, "ReplicateSecretToRegions": 1}
+    manager = cloud.client("secretsmanager", REGION)
+    (replica,) = manager.describe_secret(SecretId="replicated")["ReplicationStatus"]
+    assert (replica["Region"], replica["Status"]) == (PEER, "InSync")
+    assert cloud.client("secretsmanager", PEER).get_secret_value(SecretId="replicated")["SecretString"] == "text"
+
+
+BACKED_UP = """
+Parameters:
+  Days: { Type: Number, Default: 7 }
+  Where: { Type: String, Default: eu-central-1 }
+Conditions:
+  Elsewhere: !Not [!Equals [!Ref Where, ""]]
+Resources:
+  Database:
+    Type: AWS::RDS::DBInstance
+    DeletionPolicy: Delete
+    Properties:
+      { DBInstanceIdentifier: backed-up, Engine: postgres, DBInstanceClass: db.t4g.micro, AllocatedStorage: "20",
+        MasterUsername: shop, MasterUserPassword: not-a-secret, BackupRetentionPeriod: !Ref Days,
+        AutomaticBackupReplicationRegion: !If [Elsewhere, !Ref Where, !Ref "AWS::NoValue"],
+        AutomaticBackupReplicationKmsKeyId: "arn:aws:kms:eu-central-1:123456789012:key/1" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"Days": 0}, "without backups there are none to replicate, .*raise BackupRetentionPeriod"),
+        ({"Where": ""}, "AutomaticBackupReplicationKmsKeyId needs AutomaticBackupReplicationRegion"),
+    ],
+)
+def test_backups_are_replicated_where_cloudformation_takes_it(
+    stacks: Stacks, tmp_path: Path, parameters: dict[str, Any], said: str
+) -> None:
+    template = write(tmp_path, BACKED_UP)
+    with pytest.raises(StackRefused, match=said):
+        stacks.create("s", REGION, template, parameters)
+    stacks.create("s", REGION, template, {})
+    with pytest.raises(StackRefused, match=said):
+        stacks.update("s", REGION, template, parameters)
+
+
 # --- Stack policies ---------------------------------------------------------------------------------------------------
 
 POLICY = {
