@@ -103,6 +103,13 @@ def test_the_endpoint_is_looked_at_every_ten_seconds_from_three_regions(
     assert len(set(config["Regions"])) >= 3
 
 
+def test_an_application_that_has_another_readiness_is_asked_for_that_one() -> None:
+    config = of("Endpoint", ReadinessPath="/up", ReadinessText="")["HealthCheckConfig"]
+    assert (config["Type"], config["ResourcePath"]) == ("HTTPS", "/up")
+    assert "SearchString" not in config
+    assert of("Endpoint", ReadinessText="it is up")["HealthCheckConfig"]["SearchString"] == "it is up"
+
+
 def test_the_detector_is_on_no_record_of_the_site() -> None:
     records = global_stack().of("AWS::Route53::RecordSet")
     assert [name for name, record in records.items() if record.get("HealthCheckId") == "Endpoint"] == ["SeenUp"]
@@ -196,6 +203,9 @@ def test_nothing_is_forwarded_to_the_bus_that_it_is_on() -> None:
         ("PrimaryRegion", "Ireland", False),
         ("DrRegion", "us-gov-west-1", True),
         ("SitePort", "0", False),
+        ("ReadinessPath", "up", False),
+        ("ReadinessText", "", True),
+        ("ReadinessText", "bereit für Aufträge", False),
         ("SitePort", "65536", False),
         ("PrimaryBalancerName", "arn:aws:elasticloadbalancing:eu-west-1:1:loadbalancer/app/x/1", False),
         ("DrBalancerZoneId", "", False),
