@@ -167,7 +167,7 @@ class Workings:
 
     def log_months(self, function: Resource) -> Decimal:
         """How long a function's log is kept."""
-        named = f"/aws/lambda/{function.value('FunctionName')}"
+        named = (function.value("LoggingConfig") or {}).get("LogGroup")
         for group in self._of("AWS::Logs::LogGroup", function.slot):
             if group.value("LogGroupName") == named and group.value("RetentionInDays"):
                 return Decimal(str(group.value("RetentionInDays"))) / 30
