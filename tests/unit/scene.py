@@ -79,6 +79,7 @@ class Scene:
             "sample_seconds": 10.0,
             "samples": 2,
             "peer_group_names": ("shop-primary",),
+            "readiness_is_deep": True,
             "failover_machine": MACHINE,
             "start_window_seconds": 60.0,
         }

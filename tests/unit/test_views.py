@@ -57,6 +57,16 @@ def test_from_here_is_what_the_readiness_page_says(
     assert (sample.at, sample.seen, sample.answered) == (NOW, seen, answered)
 
 
+@pytest.mark.parametrize(("status", "seen"), [(200, Seen.UP), (204, Seen.DOWN), (404, Seen.DOWN), (503, Seen.DOWN)])
+def test_of_a_page_without_words_of_its_own_200_will_do(
+    names: NameServer, web: WebServer, status: int, seen: Seen
+) -> None:
+    names.records[(PEER, "A")] = ["127.0.0.1"]
+    web.pages["/up"] = status, ""
+    sample = views.from_dr(f"http://{PEER}:{web.port}/up", [names.at], 2, NOW, deep=False)
+    assert (sample.seen, sample.answered) == (seen, seen is Seen.UP)
+
+
 def test_from_here_no_answer_is_down(names: NameServer) -> None:
     names.records[(PEER, "A")] = ["127.0.0.1"]
     refused = views.from_dr(f"http://{PEER}:{closed_port()}/health/ready", [names.at], 1, NOW)

@@ -53,7 +53,7 @@ class Lookout:
         s, at = self.settings, self.clock()
         patience = s.sample_timeout_seconds
         outside = self.threads.submit(views.outside, s.domain, s.name_servers, patience, at)
-        here = self.threads.submit(views.from_dr, s.peer_url, s.name_servers, patience, at)
+        here = self.threads.submit(views.from_dr, s.peer_url, s.name_servers, patience, at, deep=s.readiness_is_deep)
         control = self.threads.submit(views.control, s.control_targets, socket.gethostbyname, patience, at)
         state = self.threads.submit(database.state, self.functions, s.dbcheck_function)
         replica = self.threads.submit(database.replica, self.rds, s.replica_id)

@@ -88,6 +88,7 @@ class ViewSettings(PeerSettings):
     domain: str
     name_servers: tuple[str, ...]  # the zone's own, host or host:port
     peer_url: str  # the readiness page of the peer, by the name that always reaches that Region
+    readiness_is_deep: bool  # it says, in its own words, whether the database takes writes
     control_targets: tuple[str, ...]  # in other Regions; any HTTP answer proves this Region's connectivity
     dbcheck_function: str
     replica_id: str

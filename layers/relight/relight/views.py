@@ -27,8 +27,11 @@ def outside(domain: str, servers: Sequence[str], timeout: float, at: float) -> S
             return Sample(at, Seen.UNKNOWN, f"_seen.{domain} says {texts!r}, which is neither up nor down")
 
 
-def from_dr(url: str, servers: Sequence[str], timeout: float, at: float) -> Sample:
-    """Our own look at the peer's readiness page, by a connection of its own, body checked."""
+def from_dr(url: str, servers: Sequence[str], timeout: float, at: float, *, deep: bool = True) -> Sample:
+    """Our own look at the peer's readiness page, by a connection of its own, body checked.
+
+    A page that is not `deep` has no words of its own: of it 200 says that the application answers, and is ready.
+    """
     try:
         answer = endpoint.request(url, lambda host: names.ask(host, "A", servers, timeout)[0], timeout)
     except names.NoAnswer as error:
@@ -37,6 +40,10 @@ def from_dr(url: str, servers: Sequence[str], timeout: float, at: float) -> Samp
         return Sample(at, Seen.UNKNOWN, "the peer's name has no address")
     except endpoint.Unreachable as error:
         return Sample(at, Seen.DOWN, f"no answer from here: {error}")
+    if not deep:
+        up = answer.status == 200
+        said = "the primary answers" if up else f"the primary answers {answer.status}"
+        return Sample(at, Seen.UP if up else Seen.DOWN, said, answered=up)
     try:
         status = json.loads(answer.body).get("status")
     except (ValueError, AttributeError):
