@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from lab import environment
+from lab import environment, region
 from lab.autoscaling import Autoscaling
 from lab.binaries import folder
 from lab.cloud import ACCOUNT, HOST, Cloud
@@ -283,6 +283,7 @@ def world() -> Iterator[World]:
     network, data = Network(), folder("relight-test-")
     with ExitStack() as exits:
         exits.callback(shutil.rmtree, data, ignore_errors=True)
+        exits.callback(setattr, region, "_block", region._block)  # the addresses of other tests in this process
         exits.enter_context(claim())
         cloud = Cloud(network)
         exits.callback(cloud.stop)
