@@ -237,7 +237,9 @@ class Deployment:
         self._create(name, kind, properties)
 
     def _request(self, name: str, where: str, properties: Properties) -> Request:
-        return Request(self._place, name, where, dynamic_reference.resolve(properties, self._place.client, where))
+        resolved = dynamic_reference.resolve(properties, self._place.client, where)
+        policy = self._plan.template.resources[name].get("UpdatePolicy") or {}
+        return Request(self._place, name, where, resolved, update_policy=policy)
 
     def _create(self, name: str, kind: Kind, properties: Properties) -> None:
         where = self._plan.where(name)

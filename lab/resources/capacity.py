@@ -5,6 +5,7 @@ from typing import Any
 from lab.resources.call import OneCall
 from lab.resources.kind import Kind, Made, Properties, Request
 
+_SIZES = frozenset({"MinSize", "MaxSize", "DesiredCapacity"})
 _GROUP = frozenset(
     [
         "AutoScalingGroupName",
@@ -72,10 +73,10 @@ def _create_group(request: Request) -> Made:
 
 
 def _update_group(request: Request, made: Made, changed: frozenset[str]) -> Made:
-    """Only what changed is sent: the orchestrator's own capacity is not overruled by an unrelated change."""
-    wanted = {
-        key: request.properties[key] for key in changed - {"TargetGroupARNs", "Tags"} if key in request.properties
-    }
+    """What changed is sent; and the sizes, too, unless the template says that they are not its own any more."""
+    keeps = request.update_policy.get("AutoScalingScheduledAction", {}).get("IgnoreUnmodifiedGroupSizeProperties")
+    sent = changed if str(keeps).lower() == "true" else changed | _SIZES
+    wanted = {key: request.properties[key] for key in sent - {"TargetGroupARNs", "Tags"} if key in request.properties}
     if wanted:
         given = _group_arguments(wanted)
         request.call("autoscaling", "update_auto_scaling_group", AutoScalingGroupName=made.physical_id, **given)

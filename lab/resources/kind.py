@@ -68,6 +68,7 @@ class Request:
     properties: Properties
     before: Properties = field(default_factory=dict)
     """For an update: the properties until now."""
+    update_policy: Mapping[str, Any] = field(default_factory=dict)
 
     def call(self, service: str, operation: str, **arguments: Any) -> Any:
         """One API call; arguments that are None are left out. Raises what boto3 raises."""

@@ -495,6 +495,36 @@ def test_a_name_is_taken_once(stacks: Stacks, tmp_path: Path) -> None:
         stacks.update("t", REGION, template, {})
 
 
+SIZED = """
+Parameters:
+  Grace: { Type: Number, Default: 30 }
+Resources:
+  Vpc: { Type: AWS::EC2::VPC, Properties: { CidrBlock: 10.0.0.0/16 } }
+  Subnet: { Type: AWS::EC2::Subnet, Properties: { VpcId: !Ref Vpc, CidrBlock: 10.0.1.0/24 } }
+  Template: { Type: AWS::EC2::LaunchTemplate, Properties: { LaunchTemplateData: { InstanceType: t4g.small } } }
+  Group:
+    Type: AWS::AutoScaling::AutoScalingGroup
+    UpdatePolicy: { AutoScalingScheduledAction: { IgnoreUnmodifiedGroupSizeProperties: true } }
+    Properties:
+      { AutoScalingGroupName: sized, MinSize: "0", MaxSize: "4", DesiredCapacity: "0",
+        HealthCheckGracePeriod: !Ref Grace, VPCZoneIdentifier: [!Ref Subnet],
+        LaunchTemplate: { LaunchTemplateId: !Ref Template, Version: "1" } }
+"""
+
+
+@pytest.mark.parametrize(("keeps", "sizes"), [("true", (1, 3)), ("false", (0, 4))])
+def test_an_update_of_a_group_resets_its_sizes_unless_the_template_says_otherwise(
+    stacks: Stacks, cloud: Cloud, tmp_path: Path, keeps: str, sizes: tuple[int, int]
+) -> None:
+    template = write(tmp_path, SIZED.replace("Properties: true", f"Properties: {keeps}"))
+    stacks.create("s", REGION, template, {})
+    groups = cloud.client("autoscaling", REGION)
+    groups.update_auto_scaling_group(AutoScalingGroupName="sized", MinSize=1, MaxSize=3, DesiredCapacity=1)
+    stacks.update("s", REGION, template, {"Grace": 60})
+    (group,) = groups.describe_auto_scaling_groups(AutoScalingGroupNames=["sized"])["AutoScalingGroups"]
+    assert (group["MinSize"], group["MaxSize"]) == sizes
+
+
 REPLICATED = """
 Parameters:
   Peer: { Type: String, Default: eu-central-1 }
