@@ -33,4 +33,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """One watch; the event says nothing that matters."""
     said = guard.watch()
     logger.info("guarded", extra=said)
+    if "lacking" in said:
+        logger.warning("superseded, and not fenced", extra={"why": said["lacking"]})
     return said

@@ -9,7 +9,7 @@ import pytest
 from botocore.config import Config
 from relight.guard import Guard, Standing, standing
 from relight.ledger import HEAD, Head, Ledger, State
-from relight.network_acl import NetworkAcl
+from relight.network_acl import NetworkAcl, fence_of
 from relight.run import Run
 from relight.settings import GuardSettings
 
@@ -195,6 +195,28 @@ def test_an_unreadable_ledger_neither_fences_nor_lifts(
     assert (said["standing"], said["fenced"], said["lifted"]) == ("unknown", False, False)
     assert acl.denied() == (set(CIDRS) if fenced else set())
     assert published(guard.cloudwatch, "HOLD") == [0.0], "its switches it publishes all the same"
+
+
+def test_a_superseded_region_whose_network_acl_is_not_known_says_that_it_is_not_fenced(
+    guard: Guard, acl: NetworkAcl, ledger: Ledger, run: Run
+) -> None:
+    powerless = replace(guard, acl=None)
+    assert "lacking" not in powerless.watch()
+    ledger.activate(run, HERE)
+    ledger.finish(run, succeeded=True, now=1.0)
+    said = powerless.watch()
+    assert (said["standing"], said["fenced"]) == ("superseded", False)
+    assert said["lacking"].endswith("there is nothing to fence with")
+    assert not acl.denied()
+    assert guard.ledger.head().active == HERE, "what it has seen it remembers"
+
+
+@pytest.mark.parametrize(("acl_id", "cidrs"), [(None, CIDRS), ("acl-1", None), ("acl-1", ()), (None, None)])
+def test_a_fence_needs_a_network_acl_and_what_it_denies(
+    clients: Clients, acl_id: str | None, cidrs: tuple[str, ...] | None
+) -> None:
+    assert fence_of(clients("ec2", HOME), acl_id, cidrs) is None
+    assert fence_of(clients("ec2", HOME), "acl-1", CIDRS) is not None
 
 
 def test_in_dr_it_publishes_stop_and_go_from_the_ledger(

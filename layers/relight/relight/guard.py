@@ -81,6 +81,7 @@ class Guard:
             unpublished = error
         other = self._other()
         found = standing(own, other, s.aws_region, s.peer_region, s.home_region)
+        lacking = "" if self.acl else "this Region's network ACL is not known: there is nothing to fence with"
         fenced = lifted = False
         if other is not None and found is Standing.SUPERSEDED:
             fenced = self.acl is not None and self.acl.deny()
@@ -90,7 +91,8 @@ class Guard:
             lifted = self.acl is not None and self.acl.lift()
         if unpublished is not None:
             raise unpublished
-        return {"switches": values, "gauges": beside, "standing": found.value, "fenced": fenced, "lifted": lifted}
+        said = {"switches": values, "gauges": beside, "standing": found.value, "fenced": fenced, "lifted": lifted}
+        return said | ({"lacking": lacking} if lacking and found is Standing.SUPERSEDED else {})
 
     def _other(self) -> Head | None:
         try:
