@@ -61,7 +61,7 @@ def regional(
         "SitePort": str(around.web_port),
         "NetworkPrefix": _PREFIX[side],
         "PeerNetworkPrefix": _PREFIX[side.other],
-        "DatabaseTls": "false",
+        "DatabaseTls": "off",
         "Policy": "auto",
         "ControlTargets": around.control_target,
         "Architecture": "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64",

@@ -7,20 +7,28 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from relight import views
 from relight.clients import client
-from relight.dbcheck import Dbcheck
+from relight.dbcheck import AUTHORITIES, Dbcheck
 from relight.errors import InputInvalid
 from relight.lookout import newest
-from relight.settings import DbcheckSettings
+from relight.settings import DbcheckSettings, Tls
 from relight.signal import Seen
 
 from lab.binaries import folder
+from lab.datadir import write
 from lab.postgres import Postgres
 
 BOOTSTRAP = Path(__file__).parents[2] / "layers/relight/bootstrap.sql"
@@ -64,18 +72,20 @@ def check(monkeypatch: pytest.MonkeyPatch) -> Check:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
 
-    def once(server: Postgres | None, event: dict[str, Any], **changed: Any) -> dict[str, Any]:
+    def once(
+        server: Postgres | None, event: dict[str, Any], authorities: Path = AUTHORITIES, **changed: Any
+    ) -> dict[str, Any]:
         given: dict[str, Any] = {
             "aws_region": "eu-central-1",
             "database_host": server.host if server else "127.0.0.1",
             "database_port": server.port if server else 1,
             "database_name": "shop",
             "database_user": "relight_check",
-            "database_tls": False,
+            "database_tls": Tls.OFF,
             "database_timeout_seconds": 5.0,
         }
         settings = DbcheckSettings(**(given | changed))
-        return Dbcheck(settings, client("rds", settings.aws_region)).check(event)
+        return Dbcheck(settings, client("rds", settings.aws_region), authorities).check(event)
 
     return once
 
@@ -212,7 +222,103 @@ def test_a_database_that_cannot_be_reached_is_an_answer(source: Postgres, check:
     not_reached(check(source, {}, database_name="none"), "unreachable: ")
     not_reached(check(source, {}, database_user="nobody"), "unreachable: ")
     not_reached(check(None, {}, database_host="database.invalid"), "unreachable: ")
-    not_reached(check(source, {}, database_tls=True), "unreachable: ")
+    not_reached(check(source, {}, database_tls=Tls.ENCRYPT), "unreachable: ")
+
+
+# TLS
+
+
+class Signed(NamedTuple):
+    """What `certificate` makes: who it is (to sign others), its PEM, its private key's PEM."""
+
+    who: tuple[x509.Name, EllipticCurvePrivateKey]
+    certificate: str
+    key: str
+
+
+def certificate(name: str, signer: tuple[x509.Name, EllipticCurvePrivateKey] | None, address: str) -> Signed:
+    """A certificate and its key; of an authority of its own where nobody signs it."""
+    key = generate_private_key(SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    issuer, signing = signer or (subject, key)
+    now = datetime.now(UTC)
+    public = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    of_issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(signing.public_key())
+    usage = dict.fromkeys(
+        ["content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "encipher_only"], False
+    )
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.BasicConstraints(ca=signer is None, path_length=None), critical=True)
+        .add_extension(public, critical=False)
+        .add_extension(of_issuer, critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), critical=False)
+        .add_extension(
+            x509.KeyUsage(
+                digital_signature=True, key_cert_sign=signer is None, crl_sign=False, decipher_only=False, **usage
+            ),
+            critical=True,
+        )
+        .sign(signing, SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return Signed((subject, key), built.public_bytes(Encoding.PEM).decode(), private)
+
+
+@pytest.fixture(scope="module")
+def authority() -> Signed:
+    return certificate("an authority", None, "127.0.1.21")
+
+
+@pytest.fixture(scope="module")
+def encrypted(data: Path, authority: Signed) -> Iterator[Postgres]:
+    """A database that proves who it is, as one of RDS does: its certificate names it, an authority has signed it."""
+    mine = certificate("database", authority.who, "127.0.1.21")
+    write(data / "server.crt", mine.certificate)
+    write(data / "server.key", mine.key)
+    files = {"ssl_cert_file": str(data / "server.crt"), "ssl_key_file": str(data / "server.key")}
+    server = Postgres.create(
+        data / "encrypted", ["127.0.1.21", "127.0.1.22"], 0, OWNER, PASSWORD, "shop", settings={"ssl": "on", **files}
+    )
+    server.start()
+    with psycopg.connect(
+        host=server.host, port=server.port, dbname="shop", user=OWNER, password=PASSWORD, autocommit=True
+    ) as session:
+        session.execute(BOOTSTRAP.read_bytes())
+    yield server
+    server.destroy()
+
+
+def test_a_database_that_proves_who_it_is_is_asked(
+    encrypted: Postgres, authority: Signed, check: Check, tmp_path: Path
+) -> None:
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_text(authority.certificate)
+    said = check(encrypted, {"check": "write"}, trusted, database_tls=Tls.VERIFY)
+    assert (said["reached"], said["writable"]) == (True, True), said
+    # The same server by an address that its certificate does not name.
+    elsewhere = check(encrypted, {}, trusted, database_tls=Tls.VERIFY, database_host="127.0.1.22")
+    not_reached(elsewhere, "unreachable: ")
+
+
+def test_a_database_that_nobody_vouches_for_is_not_asked(encrypted: Postgres, check: Check) -> None:
+    not_reached(check(encrypted, {}, database_tls=Tls.VERIFY), "unreachable: ")
+    assert check(encrypted, {}, database_tls=Tls.ENCRYPT)["reached"]
+
+
+def test_the_authorities_of_rds_are_packed_for_the_regions_that_we_know() -> None:
+    known = x509.load_pem_x509_certificates(AUTHORITIES.read_bytes())
+    names = {str(each.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value) for each in known}
+    assert all(name.startswith("Amazon RDS ") and name.endswith(" G1") for name in names)
+    for region in ("eu-west-1", "eu-central-1", "us-east-1"):
+        assert {f"Amazon RDS {region} Root CA {kind} G1" for kind in ("RSA2048", "RSA4096", "ECC384")} <= names
+    assert min(each.not_valid_after_utc for each in known) > datetime(2060, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # pg8000 drops its buffer unsent

@@ -54,7 +54,7 @@ CHANGES: Mapping[str, str] = {
     "DatabaseHoldDownSeconds": "240",
     "DatabaseMaxStorage": "200",
     "DatabaseStorage": "40",
-    "DatabaseTls": "true",
+    "DatabaseTls": "encrypt",
     "DecideSeconds": "600",
     "DesiredCapacity": "4",
     "Domain": "shop.example.org",

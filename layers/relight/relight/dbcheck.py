@@ -10,11 +10,13 @@ from __future__ import annotations
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pg8000.native
 
 from relight.errors import InputInvalid
+from relight.settings import Tls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
     from relight.settings import DbcheckSettings
 
+AUTHORITIES = Path(__file__).with_name("rds_ca.pem")
+"""Whom RDS's certificates are signed by."""
 STATE = """
 SELECT pg_is_in_recovery(),
        current_setting('transaction_read_only') = 'on',
@@ -48,6 +52,7 @@ class Dbcheck:
 
     settings: DbcheckSettings
     rds: RDSClient
+    authorities: Path = AUTHORITIES
 
     def check(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Answer the check that `event` names; a schedule's event without one means `heartbeat`."""
@@ -94,14 +99,22 @@ class Dbcheck:
             database=s.database_name,
             password=token,
             timeout=s.database_timeout_seconds,
-            ssl_context=self._tls() if s.database_tls else False,  # None would try TLS first
+            ssl_context=self._tls(),
             application_name="relight dbcheck",
         )
 
-    @staticmethod
-    def _tls() -> ssl.SSLContext:
-        """Encrypted, the server's name not verified: RDS's own authority is not in Python's trust store."""
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        return context
+    def _tls(self) -> ssl.SSLContext | bool:
+        """How to encrypt; False for not at all (None would try TLS first).
+
+        RDS's authorities are not in Python's trust store, so they are packed: `rds_ca.pem`.
+        """
+        match self.settings.database_tls:
+            case Tls.OFF:
+                return False
+            case Tls.ENCRYPT:
+                context = ssl.create_default_context()
+                context.check_hostname = False
+                context.verify_mode = ssl.CERT_NONE
+                return context
+            case Tls.VERIFY:
+                return ssl.create_default_context(cafile=self.authorities)

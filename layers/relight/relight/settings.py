@@ -6,7 +6,7 @@ import math
 import types
 import typing
 from dataclasses import dataclass, fields
-from enum import Enum
+from enum import Enum, StrEnum
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Self, get_type_hints
 
@@ -185,6 +185,14 @@ class VerifySettings(RegionSettings):
     look_again_seconds: float
 
 
+class Tls(StrEnum):
+    """The connection to the database: the server proves who it is, is only encrypted, or neither (the lab's)."""
+
+    VERIFY = "verify"
+    ENCRYPT = "encrypt"
+    OFF = "off"
+
+
 @dataclass(frozen=True, kw_only=True)
 class DbcheckSettings(Settings):
     """Asking the database of this Region."""
@@ -194,7 +202,7 @@ class DbcheckSettings(Settings):
     database_port: int
     database_name: str
     database_user: str
-    database_tls: bool
+    database_tls: Tls
     database_timeout_seconds: float
 
 
