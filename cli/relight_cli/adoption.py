@@ -4,7 +4,7 @@ What a parameter can tell, template.yaml refuses itself; what stands here only A
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import ip_network
 from itertools import zip_longest
 from typing import Any
@@ -48,18 +48,18 @@ class Side:
 
 @dataclass(frozen=True)
 class Record:
-    """The record that the domain has now, where it is an alias; the cut-over takes its place."""
+    """A record that the domain has now, and the name that it leads to; the cut-over takes its place."""
 
     name: str
-    alias: str = field(default="")
+    alias: str
 
 
-def problems(primary: Side, dr: Side, record: Record | None = None) -> list[str]:
+def problems(primary: Side, dr: Side, leads: Record | None = None) -> list[str]:
     """Why this workload cannot be failed over as it is, in the order in which a person would mend it; empty if it can.
 
     Asked where the primary is active: after a failover the replica replicates from nothing, and rightly so.
     """
-    found = [*_front(record)]
+    found = [*_front(leads)]
     for side, peer in ((primary, dr), (dr, primary)):
         for sentence in (*_database(side), *_groups(side, peer), *_balancer(side), *_fence(side)):
             found.append(f"{side.region}: {sentence}")
@@ -69,17 +69,17 @@ def problems(primary: Side, dr: Side, record: Record | None = None) -> list[str]
 # In front.
 
 
-def _front(record: Record | None) -> Iterator[str]:
-    alias = record.alias.rstrip(".").lower() if record else ""
-    if alias.endswith(".awsglobalaccelerator.com"):
+def _front(leads: Record | None) -> Iterator[str]:
+    alias = leads.alias.rstrip(".").lower() if leads else ""
+    if leads and alias.endswith(".awsglobalaccelerator.com"):
         yield (
-            f"{record.name if record else ''} points to Global Accelerator, which follows its endpoints' health by "
-            "itself: no switch could keep a primary that comes back from drawing traffic. Take it out of the way"
+            f"{leads.name} leads to Global Accelerator, which follows its endpoints' health by itself: no switch could "
+            "keep a primary that comes back from drawing traffic. Take it out of the way"
         )
-    if alias.endswith(".cloudfront.net"):
+    if leads and alias.endswith(".cloudfront.net"):
         yield (
-            f"{record.name if record else ''} points to CloudFront: give Domain the name of its origin, so that the "
-            "failover takes place behind it"
+            f"{leads.name} leads to CloudFront: give Domain the name of its origin, so that the failover takes place "
+            "behind it"
         )
 
 
@@ -239,6 +239,16 @@ def _fence(side: Side) -> Iterator[str]:
 # Asking AWS.
 
 
+def record(record_sets: Sequence[Described]) -> Record | None:
+    """What the domain's record sets, as Route 53 lists them, lead to; None where they hold addresses only."""
+    for each in record_sets:
+        alias = each.get("AliasTarget", {}).get("DNSName")
+        values = [value["Value"] for value in each.get("ResourceRecords", [])] if each.get("Type") == "CNAME" else []
+        if alias or values:
+            return Record(each["Name"].rstrip("."), alias or values[0])
+    return None
+
+
 def look(region: str, given: Mapping[str, str], client: Callable[[str], Any]) -> Side:
     """What AWS says of one Region's existing workload; `client` makes the boto3 client of a service there."""
     balancer = _balancer_at(client("elbv2"), given.get("ExistingBalancerName", ""))
@@ -260,7 +270,7 @@ def look(region: str, given: Mapping[str, str], client: Callable[[str], Any]) ->
     )
 
 
-def check(environment: Environment, aws: Aws, record: Record | None = None) -> str:
+def check(environment: Environment, aws: Aws, leads: Record | None = None) -> str:
     """Refused with the first problem of an environment that brings its workload along; otherwise a sentence."""
     sides = {}
     for slot in REGIONAL:
@@ -271,7 +281,7 @@ def check(environment: Environment, aws: Aws, record: Record | None = None) -> s
 
         with asking(f"look at the workload of {settings.region}"):
             sides[slot] = look(settings.region, settings.overrides, client)
-    found = problems(sides[Slot.PRIMARY], sides[Slot.DR], record)
+    found = problems(sides[Slot.PRIMARY], sides[Slot.DR], leads)
     if found:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         where = f"{environment.file.name}, the existing workload{more}"

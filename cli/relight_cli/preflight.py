@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from relight_cli import account, certificate, standing, zone
+from relight_cli import account, adoption, certificate, standing, zone
 from relight_cli.aws import Aws
 from relight_cli.exit_code import Exit, Refused
 from relight_cli.samconfig import Environment, Slot
@@ -92,12 +92,10 @@ class Preflight:
         }
         if certificate.needed(environment):
             questions["certificates"] = lambda: certificate.check(environment, aws)
-        return questions | {
-            "hosted zone": self._ask_zone,
-            "records": self._ask_records,
-            "ledgers": self._ask_ledgers,
-            "stacks": self._ask_stacks,
-        }
+        questions |= {"hosted zone": self._ask_zone, "records": self._ask_records, "ledgers": self._ask_ledgers}
+        if not environment.own_workload:
+            questions["existing workload"] = self._ask_workload
+        return questions | {"stacks": self._ask_stacks}
 
     def _ask_zone(self) -> str:
         self.zone = zone.find(self.environment, self.aws)
@@ -114,6 +112,10 @@ class Preflight:
         found = standing.judge(readings, self.environment.home_region, time.time(), heed_freeze=False)
         found.require_home()
         return found.sentence
+
+    def _ask_workload(self) -> str:
+        here = zone.at_domain(self.environment, self.zone, self.aws) if self.zone else []
+        return adoption.check(self.environment, self.aws, adoption.record(here))
 
     def _ask_stacks(self) -> str:
         self.found = {slot: self.stacks.look(settings) for slot, settings in self.environment.stacks.items()}

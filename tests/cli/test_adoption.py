@@ -3,12 +3,17 @@
 import copy
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from moto import mock_aws
-from relight_cli.adoption import Record, Side, look, problems
+from relight_cli.adoption import Record, Side, look, problems, record
+from relight_cli.aws import Aws
+from relight_cli.preflight import Preflight
+from relight_cli.samconfig import Environment, Slot, StackSettings
+from relight_cli.stack import Stacks
 
 ACCOUNT = "111122223333"
 HOME, DR = "eu-west-1", "eu-central-1"
@@ -81,8 +86,8 @@ def healthy() -> Answers:
     return {"primary": primary, "dr": dr}
 
 
-def judged(told: Answers, record: Record | None = None) -> list[str]:
-    return problems(Side(**told["primary"]), Side(**told["dr"]), record)
+def judged(told: Answers, leads: Record | None = None) -> list[str]:
+    return problems(Side(**told["primary"]), Side(**told["dr"]), leads)
 
 
 def test_a_workload_that_can_be_failed_over_has_no_problems() -> None:
@@ -170,6 +175,36 @@ def test_each_reason_to_refuse_is_found_alone_and_told_with_its_reason(
 def test_what_stands_in_front_is_told_apart(alias: str, said: str) -> None:
     (found,) = judged(healthy(), Record("shop.example.com", alias))
     assert said in found
+
+
+@pytest.mark.parametrize(
+    ("record_sets", "leads"),
+    [
+        ([], None),
+        ([{"Name": "shop.example.com.", "Type": "A", "ResourceRecords": [{"Value": "192.0.2.1"}]}], None),
+        (
+            [{"Name": "shop.example.com.", "Type": "A", "AliasTarget": {"DNSName": "d1.cloudfront.net."}}],
+            Record("shop.example.com", "d1.cloudfront.net."),
+        ),
+        (
+            [{"Name": "shop.example.com.", "Type": "CNAME", "ResourceRecords": [{"Value": "d1.cloudfront.net"}]}],
+            Record("shop.example.com", "d1.cloudfront.net"),
+        ),
+    ],
+)
+def test_where_the_domain_leads_is_read_from_its_records(record_sets: list[dict[str, Any]], leads: Record) -> None:
+    assert record(record_sets) == leads
+
+
+@pytest.mark.parametrize(("create", "asked"), [("false", True), ("true", False)])
+def test_a_deployment_asks_after_a_workload_that_exists(tmp_path: Path, create: str, asked: bool) -> None:
+    stacks = {
+        slot: StackSettings(slot, slot, slot, HOME, tmp_path / "template.yaml", {"CreateWorkload": create})
+        for slot in Slot
+    }
+    environment = Environment("prod", tmp_path / "samconfig.toml", ACCOUNT, stacks)
+    names = Preflight(environment, Aws(), Stacks(Aws())).names()
+    assert ("existing workload" in names) is asked
 
 
 def test_a_shallow_readiness_may_be_asked_anywhere_and_its_instances_may_be_replaced_by_it() -> None:
