@@ -71,8 +71,6 @@ class Kept:
     policy: str = ""
     engine: Stack | None = None
     parent: "Kept | None" = None
-    failed: frozenset[str] = frozenset()
-    """Logical ids of what a deletion could not delete."""
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
     events: list[Event] = field(default_factory=list)
     change_sets: list[ChangeSet] = field(default_factory=list)
@@ -100,7 +98,8 @@ class Kept:
         """Logical id, physical id, type and status of each resource."""
         for name, record in list(self.engine.records.items()) if self.engine else []:
             kind = NESTED_STACK if record.kind is None else record.kind.type
-            status = "DELETE_FAILED" if name in self.failed else "CREATE_COMPLETE"
+            deleted = "DELETE_COMPLETE" if record.deleted else "DELETE_FAILED"
+            status = deleted if self.status == "DELETE_FAILED" and not record.retained else "CREATE_COMPLETE"
             yield name, record.made.physical_id, kind, status
 
 
@@ -305,22 +304,32 @@ class CloudFormation:
 
     def _take_down(self, kept: Kept) -> None:
         try:
+            # What a nested stack still has goes with its root.
             if kept.engine is not None and kept.parent is None:
                 self._stacks.delete(kept.name, kept.region)
         except LabError as error:
             with self._lock:
-                where = _WHERE.search(error.where)
-                kept.failed = frozenset({where[1]} if where else ())
-                self._tell_failure(kept, error, "DELETE_FAILED")
-                kept.say("DELETE_FAILED", error.sentence)
+                self._tell_left(kept, error.sentence)
             return
         with self._lock:
             self._tell_deleted(kept)
 
+    def _tell_left(self, kept: Kept, said: str) -> None:
+        """Tell of what a failed deletion has left, down to the nested stack that it failed in."""
+        for name, record in reversed(kept.engine.records.items()) if kept.engine else []:
+            if record.deleted or record.retained:
+                continue
+            child = self._kept.get(record.nested.stack_id) if record.nested else None
+            if child is not None:
+                self._tell_left(child, said)
+            kind = NESTED_STACK if record.kind is None else record.kind.type
+            kept.tell(name, record.made.physical_id, kind, "DELETE_FAILED", said)
+        kept.say("DELETE_FAILED", said)
+
     def _tell_deleted(self, kept: Kept) -> None:
         for name, record in reversed(kept.engine.records.items()) if kept.engine else []:
             child = self._kept.get(record.nested.stack_id) if record.nested else None
-            if child is not None:
+            if child is not None and not child.gone:
                 self._tell_deleted(child)
             kind = NESTED_STACK if record.kind is None else record.kind.type
             kept.tell(name, record.made.physical_id, kind, "DELETE_SKIPPED" if record.retained else "DELETE_COMPLETE")

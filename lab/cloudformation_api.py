@@ -72,7 +72,7 @@ def _answering(action: Action, stacks: CloudFormation, fetch: Any) -> Callable[[
 
 
 def _refuse(_: CloudFormation, __: Asked) -> Answer:
-    raise Invalid("the lab's CloudFormation works by change sets, and does not know this call", "NotImplemented")
+    raise Invalid("the lab's CloudFormation works by change sets, and does not know this call")
 
 
 def _create_change_set(stacks: CloudFormation, asked: Asked) -> Answer:

@@ -46,6 +46,8 @@ class Record:
     nested: "Stack | None" = None
     retained: bool = False
     settled: bool = True
+    deleted: bool = False
+    """A deletion of the stack that failed on another resource has deleted this one."""
 
 
 @dataclass
@@ -331,8 +333,9 @@ def delete(surroundings: Surroundings, stack: Stack, records: Iterable[Record]) 
     place = surroundings.place(stack, {})
     for record in records:
         superseded = record.made.physical_id in present and record not in stack.records.values()
-        if record.retained or superseded:
+        if record.retained or superseded or record.deleted:
             continue
+        before = len(problems)
         if record.nested is not None:
             problems += delete(surroundings, record.nested, reversed(record.nested.records.values()))
         elif record.kind is not None:
@@ -341,6 +344,7 @@ def delete(surroundings: Surroundings, stack: Stack, records: Iterable[Record]) 
                     record.kind.delete(Request(place, "", record.where, record.properties), record.made)
             except StackRefused as error:
                 problems.append(error)
+        record.deleted = len(problems) == before
     return problems
 
 

@@ -15,8 +15,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from relight import switches
+from relight.ledger import Head, State
 
-from lab import cloudformation_api, environment, replication_regions
+from lab import cloudformation_api, environment, holding, replication_regions
+from lab.alarms import Alarms
 from lab.cloud import ACCOUNT, Cloud
 from lab.cloudformation import CloudFormation
 from lab.network import Network
@@ -24,7 +27,7 @@ from lab.rds import Databases
 from lab.region import GLOBAL, REGION_NAME, Side, Vantage, claim
 from lab.seam import Seams
 from lab.stack import Stacks
-from lab.timings import LAB
+from lab.timings import AWS, LAB
 
 ROOT = Path(__file__).parents[2]
 SAM = ROOT / ".tools/sam/bin/sam"
@@ -54,6 +57,10 @@ class Estate:
             databases = Databases(network, replace(LAB, rds_pending=0.1), self._folder)
             databases.install()
             part(databases.stop)
+        # At AWS's pace, so that one publication lasts.
+        alarms = Alarms(AWS, lambda *_: None)
+        alarms.start()
+        part(alarms.stop)
         packages = self._folder / "packages"
         packages.mkdir()
         self.stacks = Stacks(self.cloud, None, environment.IMAGE)
@@ -62,6 +69,7 @@ class Estate:
         part(seams.undo)
         cloudformation_api.install(seams, self.cloudformation, self.fetch)
         replication_regions.install(seams)
+        holding.install(seams)
         self._begin_project()
         return self
 
@@ -143,11 +151,10 @@ class Estate:
 
     def publish_switches(self) -> None:
         """What the functions `guard` do within a minute of their deployment."""
-        for side, names in ((Side.PRIMARY, ["hold"]), (Side.DR, ["stop", "no-go"])):
-            for name in names:
-                self.client("cloudwatch", side).set_alarm_state(
-                    AlarmName=f"relight-shop-staging-{name}", StateValue="OK", StateReason="published"
-                )
+        for side in Side:
+            region, home = REGION_NAME[side], REGION_NAME[Side.PRIMARY]
+            values = switches.switches(Head(False, 0, home, State.STEADY), region, home)
+            switches.publish(self.client("cloudwatch", side), "Relight/Switches/shop-staging", values)
 
     def start(self, *words: str) -> "subprocess.Popen[str]":
         """The command, in the project's folder and with the estate's credentials."""
