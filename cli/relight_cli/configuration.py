@@ -77,7 +77,7 @@ def _wrong(what: str, environment: Environment, slot: Slot, do: str = "", code: 
 
 def _check_pair(environment: Environment) -> None:
     """What the environments say of one another agrees."""
-    for name in ("Application", "Domain", "CreateWorkload", "Scheme", "SitePort"):
+    for name in ("Application", "Domain", "CreateWorkload", "Scheme", "SitePort", "ReadinessPath"):
         stated = {slot: environment.given(slot, name) for slot in REGIONAL}
         if stated[Slot.PRIMARY] != stated[Slot.DR]:
             do = f"say the same for {Slot.PRIMARY} and {Slot.DR}"
@@ -106,7 +106,7 @@ def _agreements(environment: Environment) -> Iterator[tuple[Slot, str, str]]:
     yield Slot.GLOBAL, "Domain", environment.domain
     for slot in (Slot.KEYS_PRIMARY, Slot.KEYS_DR, Slot.GLOBAL):
         yield slot, "Application", environment.application
-    for name in ("Scheme", "SitePort"):
+    for name in ("Scheme", "SitePort", "ReadinessPath"):
         stated = environment.given(Slot.PRIMARY, name)
         if stated:
             yield Slot.GLOBAL, name, stated

@@ -120,6 +120,7 @@ class Destruction:
         with asking(f"delete {found.name}"):
             if found.protected:
                 client.update_termination_protection(EnableTerminationProtection=False, StackName=found.stack_id)
+        self._unprotect_balancers(found)
         for _ in range(_MOST_ROUNDS):
             held = self._held(found)
             with asking(f"delete {found.name}"):
@@ -134,6 +135,16 @@ class Destruction:
             raise Refused(what, do="look at its events", code=Exit.STACK)
         for stack in [found, *nested]:
             self.left += [Left(found.region, one, "its template keeps it") for one in self.stacks.skipped(stack, since)]
+
+    def _unprotect_balancers(self, found: Found) -> None:
+        """A protected load balancer would end the deletion half-way, and it holds no data."""
+        for one in self.stacks.resources(found):
+            if one.kind == "AWS::ElasticLoadBalancingV2::LoadBalancer" and one.physical_id:
+                with asking(f"lift the protection of {one.physical_id}"):
+                    self.aws.client("elbv2", found.region).modify_load_balancer_attributes(
+                        LoadBalancerArn=one.physical_id,
+                        Attributes=[{"Key": "deletion_protection.enabled", "Value": "false"}],
+                    )
 
     def _held(self, found: Found) -> list[str]:
         now = self.stacks.describe(found.stack_id, found.region)
