@@ -252,7 +252,8 @@ HOME, PEER = "eu-west-1", "eu-central-1"
 
 
 def head(**more: Any) -> Head:
-    return Head(**{"written": True, "epoch": 3, "active": HOME, "state": State.STEADY} | more)
+    written: dict[str, Any] = {"written": True, "epoch": 3, "active": HOME, "state": State.STEADY}
+    return Head(**written | more)
 
 
 def readings(primary: Reading, dr: Reading) -> Mapping[Slot, Reading]:
@@ -521,3 +522,9 @@ def test_no_record_and_ipv6_are_no_cut_over() -> None:
 def test_what_stands_in_the_way_of_the_pair(record: dict[str, Any], said: str) -> None:
     assert records.obstacle([record], DOMAIN).startswith(said)
     assert bool(records.obstacle([record], DOMAIN)) is bool(said)
+
+
+def test_each_exit_code_is_documented() -> None:
+    table = (ROOT / "docs/deploying.md").read_text().split("## Exit codes")[1]
+    listed = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ") and "code" not in line]
+    assert listed == [*(str(code.value) for code in Exit), "130, 143"]
