@@ -17,7 +17,7 @@ define install
 	fi
 endef
 
-.PHONY: help setup check test rehearse build release clean lock
+.PHONY: help setup check test test-deploy rehearse build release clean lock
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -39,7 +39,10 @@ check: $(BIN)/relight $(SAM) $(CHECKOV) ## format, lint, types, templates
 	$(CHECKOV) --config-file .checkov.yaml --file template.yaml stacks/*.yaml
 
 test: $(BIN)/relight $(SAM) .tools/lambda-runtime/.installed ## every test; ARGS="-k name" for some
-	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not deploy" $(ARGS)
+
+test-deploy: $(BIN)/relight $(SAM) ## the tests that deploy in the lab, with the real SAM CLI (minutes)
+	$(BIN)/pytest -n 2 --dist loadgroup -m deploy $(ARGS)
 
 build: $(SAM) ## the deployable artefacts, as `sam deploy` takes them
 	$(SAM) build

@@ -17,6 +17,7 @@ from app.release.build import ON_THE_INSTANCE, ReleaseNotBuiltError, build, vers
 from lab.postgres import Postgres
 from tests.app.instance import ROOT, Shop
 
+pytestmark = pytest.mark.deploy
 ARCH = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
 SCRIPTS = [name for name in ON_THE_INSTANCE if name.endswith(".sh")]
 UNIT = ROOT / "app" / "release" / "relight-app.service"
@@ -216,6 +217,21 @@ def test_the_installation_starts_the_shop_and_then_sends_its_log(tmp_path: Path)
     (file,) = configuration["logs"]["logs_collected"]["files"]["collect_list"]
     assert file["log_group_name"] == "/relight/shop/dr/application"
     assert f"append:{file['file_path']}" in (tmp_path / "etc/systemd/system/relight-app.service").read_text()
+
+
+@pytest.mark.linux
+def test_the_log_is_there_before_systemd_would_make_it_as_roots_own(tmp_path: Path) -> None:
+    """logrotate reads and cuts it as `relight`; the next release's installation keeps what it holds."""
+    machine = Machine(tmp_path, log_agent=True)
+    log = tmp_path / "var/log/relight/app.log"
+    assert machine.install().returncode == 0
+    (made,) = [call for call in machine.called if call.endswith(f" {log}")]
+    assert made == f"install -m 0640 -o relight -g relight /dev/null {log}"
+    assert machine.called.index(made) < machine.called.index("systemctl restart --no-block relight-app.service")
+    assert "su relight relight" in (tmp_path / "etc/logrotate.d/relight-app").read_text()
+    log.write_text("said before\n")
+    assert machine.install().returncode == 0
+    assert log.read_text() == "said before\n"
 
 
 @pytest.mark.linux
