@@ -307,9 +307,11 @@ class CloudFormation:
             # What a nested stack still has goes with its root.
             if kept.engine is not None and kept.parent is None:
                 self._stacks.delete(kept.name, kept.region)
-        except LabError as error:
+        except Exception as error:  # whatever it is, the stack says so and does not stay on its way
             with self._lock:
-                self._tell_left(kept, error.sentence)
+                self._tell_left(kept, _said(error))
+            if not isinstance(error, LabError):
+                raise
             return
         with self._lock:
             self._tell_deleted(kept)

@@ -30,7 +30,8 @@ def install(seams: Seams) -> None:
 
 def _users(rds: Any, group: str) -> Iterator[str]:
     for name, instance in list(rds.databases.items()):
-        if (getattr(instance, "db_subnet_group_name", None) or "").lower() == group.lower():
+        own = getattr(instance, "db_subnet_group", None)
+        if own is not None and own.name.lower() == group.lower():
             yield str(name)
 
 
