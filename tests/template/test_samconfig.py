@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,27 @@ def test_both_regions_say_the_same_but_for_what_makes_them_two(env: Environment)
     primary, dr = (dict(env.stacks[slot].overrides) for slot in REGIONAL)
     assert primary.keys() == dr.keys()
     assert {name for name in primary if primary[name] != dr[name]} <= differing
+
+
+def test_each_stack_is_allowed_what_cloudformation_asks_leave_for(env: Environment) -> None:
+    """Without CAPABILITY_IAM it makes no role, and without CAPABILITY_AUTO_EXPAND it transforms no nested template."""
+    given = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    for slot, settings in env.stacks.items():
+        needed = capabilities(TEMPLATE_OF[slot])
+        assert set(given[settings.config_env]["deploy"]["parameters"].get("capabilities", [])) == needed, slot
+
+
+def capabilities(name: str) -> set[str]:
+    """What the template of that name, and those nested in it, need leave for."""
+    body = written(name).body
+    found = {"CAPABILITY_AUTO_EXPAND"} if "Transform" in body else set()
+    for resource in body["Resources"].values():
+        kind = resource["Type"]
+        if kind.startswith("AWS::IAM::") or kind in {"AWS::Serverless::Function", "AWS::Serverless::StateMachine"}:
+            found.add("CAPABILITY_IAM")
+        if kind == "AWS::CloudFormation::Stack":
+            found |= capabilities(Path(resource["Properties"]["TemplateURL"]).stem)
+    return found
 
 
 @pytest.mark.skipif(not SAM.exists(), reason="make installs the SAM CLI")
