@@ -11,6 +11,8 @@ command -v python3.13 >/dev/null || dnf install --assumeyes --quiet python3.13
 id relight >/dev/null 2>&1 || useradd --system --no-create-home --shell /sbin/nologin relight
 # Before the unit: systemd opens the log before it would make the folder itself.
 install -d -m 0750 -o relight -g relight /var/log/relight
+# And it would make the file as root's own, which logrotate, as `relight`, could neither read nor cut.
+[ -e /var/log/relight/app.log ] || install -m 0640 -o relight -g relight /dev/null /var/log/relight/app.log
 
 "$release/venv.sh" python3.13 "$release/venv"
 
