@@ -38,12 +38,12 @@ PUBLISHED: dict[str, dict[tuple[str, ...], set[str]]] = {
         ("LoadBalancer", "TargetGroup"): {"HealthyHostCount"},
     },
     "AWS/AutoScaling": {("AutoScalingGroupName",): {"GroupDesiredCapacity", "GroupInServiceInstances"}},
-    "AWS/EC2": {("AutoScalingGroupName",): {"CPUUtilization", "CPUCreditBalance"}},
+    "AWS/EC2": {("AutoScalingGroupName",): {"CPUUtilization", "CPUSurplusCreditsCharged"}},
     "AWS/Lambda": {("FunctionName",): {"Errors"}},
     "AWS/RDS": {
         ("DBInstanceIdentifier",): {
             "CPUUtilization",
-            "CPUCreditBalance",
+            "CPUSurplusCreditsCharged",
             "FreeStorageSpace",
             "OldestReplicationSlotLag",
             "ReplicaLag",

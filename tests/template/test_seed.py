@@ -252,7 +252,7 @@ def alarms_for_critical_metrics() -> None:
         ("AWS/RDS", "ReplicaLag"),
         ("AWS/RDS", "OldestReplicationSlotLag"),
         ("AWS/RDS", "FreeStorageSpace"),
-        ("AWS/RDS", "CPUCreditBalance"),
+        ("AWS/RDS", "CPUSurplusCreditsCharged"),
         ("AWS/States", "ExecutionsFailed"),
         ("AWS/States", "ExecutionsTimedOut"),
         ("AWS/Lambda", "Errors"),
