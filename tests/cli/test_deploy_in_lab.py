@@ -19,6 +19,7 @@ from tests.cli.estate import DOMAIN, SAM, Estate
 
 pytestmark = [
     pytest.mark.deploy,
+    pytest.mark.xdist_group("deploy"),  # one story, told by one worker
     pytest.mark.linux,
     pytest.mark.timeout(600),
     pytest.mark.skipif(not SAM.exists(), reason="make installs the SAM CLI"),
