@@ -237,13 +237,15 @@ class Signed(NamedTuple):
 
 
 def certificate(name: str, signer: tuple[x509.Name, EllipticCurvePrivateKey] | None, address: str) -> Signed:
-    """A certificate and its key; of an authority of its own where nobody signs it."""
+    """A certificate and its key; of an authority of its own where nobody signs it.
+
+    It does not say which key its issuer has, as RFC 5280 wants it to: one that is trusted and named needs no more.
+    """
     key = generate_private_key(SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     issuer, signing = signer or (subject, key)
     now = datetime.now(UTC)
     public = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    of_issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(signing.public_key())
     usage = dict.fromkeys(
         ["content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "encipher_only"], False
     )
@@ -257,7 +259,6 @@ def certificate(name: str, signer: tuple[x509.Name, EllipticCurvePrivateKey] | N
         .not_valid_after(now + timedelta(hours=1))
         .add_extension(x509.BasicConstraints(ca=signer is None, path_length=None), critical=True)
         .add_extension(public, critical=False)
-        .add_extension(of_issuer, critical=False)
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), critical=False)
         .add_extension(
             x509.KeyUsage(
