@@ -1,4 +1,4 @@
-"""What a database holds on to: its subnet group, and that group's subnets. moto would let both go from under it."""
+"""What a database holds on to: its groups of parameters and of subnets, and the subnets. moto would let them all go."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,18 +13,14 @@ from lab.seam import Seams, require
 
 
 class _Busy(RDSClientError):  # type: ignore[misc]  # moto is untyped
-    def __init__(self, group: str, instance: str) -> None:
-        super().__init__(
-            "InvalidDBSubnetGroupStateFault",
-            f"Cannot delete the subnet group '{group}' because at least one database instance: {instance} is still "
-            "using it.",
-        )
+    """The refusal of RDS."""
 
 
 def install(seams: Seams) -> None:
     """Refuse what AWS refuses while there is a database. MotoChangedError if moto is not as expected."""
     require(RDSBackend("eu-west-1", "123456789012"), "databases", "subnet_groups")
     seams.wrap(RDSBackend, "delete_subnet_group", _keeping_group)
+    seams.wrap(RDSBackend, "delete_db_parameter_group", _keeping_parameters)
     seams.wrap(SubnetBackend, "delete_subnet", _keeping_subnet)
 
 
@@ -39,10 +35,23 @@ def _keeping_group(original: Callable[..., Any]) -> Callable[..., Any]:
     def delete_subnet_group(rds: Any, subnet_name: str) -> Any:
         user = next(_users(rds, subnet_name), None)
         if user:
-            raise _Busy(subnet_name, user)
+            why = f"Cannot delete the subnet group '{subnet_name}' because at least one database instance: {user} is"
+            raise _Busy("InvalidDBSubnetGroupStateFault", f"{why} still using it.")
         return original(rds, subnet_name)
 
     return delete_subnet_group
+
+
+def _keeping_parameters(original: Callable[..., Any]) -> Callable[..., Any]:
+    def delete_db_parameter_group(rds: Any, db_parameter_group_name: str) -> Any:
+        name = db_parameter_group_name.lower()
+        for instance in list(rds.databases.values()):
+            if str(getattr(instance, "db_parameter_group_name", "")).lower() == name:
+                why = "One or more database instances are still members of this parameter group"
+                raise _Busy("InvalidDBParameterGroupState", f"{why} {name}, so the group cannot be deleted")
+        return original(rds, db_parameter_group_name)
+
+    return delete_db_parameter_group
 
 
 def _keeping_subnet(original: Callable[..., Any]) -> Callable[..., Any]:
