@@ -20,6 +20,13 @@ def test_cfn_lint_finds_nothing() -> None:
     assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
 
 
+@pytest.mark.parametrize("name", ["template", "global", "keys"])
+def test_what_a_person_gives_has_limits_and_a_word_for_whoever_goes_past_them(name: str) -> None:
+    for parameter, declared in written(name).body["Parameters"].items():
+        assert {"AllowedValues", "AllowedPattern", "MinValue"} & declared.keys(), parameter
+        assert declared["ConstraintDescription"], parameter
+
+
 @pytest.mark.parametrize("name", ["template", *STACKS])
 def test_each_parameter_is_used(name: str) -> None:
     body = written(name).body
