@@ -74,7 +74,16 @@ def outputs_asked_for(value: Any) -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(
     ("name", "taken"),
-    [("shop", True), ("my-shop-2", True), ("shop-", False), ("my--shop", False), ("a", False), ("Shop", False)],
+    [
+        ("shop", True),
+        ("my-shop-2", True),
+        ("shop-", False),
+        ("my--shop", False),
+        ("a", False),
+        ("Shop", False),
+        ("internal-shop", False),
+        ("internals", True),
+    ],
 )
 def test_an_application_is_called_what_all_services_take(name: str, taken: bool) -> None:
     """RDS takes neither two hyphens in a row nor one at the end."""

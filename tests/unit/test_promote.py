@@ -91,6 +91,21 @@ def test_from_replica_to_done_through_every_phase(
     assert len(rds.promotions) == 1
 
 
+def test_the_first_backup_of_the_promoted_instance_is_not_waited_for(
+    look: Look, rds: Rds, dbcheck: Dbcheck, ledger: Ledger
+) -> None:
+    look()
+    rds.status[REPLICA] = "backing-up"
+    waits(look(), "RDS promotes only what is available")  # a replica still
+    rds.end()
+    rds.status[REPLICA] = "backing-up"
+    waits(look(), "shop-dr is backing-up, and does not take writes", 2)
+    assert ledger.head().active == HOME
+    dbcheck.in_recovery = False
+    assert look().status == "DONE"
+    assert ledger.head().active == HERE
+
+
 def test_a_replica_already_promoted_is_done_and_stays_so(
     look: Look, rds: Rds, dbcheck: Dbcheck, ledger: Ledger, run: Run, clock: Clock
 ) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # After a call that RDS accepted, the instance may go on saying `available` for a while; only then is it asked again.
 CALL_AGAIN_SECONDS = 300
+# What RDS may be doing with an instance that serves: its first backup begins with the promotion (docs/decisions/0006).
+SERVING = frozenset({"available", "backing-up"})
 
 
 def replicates(source: str, peer_region: str, peer_id: str) -> bool:
@@ -88,14 +90,14 @@ class Promote:
         ours = head.promotion is not None and head.promotion.instance == identifier
         if not ours and head.active != self.settings.aws_region:
             raise NotAReplicaOfThePeer(f"{identifier} is no replica, and Relight has not promoted it")
-        if status != "available":
+        if status not in SERVING:
             return self._wait(f"{identifier} is no replica any more and is {status}")
         try:
             answer = database.ask(self.functions, self.settings.dbcheck_function, "write")
         except (DatabaseCheckFailed, BotoCoreError, ClientError) as error:  # behind the door: only forward
-            return self._wait(f"{identifier} is available, but could not be asked to write: {error}", soon=True)
+            return self._wait(f"{identifier} is {status}, but could not be asked to write: {error}", soon=True)
         if not answer["writable"]:
-            return self._wait(f"{identifier} is available, and does not take writes: {answer['sentence']}", soon=True)
+            return self._wait(f"{identifier} is {status}, and does not take writes: {answer['sentence']}", soon=True)
         self.ledger.activate(run, self.settings.aws_region)
         self.ledger.mark(run, "t4", self.clock())
         return Outcome.done(f"{identifier} is promoted and took a write", instance=identifier)
