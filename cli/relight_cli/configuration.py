@@ -1,10 +1,11 @@
 """What is wrong with an environment, as far as it can be told without asking AWS: held to the templates' own words."""
 
 import ipaddress
+import os
 from collections.abc import Callable, Iterator, Mapping
 
 from botocore.exceptions import UnknownRegionError
-from botocore.session import get_session
+from botocore.session import Session
 
 from lab import parameter
 from lab.errors import StackRefused, TemplateError
@@ -12,13 +13,20 @@ from lab.expression import Expression, Scope
 from lab.template import Template, load
 from relight_cli.exit_code import Exit, Refused
 from relight_cli.phases import UNKNOWN, Phase, Value, values
-from relight_cli.samconfig import PEER_OF, REGIONAL, Environment, Slot
+from relight_cli.samconfig import KEYS_OF, PEER_OF, REGIONAL, Environment, Slot
 
 GLOBAL_REGION = "us-east-1"
 # The state machine writes ARNs of this partition, and the global stack needs us-east-1.
 PARTITION = "aws"
 _SERVICES = ("rds", "stepfunctions", "scheduler", "dynamodb", "lambda", "autoscaling", "elbv2", "events", "kms")
 _LISTS = ("CommaDelimitedList", "List<")
+# What botocore ships is asked, and not what this machine says of AWS: a profile that does not exist, a file that does
+# not parse.
+_NO_SETTINGS = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+}
 
 
 def templates(environment: Environment) -> Mapping[Slot, Template]:
@@ -44,7 +52,7 @@ def check_regions(environment: Environment) -> None:
     primary, dr = (environment.stacks[slot].region for slot in REGIONAL)
     if primary == dr:
         raise _regions(f"both Regions are {primary}; Relight needs two", environment)
-    session = get_session()
+    session = Session(session_vars=_NO_SETTINGS)
     partitions = {}
     for region in (primary, dr):
         try:
@@ -89,9 +97,20 @@ def _check_pair(environment: Environment) -> None:
     if environment.stacks[Slot.GLOBAL].region != GLOBAL_REGION:
         raise _wrong(f"the global stack belongs to {GLOBAL_REGION}", environment, Slot.GLOBAL, "correct its region")
     for slot in REGIONAL:
-        keys = Slot(f"keys-{slot}")
+        keys = KEYS_OF[slot]
         if environment.stacks[keys].region != environment.stacks[slot].region:
             raise _wrong(f"its region is not that of {slot}", environment, keys, "correct it")
+    _check_names(environment)
+
+
+def _check_names(environment: Environment) -> None:
+    """No two stacks are one: the later would take the place of the earlier."""
+    known: dict[tuple[str, str], Slot] = {}
+    for slot, settings in environment.stacks.items():
+        other = known.setdefault((settings.region, settings.stack_name), slot)
+        if other is not slot:
+            what = f"{settings.stack_name} in {settings.region} is the stack of {other} already"
+            raise _wrong(what, environment, slot, "give it a stack_name of its own")
 
 
 def _agreements(environment: Environment) -> Iterator[tuple[Slot, str, str]]:
@@ -140,6 +159,12 @@ def _require_certificate(environment: Environment, slot: Slot, resolved: Mapping
     if certificate and scheme and (scheme.value, certificate.value) == ("https", "") and environment.own_workload:
         do = "give CertificateArn, or Scheme=http where nothing else will do"
         raise _wrong("HTTPS needs a certificate", environment, slot, do, Exit.CERTIFICATE)
+    if certificate and certificate.value and environment.own_workload:
+        of = tuple(certificate.value.split(":")[3:5])
+        here = (environment.stacks[slot].region, environment.account)
+        if of != here:
+            what = f"the certificate {certificate.value} is not of {here[0]} and the account {here[1]}"
+            raise _wrong(what, environment, slot, "name one of there", Exit.CERTIFICATE)
 
 
 def _any_image(_: str) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from relight_cli.chosen import DEFAULT, Config, Name, chosen
+from relight_cli.chosen import DEFAULT, Config, LookEvery, Name, chosen
 
 
 def cut_over(
@@ -12,7 +12,7 @@ def cut_over(
     config: Config = DEFAULT,
     plan: Annotated[bool, typer.Option("--plan", help="Print the batch and its reverse, and send nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
-    look_every: Annotated[float, typer.Option(metavar="SECONDS", help="How often to look at AWS.")] = 5.0,
+    look_every: LookEvery = 5.0,
 ) -> int:
     """Put the failover pair in the place of the domain's simple record, in one atomic batch."""
     environment = chosen(env, config)

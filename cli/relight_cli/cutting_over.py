@@ -76,8 +76,12 @@ def conduct(environment: Environment, wishes: Wishes) -> int:
     if wishes.plan:
         return Exit.DONE
     agree(f"send this to the zone {found.name}?", wishes.yes)
-    back.parent.mkdir(parents=True, exist_ok=True)
-    back.write_text(json.dumps(made.back, indent=2), encoding="utf-8")
+    try:
+        back.parent.mkdir(parents=True, exist_ok=True)
+        back.write_text(json.dumps(made.back, indent=2), encoding="utf-8")
+    except OSError as error:
+        what = f"the way back cannot be kept: {error.strerror}; nothing was sent"
+        raise Refused(what, where=str(back), do="run it in a folder that you may write", code=Exit.BAD_INPUT) from error
     _send(found.id, made, aws, wishes)
     console.print(f"done; {environment.domain} is a failover pair now. The way back: {undo}", markup=False)
     return Exit.DONE

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from relight_cli.chosen import DEFAULT, Config, Name, chosen
+from relight_cli.chosen import DEFAULT, Config, LookEvery, Name, chosen
+from relight_cli.exit_code import Exit, Refused
 
 
 def deploy(  # noqa: PLR0913, PLR0917 - one parameter for each option of the command line
@@ -22,12 +23,14 @@ def deploy(  # noqa: PLR0913, PLR0917 - one parameter for each option of the com
     delete_failed: Annotated[
         bool, typer.Option("--delete-failed", help="Delete a stack whose first creation failed, and create it anew.")
     ] = False,
-    look_every: Annotated[float, typer.Option(metavar="SECONDS", help="How often to look at AWS.")] = 5.0,
+    look_every: LookEvery = 5.0,
     switch_minutes: Annotated[
-        float, typer.Option(metavar="N", help="How long to wait for the first data of the switches.")
+        float, typer.Option(metavar="N", min=0, help="How long to wait for the first data of the switches.")
     ] = 10.0,
 ) -> int:
     """Deploy an environment: keys, primary, dr, the primary again with its peer ready, DNS. Safe to repeat."""
+    if json and not plan:
+        raise Refused("--json is for --plan alone", do="add --plan, or leave it out", code=Exit.BAD_INPUT)
     environment = chosen(env, config)
     # boto3 and the templates are read for a deployment only.
     from relight_cli.deploying import Wishes, conduct  # noqa: PLC0415

@@ -80,6 +80,10 @@ class Deployment:
     def run(self) -> Exit:
         """Carry it out. Refused where it cannot go on; what has been done stays, and the next call goes on from it."""
         sam = Sam.find(self.environment.folder)
+        with sam.alone():
+            return self._run(sam)
+
+    def _run(self, sam: Sam) -> Exit:
         file = release.find(self.environment, self.wishes.release)
         self.preflight.require(deletes_failed=True)
         if file is None and self.environment.own_workload:

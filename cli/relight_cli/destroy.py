@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from relight_cli.chosen import DEFAULT, Config, Name, chosen
+from relight_cli.chosen import DEFAULT, Config, LookEvery, Name, chosen
 
 
 def destroy(
@@ -23,7 +23,7 @@ def destroy(
     force: Annotated[
         bool, typer.Option("--force", help="Also while the home primary is not active, or that is not known.")
     ] = False,
-    look_every: Annotated[float, typer.Option(metavar="SECONDS", help="How often to look at AWS.")] = 5.0,
+    look_every: LookEvery = 5.0,
 ) -> int:
     """Delete an environment's stacks in reverse order. What holds data stays, unless --delete-data says otherwise."""
     environment = chosen(env, config)

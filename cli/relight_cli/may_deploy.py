@@ -5,7 +5,6 @@ from relight_cli.chosen import DEFAULT, Config, Name, chosen
 
 def may_deploy(env: Name, config: Config = DEFAULT) -> int:
     """Say by the exit code whether a pipeline may deploy now: 0 yes, 1 no, 2 it cannot be known."""
-    environment = chosen(env, config)
     from relight_cli.permission import conduct  # noqa: PLC0415 - as in deploy
 
-    return conduct(environment)
+    return conduct(lambda: chosen(env, config))

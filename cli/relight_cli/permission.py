@@ -1,6 +1,7 @@
 """`relight may-deploy`: whether a pipeline may touch the stacks now."""
 
 import time
+from collections.abc import Callable
 
 from relight_cli import account, standing
 from relight_cli.aws import Aws
@@ -22,9 +23,14 @@ def ask(environment: Environment, aws: Aws) -> tuple[Exit, str]:
     return _CODES[found.answer], found.sentence
 
 
-def conduct(environment: Environment) -> int:
-    """Say it: yes on stdout, everything else on stderr."""
-    code, sentence = ask(environment, Aws())
+def conduct(find: Callable[[], Environment]) -> int:
+    """Say it: yes on stdout, everything else on stderr. An environment that cannot be read leaves it unknown."""
+    try:
+        environment = find()
+    except Refused as refused:
+        code, sentence = Exit.BAD_INPUT, refused.sentence
+    else:
+        code, sentence = ask(environment, Aws())
     if code is Exit.DONE:
         print(sentence)
     else:

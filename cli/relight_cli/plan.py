@@ -3,9 +3,11 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from lab.template import Template
 from relight_cli.phases import Origin, Phase, Value, phases, values
@@ -74,11 +76,12 @@ class Plan:
                 console.print(f"   {line}", highlight=False, markup=False, emoji=False)
         console.print()
         for sentence in self.beside:
-            console.print(f"- {sentence}")
+            console.print(f"- {sentence}", highlight=False, markup=False)
         console.print("\n[bold]Checks[/]")
         for checked in self.checked:
             style = _STYLES[checked.result]
-            console.print(f"[{style}]{checked.result:<8}[/]  {checked.name}: {checked.sentence}", highlight=False)
+            said = escape(f"{checked.name}: {checked.sentence}")
+            console.print(f"[{style}]{checked.result:<8}[/]  {said}", highlight=False)
 
     def _lines(self, index: int) -> Iterator[str]:
         """The parameters of one phase; of a second pass over a stack those that differ from the first."""
@@ -112,7 +115,7 @@ def plan(environment: Environment, loaded: Mapping[Slot, Template], preflight: P
                 phase,
                 settings.stack_name,
                 settings.region,
-                str(settings.template.relative_to(environment.folder)),
+                _named(settings.template, environment.folder),
                 "" if found is None else stack.status if stack else "does not exist",
                 values(phase, environment, loaded[phase.slot].body.get("Parameters") or {}, outputs, servers),
             )
@@ -131,6 +134,10 @@ def _beside(environment: Environment) -> tuple[str, ...]:
     if environment.given(Slot.PRIMARY, "Scheme", "https") == "http":
         more.append("WARNING: the site is served without TLS (Scheme=http)")
     return tuple(more)
+
+
+def _named(template: Path, folder: Path) -> str:
+    return str(template.relative_to(folder) if template.is_relative_to(folder) else template)
 
 
 def _shown(value: Value) -> str:

@@ -1,10 +1,12 @@
 """The SAM CLI: it builds, packages and makes change sets. What it says is kept in a file for the case that it fails."""
 
+import fcntl
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,21 +74,40 @@ class Sam:
         found = _CHANGE_SET.findall(said)
         return found[-1] if found else None
 
+    @contextmanager
+    def alone(self) -> Generator[None]:
+        """One deployment at a time in a folder: two would take each other's build. Refused while another is on.
+
+        The lock is the kernel's, so it ends with the process, however that ends.
+        """
+        file = self.folder / _LOGS / "lock"
+        with _writing(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            lock = file.open("a", encoding="utf-8")
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                do = "wait until it has ended, or work in a copy of the project"
+                raise Refused("another deployment is on", where=str(self.folder), do=do, code=Exit.BAD_INPUT) from None
+            yield
+
     def _run(self, name: str, arguments: Sequence[str]) -> str:
         """What it said on stdout. Refused, with the last thing that it said, when it fails."""
         log = self.folder / _LOGS / f"{name}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        ended = subprocess.run(
-            [str(self.program), *arguments],
-            cwd=self.folder,
-            env=os.environ
-            | {"SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": os.environ.get("SAM_CLI_POLL_DELAY", "5")},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        log.write_text(f"{ended.stdout}\n{ended.stderr}", encoding="utf-8")
+        with _writing(log):
+            log.parent.mkdir(parents=True, exist_ok=True)
+            ended = subprocess.run(
+                [str(self.program), *arguments],
+                cwd=self.folder,
+                env=os.environ
+                | {"SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": os.environ.get("SAM_CLI_POLL_DELAY", "5")},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            log.write_text(f"{ended.stdout}\n{ended.stderr}", encoding="utf-8")
         if ended.returncode:
             lines = [line.strip() for line in (ended.stderr or ended.stdout).splitlines() if line.strip()]
             said = next(
@@ -98,6 +119,17 @@ class Sam:
                 code=Exit.OTHERWISE,
             )
         return ended.stdout
+
+
+@contextmanager
+def _writing(file: Path) -> Generator[None]:
+    """Say in one line that the project's folder cannot be worked in: Refused."""
+    try:
+        yield
+    except OSError as error:
+        what = f"the project's folder cannot be worked in: {error.strerror}"
+        do = "work in a folder that you may write"
+        raise Refused(what, where=str(error.filename or file), do=do, code=Exit.BAD_INPUT) from error
 
 
 def quoted(name: str, value: str) -> str:

@@ -33,6 +33,7 @@ TEMPLATES: Mapping[Slot, str] = {
     Slot.GLOBAL: "stacks/global.yaml",
 }
 _ACCOUNT = re.compile(r"\d{12}")
+_STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")
 
 
 @dataclass(frozen=True)
@@ -156,15 +157,23 @@ def _stack(config: Mapping[str, Any], name: str, slot: Slot, file: Path) -> Stac
     config_env = f"{name}-{slot}"
     section = _section(config, config_env, "deploy")
     where = f"{file} [{config_env}.deploy.parameters]"
-    for key in ("stack_name", "region"):
-        if not isinstance(section.get(key), str) or not section[key]:
+    texts = {"template_file": TEMPLATES[slot]} | section
+    for key in ("stack_name", "region", "template_file"):
+        if not texts.get(key):
             raise Refused(f"there is no {key}", where=where, do="add it", code=Exit.CONFIGURATION)
+        if not isinstance(texts[key], str):
+            what = f"{key} is {texts[key]!r}, which is no text"
+            raise Refused(what, where=where, do="put it in quotes", code=Exit.CONFIGURATION)
+    if not _STACK_NAME.fullmatch(texts["stack_name"]):
+        what = f"stack_name is {texts['stack_name']!r}"
+        do = "begin with a letter, go on with letters, digits and hyphens, 128 at most"
+        raise Refused(what, where=where, do=do, code=Exit.CONFIGURATION)
     return StackSettings(
         slot=slot,
         config_env=config_env,
-        stack_name=section["stack_name"],
-        region=section["region"],
-        template=file.resolve().parent / section.get("template_file", TEMPLATES[slot]),
+        stack_name=texts["stack_name"],
+        region=texts["region"],
+        template=file.resolve().parent / texts["template_file"],
         overrides=overrides(section.get("parameter_overrides", []), where),
     )
 
@@ -173,12 +182,17 @@ def overrides(value: Any, where: str) -> dict[str, str]:
     """SAM's `parameter_overrides` by name: a list of `Name=value`, one text of them, or a table. Refused otherwise."""
     if isinstance(value, dict):
         return {str(key): _text(item) for key, item in value.items()}
-    pairs = shlex.split(value) if isinstance(value, str) else value
+    try:
+        pairs = shlex.split(value) if isinstance(value, str) else value
+    except ValueError as error:
+        what = f"parameter_overrides does not parse: {error}"
+        raise Refused(what, where=where, do="mend the quotes", code=Exit.CONFIGURATION) from error
     if not isinstance(pairs, list):
-        pairs = [""]
+        what = f"parameter_overrides is {pairs!r}"
+        raise Refused(what, where=where, do='write ["Name=value", ...]', code=Exit.CONFIGURATION)
     found: dict[str, str] = {}
     for pair in pairs:
-        key, sign, text = pair.partition("=") if isinstance(pair, str) else ("", "", "")
+        key, sign, text = str(pair).partition("=")
         if not sign or not key:
             raise Refused(
                 f"parameter_overrides has {pair!r}", where=where, do="write Name=value", code=Exit.CONFIGURATION

@@ -136,6 +136,14 @@ def test_what_samconfig_gives_is_preferred_to_an_output() -> None:
         ('"relight-shop-global"', '""', Exit.CONFIGURATION, "there is no stack_name"),
         ('region = "us-east-1"', 'region = "us-east-2"', Exit.CONFIGURATION, "the global stack belongs to us-east-1"),
         ("version = 0.1", "version = ", Exit.CONFIGURATION, "does not parse"),
+        ('"stacks/keys.yaml"', "5", Exit.CONFIGURATION, "template_file is 5, which is no text"),
+        ('"relight-shop-global"', "5", Exit.CONFIGURATION, "stack_name is 5, which is no text"),
+        ('"relight-shop-global"', '"relight shop"', Exit.CONFIGURATION, "stack_name is 'relight shop'"),
+        ('"relight-shop-keys"', '"relight-shop"', Exit.CONFIGURATION, "is the stack of keys-primary already"),
+        ("parameter_overrides = [", "parameter_overrides = 5\nx = [", Exit.CONFIGURATION, "parameter_overrides is 5"),
+        ("parameter_overrides = [", 'parameter_overrides = "A=\'x"\nx = [', Exit.CONFIGURATION, "mend the quotes"),
+        ("acm:eu-central-1", "acm:eu-west-1", Exit.CERTIFICATE, "is not of eu-central-1 and the account 1111"),
+        ("acm:eu-central-1:1111", "acm:eu-central-1:2222", Exit.CERTIFICATE, "is not of eu-central-1 and the account"),
     ],
 )
 def test_bad_configuration_is_refused_offline_in_one_line(
@@ -151,6 +159,62 @@ def test_bad_configuration_is_refused_offline_in_one_line(
     assert out == ""
     assert complaint.count("\n") == 1
     assert said in complaint
+
+
+def test_a_template_may_stand_elsewhere(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    configure(project, '"stacks/global.yaml"', f'"{ROOT}/stacks/global.yaml"')
+    assert run(["deploy", "--plan", "--env", "prod"]) == 0
+    assert f"relight-shop-global in us-east-1, {ROOT}/stacks/global.yaml" in capfd.readouterr().out
+
+
+def test_a_pipeline_reads_2_where_the_environment_cannot_be_read(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    configure(project, "version = 0.1", "version = ")
+    assert run(["may-deploy", "--env", "prod"]) == Exit.BAD_INPUT
+    assert "does not parse" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("AWS_PROFILE", "nobody", "nobody"),
+        ("AWS_CONFIG_FILE", "[default\nx", "Unable to parse config file"),
+        ("AWS_CONFIG_FILE", "[default]\ncredential_process = /no/such\n", "/no/such"),
+        ("AWS_CONFIG_FILE", "[default]\ncredential_process = echo hi\n", "Expecting value"),
+        ("AWS_ENDPOINT_URL", "garbage", "Invalid endpoint: garbage"),
+    ],
+)
+def test_broken_settings_of_aws_are_one_line(
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    name: str,
+    value: str,
+    said: str,
+) -> None:
+    if name == "AWS_CONFIG_FILE":
+        (project / "aws").write_text(value)
+        value = str(project / "aws")
+    monkeypatch.setenv(name, value)
+    assert run(["destroy", "--env", "prod"]) == Exit.NO_CREDENTIALS
+    complaint = capfd.readouterr().err
+    assert complaint.count("\n") == 1
+    assert said in complaint
+    # The plan needs none of it.
+    assert run(["deploy", "--plan", "--env", "prod"]) == 0
+    assert "6. global" in capfd.readouterr().out
+
+
+def test_the_plan_shows_sections_as_they_are_written(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> str:
+        raise Refused("wrong", where="[prod-dr.deploy.parameters] [/]", code=Exit.WRONG_ACCOUNT)
+
+    monkeypatch.setattr("relight_cli.account.check", refuse)
+    assert run(["deploy", "--plan", "--env", "prod"]) == Exit.WRONG_ACCOUNT
+    assert "account: wrong, [prod-dr.deploy.parameters] [/]" in capfd.readouterr().out
 
 
 def test_https_needs_a_certificate(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -179,6 +243,8 @@ def test_dr_must_be_able_to_carry_the_primary(project: Path, capfd: pytest.Captu
         (["deploy", "--env", "none"], Exit.BAD_INPUT, "choose one of: prod staging"),
         (["deploy", "--env", "prod", "--config", "no.toml"], Exit.BAD_INPUT, "samconfig.toml cannot be read"),
         (["deploy"], Exit.BAD_INPUT, "see relight deploy --help"),
+        (["deploy", "--env", "prod", "--json"], Exit.BAD_INPUT, "--json is for --plan alone"),
+        (["deploy", "--env", "prod", "--look-every", "-1"], Exit.BAD_INPUT, "--look-every"),
         (["destroy", "--env", "prod"], Exit.NO_CREDENTIALS, "there are no AWS credentials"),
         (["cut-over", "--env", "prod", "--plan"], Exit.NO_CREDENTIALS, "there are no AWS credentials"),
         (["may-deploy", "--env", "prod"], Exit.BAD_INPUT, "it cannot be known, there are no AWS credentials"),
@@ -419,6 +485,21 @@ def test_sam_that_fails_is_one_line_and_a_file(tmp_path: Path) -> None:
     with pytest.raises(Refused, match=r"sam build failed for build: Error: it will not, .* build/deploy/build.log"):
         Sam(program, tmp_path).build("eu-west-1")
     assert "much" in (tmp_path / "build/deploy/build.log").read_text()
+
+
+def test_two_deployments_do_not_share_a_folder(tmp_path: Path) -> None:
+    sam = Sam(tmp_path / "sam", tmp_path)
+    with sam.alone(), pytest.raises(Refused, match="another deployment is on"), sam.alone():
+        pass
+    with sam.alone():
+        pass
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "build").touch()
+    for work in (Sam(tmp_path / "sam", tmp_path).alone().__enter__, lambda: Sam(Path("sam"), tmp_path).build("x")):
+        with pytest.raises(Refused, match="the project's folder cannot be worked in"):
+            work()
 
 
 # --- Consent ---
