@@ -78,7 +78,7 @@ def _executions(result: Result) -> Iterator[str]:
         yield f"the orchestrator was to be stopped once, at {killed}; {len(stopped)} executions are ABORTED"
     allowed = {"SUCCEEDED"} if killed is None else {"SUCCEEDED", "ABORTED"}
     yield from (
-        f"the execution {each.name} in {each.region} is {each.status}"
+        f"the execution {each.name} in {each.region} is {each.status}" + (f": {each.cause}" if each.cause else "")
         for each in result.executions
         if each.status not in allowed
     )

@@ -78,7 +78,7 @@ class Evidence:
             "record_may_differ_seconds": self._record_may_differ(),
             "rto_floor": self.floor(),
             "rto_floor_seconds": self.floor().seconds,
-            "executions": tuple(Execution(e.name, e.status, _DR) for e in executions),
+            "executions": tuple(Execution(e.name, e.status, _DR, e.cause or e.error) for e in executions),
             "steps": tuple(step for execution in executions for step in self.steps(execution.name)),
             "asg": ScalingGroup(self._before, self._capacity()),
             "lambda_": LambdaRuntime(**self._world.lambdas.facts()),

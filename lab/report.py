@@ -58,6 +58,8 @@ class Execution:
     name: str
     status: str
     region: str
+    cause: str | None = None
+    """Why it ended red, in its own words."""
 
 
 @dataclass(frozen=True)
