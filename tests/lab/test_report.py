@@ -82,7 +82,7 @@ def test_the_document_has_every_field_by_the_name_it_is_known_by(tmp_path: Path)
     assert document["status"] == "SUCCEEDED"
     assert document["lambda"] == {"mode": "rie", "binary": "/opt/rie", "pids": [1, 2]}
     assert document["phases"] == {"t0": 1.0} | {f"t{n}": None for n in range(1, 9)}
-    assert document["executions"] == [{"name": "run-1", "status": "SUCCEEDED", "region": "eu-central-1"}]
+    assert document["executions"] == [{"name": "run-1", "status": "SUCCEEDED", "region": "eu-central-1", "cause": None}]
     assert document["steps"] == [{"name": "promote", "started": 106.0, "ended": 113.0, "sentence": "promoted"}]
     assert document["machine"] == {"cores": 2, "platform": "Linux", "python": "3.13.0"}
     assert (document["missing_writes"], document["pids_left"]) == ([], [])

@@ -68,7 +68,8 @@ def test_a_silent_primary_is_failed_over(rehearse: Rehearse) -> None:
 def test_an_orchestrator_that_is_stopped_in_the_promotion_is_followed_by_one_that_goes_on(rehearse: Rehearse) -> None:
     done = rehearse("--kill-orchestrator-at", "promote")
     _failed_over(done)
-    assert sorted(each["status"] for each in done.document["executions"] if "failover-" in each["name"])[0] == "ABORTED"
+    # The alarms' events start executions too, which find the lock taken and end; one was stopped, one went on.
+    assert [each["status"] for each in done.document["executions"]].count("ABORTED") == 1
 
 
 def test_regions_that_cannot_reach_each_other_are_left_alone(rehearse: Rehearse) -> None:

@@ -32,7 +32,7 @@ def test_with_the_rule_and_the_schedule_disabled_no_run_starts(rehearse: Rehears
 
 
 def test_a_threshold_that_is_changed_in_the_template_moves_the_detection(rehearse: Rehearse, altered: Altered) -> None:
-    before = "FailureThreshold: { Type: Number, Default: 3"
+    before = "  FailureThreshold:\n    Type: Number\n    Default: 3\n"
     template = altered({"stacks/global.yaml": (before, before.replace("Default: 3", "Default: 8"))})
     done = rehearse("--template", str(template))
     assert done.document["status"] == "SUCCEEDED", done.said
