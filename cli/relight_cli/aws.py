@@ -20,6 +20,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
     UnauthorizedSSOTokenError,
 )
+from botocore.parsers import ResponseParserError
 
 from relight_cli.exit_code import Exit, Refused
 
@@ -44,6 +45,8 @@ _INVALID_CODES = frozenset(
         "InvalidAccessKeyId",
     }
 )
+NO_ANSWER = (BotoCoreError, ResponseParserError)
+"""AWS was not reached; or something else has answered, such as a proxy's page."""
 _DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 
 
@@ -89,11 +92,11 @@ def asking(what: str) -> Generator[None]:
     """Say in one line why AWS did not do what was asked: Refused."""
     try:
         yield
-    except (BotoCoreError, ClientError) as error:
+    except (*NO_ANSWER, ClientError) as error:
         raise refusal(error, what) from error
 
 
-def refusal(error: BotoCoreError | ClientError, what: str) -> Refused:
+def refusal(error: BotoCoreError | ResponseParserError | ClientError, what: str) -> Refused:
     """The error as a sentence with an exit code."""
     code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
     if isinstance(error, _NONE) or code in _INVALID_CODES:
@@ -109,7 +112,7 @@ def refusal(error: BotoCoreError | ClientError, what: str) -> Refused:
     return Refused("AWS cannot be reached", where=what, do=said, code=Exit.AWS)
 
 
-def _missing(error: BotoCoreError | ClientError, code: str) -> str:
+def _missing(error: Exception, code: str) -> str:
     if code:
         return f"AWS does not accept these credentials ({code})"
     return "there are no AWS credentials" + ("" if isinstance(error, NoCredentialsError) else f" ({_line(error)})")

@@ -24,6 +24,8 @@ from relight_cli.destroy import destroy
 from relight_cli.exit_code import Exit, Refused
 from relight_cli.may_deploy import may_deploy
 
+_INTERRUPTED = 130
+
 app = typer.Typer(
     help="Light the pilot-light Region when the primary AWS Region goes dark.",
     add_completion=False,
@@ -124,14 +126,9 @@ def run(arguments: Sequence[str]) -> int:
     except LabError as error:
         complain(error.sentence)
         return error.code if isinstance(error, Refused) else Exit.BAD_INPUT
-    except KeyboardInterrupt:
-        complain("interrupted; what AWS has begun goes on there, and the next call goes on from it")
-        return 130
     except TyperException as error:
         message = " ".join(error.format_message().split()).rstrip(".")
-        command = next((word for word in arguments if not word.startswith("-")), "")
-        known = command if command in {one.name for one in app.registered_commands} else "rehearse"
-        complain(f"{message[:1].lower()}{message[1:]}, in the command line, see relight {known} --help")
+        complain(f"{message[:1].lower()}{message[1:]}, in the command line, see {_help(arguments)}")
         return Exit.BAD_INPUT
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
@@ -139,4 +136,16 @@ def run(arguments: Sequence[str]) -> int:
             complain(busy.sentence)
             return 2
         raise
+    # typer makes this code of a KeyboardInterrupt, and says nothing; a rehearsal has said so itself.
+    if code == _INTERRUPTED and _command(arguments) != "rehearse":
+        complain("interrupted; what AWS has begun goes on there, and the next call goes on from it")
     return code if isinstance(code, int) else 0
+
+
+def _command(arguments: Sequence[str]) -> str:
+    return next((word for word in arguments if not word.startswith("-")), "")
+
+
+def _help(arguments: Sequence[str]) -> str:
+    command = _command(arguments)
+    return f"relight {command} --help" if command in {one.name for one in app.registered_commands} else "relight --help"

@@ -10,9 +10,10 @@ from enum import StrEnum
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 from relight.ledger import Head, Ledger, State
 
-from relight_cli.aws import Aws, code_of, refusal
+from relight_cli.aws import NO_ANSWER, Aws, code_of, refusal
 from relight_cli.exit_code import Exit, Refused
 from relight_cli.samconfig import REGIONAL, Environment, Slot
 
@@ -103,12 +104,12 @@ def _read(environment: Environment, aws: Aws, region: str) -> Reading:
         if code_of(error) == "ResourceNotFoundException":
             return Reading(region)
         return _unreadable(region, error)
-    except BotoCoreError as error:
+    except NO_ANSWER as error:
         return _unreadable(region, error)
     return Reading(region, head, owner_runs=head.owner is not None and _runs(aws.client("stepfunctions", region), head))
 
 
-def _unreadable(region: str, error: BotoCoreError | ClientError) -> Reading:
+def _unreadable(region: str, error: BotoCoreError | ResponseParserError | ClientError) -> Reading:
     refused = refusal(error, f"read the ledger of {region}")
     if refused.code is not Exit.AWS:
         raise refused from error
@@ -123,5 +124,5 @@ def _runs(states: Any, head: Head) -> bool:
         return bool(states.describe_execution(executionArn=head.owner)["status"] == "RUNNING")
     except ClientError as error:
         return code_of(error) != "ExecutionDoesNotExist"
-    except BotoCoreError:
+    except NO_ANSWER:
         return True

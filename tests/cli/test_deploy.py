@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
+from botocore.parsers import ResponseParserError
 from relight.ledger import Head, State
 from relight_cli import certificate, deploying, records, stack
-from relight_cli.aws import refusal
+from relight_cli.aws import asking, refusal
 from relight_cli.command import run
 from relight_cli.exit_code import Exit, Refused
 from relight_cli.phases import Origin, phases, values
@@ -281,6 +282,16 @@ def test_a_release_that_was_named_has_to_be_there(project: Path, capfd: pytest.C
     assert "make release" in capfd.readouterr().err
 
 
+def test_ctrl_c_is_one_line(project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    def interrupt(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("relight_cli.account.check", interrupt)
+    assert run(["deploy", "--plan", "--env", "prod"]) == 130
+    complaint = capfd.readouterr().err
+    assert complaint == "relight: interrupted; what AWS has begun goes on there, and the next call goes on from it\n"
+
+
 def test_nothing_heavy_is_imported_for_help() -> None:
     script = (
         "import sys\nfrom relight_cli.command import run\nrun(['deploy', '--help'])\n"
@@ -304,12 +315,16 @@ def test_nothing_heavy_is_imported_for_help() -> None:
         (ClientError({"Error": {"Code": "InvalidClientTokenId", "Message": "m"}}, "op"), Exit.NO_CREDENTIALS),
         (ClientError({"Error": {"Code": "AccessDenied", "Message": "m"}}, "op"), Exit.AWS),
         (EndpointConnectionError(endpoint_url="https://x"), Exit.AWS),
+        (ResponseParserError("no XML\n<html>"), Exit.AWS),
     ],
 )
 def test_an_error_of_aws_is_one_line_with_a_code_of_its_own(error: Any, code: Exit) -> None:
     refused = refusal(error, "ask")
     assert refused.code is code
     assert "\n" not in refused.sentence
+    with pytest.raises(Refused) as asked, asking("ask"):
+        raise error
+    assert asked.value.sentence == refused.sentence
 
 
 # --- Standing ---
