@@ -64,13 +64,13 @@ def show(found: Estimate, console: Console) -> None:
 def _table(title: str, lines: Iterable[Line]) -> Table:
     """A bill by what is paid for, dearest first."""
     table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
-    for heading in ("what", "quantity", "unit", "price", "USD"):
-        table.add_column(heading, justify="left" if heading in {"what", "unit"} else "right")
+    for heading in ("what", "Region", "quantity", "unit", "price", "USD"):
+        table.add_column(heading, justify="left" if heading in {"what", "Region", "unit"} else "right")
     for price, quantity, usd in _by_price(lines):
         mark = "" if price.checked else " *"
-        table.add_row(price.what, f"{quantity:,.2f}", price.unit, f"{price.usd:f}{mark}", f"{usd:,.4f}")
+        table.add_row(price.what, price.region, f"{quantity:,.2f}", price.unit, f"{price.usd:f}{mark}", f"{usd:,.4f}")
     table.add_section()
-    table.add_row("together", "", "", "", f"{total(lines):,.2f}")
+    table.add_row("together", "", "", "", "", f"{total(lines):,.2f}")
     return table
 
 
