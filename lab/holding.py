@@ -1,4 +1,6 @@
-"""What a database holds on to: its groups of parameters and of subnets, and the subnets. moto would let them all go."""
+"""What AWS does not let go: what a database holds on to (its groups of parameters and of subnets, and the subnets), and
+a load balancer that is protected. moto would let them all go.
+"""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -6,6 +8,8 @@ from typing import Any
 from moto.backends import get_backend
 from moto.ec2.exceptions import DependencyViolationError
 from moto.ec2.models.subnets import SubnetBackend
+from moto.elbv2.exceptions import ELBClientError
+from moto.elbv2.models import ELBv2Backend
 from moto.rds.exceptions import RDSClientError
 from moto.rds.models import RDSBackend
 
@@ -16,11 +20,17 @@ class _Busy(RDSClientError):  # type: ignore[misc]  # moto is untyped
     """The refusal of RDS."""
 
 
+class _Protected(ELBClientError):  # type: ignore[misc]  # moto is untyped
+    """The refusal of Elastic Load Balancing."""
+
+
 def install(seams: Seams) -> None:
-    """Refuse what AWS refuses while there is a database. MotoChangedError if moto is not as expected."""
+    """Refuse what AWS refuses while there is a database, or protection. MotoChangedError if moto is not as expected."""
     require(RDSBackend("eu-west-1", "123456789012"), "databases", "subnet_groups")
     seams.wrap(RDSBackend, "delete_subnet_group", _keeping_group)
     seams.wrap(RDSBackend, "delete_db_parameter_group", _keeping_parameters)
+    require(ELBv2Backend("eu-west-1", "123456789012"), "load_balancers")
+    seams.wrap(ELBv2Backend, "delete_load_balancer", _keeping_balancer)
     seams.wrap(SubnetBackend, "delete_subnet", _keeping_subnet)
 
 
@@ -63,3 +73,14 @@ def _keeping_subnet(original: Callable[..., Any]) -> Callable[..., Any]:
         return original(ec2, subnet_id)
 
     return delete_subnet
+
+
+def _keeping_balancer(original: Callable[..., Any]) -> Callable[..., Any]:
+    def delete_load_balancer(elb: Any, arn: str) -> Any:
+        balancer = elb.load_balancers.get(arn)
+        if balancer is not None and balancer.attrs.get("deletion_protection.enabled") == "true":
+            why = f"Load balancer '{arn}' cannot be deleted because deletion protection is enabled"
+            raise _Protected("OperationNotPermitted", why)
+        return original(elb, arn)
+
+    return delete_load_balancer

@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 from relight import switches
 from relight.ledger import Head, State
 
-from lab import cloudformation_api, environment, holding, replication_regions
+from lab import change_batch, cloudformation_api, environment, holding, replication_regions
 from lab.alarms import Alarms
 from lab.cloud import ACCOUNT, Cloud
 from lab.cloudformation import CloudFormation
@@ -68,6 +68,7 @@ class Estate:
         seams = Seams()
         part(seams.undo)
         cloudformation_api.install(seams, self.cloudformation, self.fetch)
+        change_batch.install(seams)
         replication_regions.install(seams)
         holding.install(seams)
         self._begin_project()

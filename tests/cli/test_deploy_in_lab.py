@@ -150,7 +150,8 @@ def test_while_dr_is_active_nothing_is_touched(estate: Estate) -> None:
 
 
 def test_another_account_is_refused(estate: Estate) -> None:
-    estate.configure('account = "123456789012"', 'account = "111122223333"')
+    # Its certificates, too: those of yet another account are refused before anybody is asked.
+    estate.configure("123456789012", "111122223333")
     try:
         for words in (DEPLOY, DESTROY):
             ended = estate.relight(*words)
@@ -159,7 +160,7 @@ def test_another_account_is_refused(estate: Estate) -> None:
             assert said in ended.stderr
         assert estate.relight("may-deploy", "--env", "staging").returncode == Exit.BAD_INPUT
     finally:
-        estate.configure('account = "111122223333"', 'account = "123456789012"')
+        estate.configure("111122223333", "123456789012")
 
 
 @pytest.mark.parametrize(
@@ -192,6 +193,14 @@ def test_data_is_not_deleted_without_its_name(estate: Estate) -> None:
 
 
 def test_destroying_keeps_data_and_names_it(estate: Estate) -> None:
+    protection = [{"Key": "deletion_protection.enabled", "Value": "true"}]
+    for side in Side:
+        elb = estate.client("elbv2", side)
+        for balancer in elb.describe_load_balancers()["LoadBalancers"]:
+            arn = balancer["LoadBalancerArn"]
+            elb.modify_load_balancer_attributes(LoadBalancerArn=arn, Attributes=protection)
+            with pytest.raises(ClientError, match="deletion protection is enabled"):
+                elb.delete_load_balancer(LoadBalancerArn=arn)
     ended = estate.relight(*DESTROY, "--yes")
     assert ended.returncode == 0, ended.stderr
     assert f"{DOMAIN} will lead nowhere" in ended.stdout
