@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from moto.moto_api._internal import moto_api_backend
 from relight import switches
 from relight.ledger import Head, State
 
@@ -47,6 +48,8 @@ class Estate:
         self._exits = ExitStack()
 
     def __enter__(self) -> Self:
+        # moto's state outlives a Cloud, and what another estate has left is none of this one's.
+        moto_api_backend.reset()
         part = self._exits.callback
         network = Network()
         if self._databases:
