@@ -8,14 +8,13 @@ from relight_cli.exit_code import Exit
 
 from lab.binaries import folder
 from lab.region import Side
-from tests.cli.estate import SAM, Estate
+from tests.cli.estate import Estate
 
 pytestmark = [
     pytest.mark.deploy,
     pytest.mark.xdist_group("deploy"),
     pytest.mark.linux,
     pytest.mark.timeout(300),
-    pytest.mark.skipif(not SAM.exists(), reason="make installs the SAM CLI"),
 ]
 
 DEPLOY = ("deploy", "--env", "staging", "--yes", "--skip-build", "--look-every", "0.2")

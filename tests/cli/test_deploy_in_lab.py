@@ -15,14 +15,13 @@ from relight_cli.exit_code import Exit
 
 from lab.binaries import folder
 from lab.region import GLOBAL, REGION_NAME, Side
-from tests.cli.estate import DOMAIN, SAM, Estate
+from tests.cli.estate import DOMAIN, Estate
 
 pytestmark = [
     pytest.mark.deploy,
     pytest.mark.xdist_group("deploy"),  # one story, told by one worker
     pytest.mark.linux,
     pytest.mark.timeout(600),
-    pytest.mark.skipif(not SAM.exists(), reason="make installs the SAM CLI"),
 ]
 
 DEPLOY = ("deploy", "--env", "staging", "--yes", "--skip-build", "--look-every", "0.2", "--switch-minutes", "0.02")

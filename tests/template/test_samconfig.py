@@ -115,7 +115,6 @@ def capabilities(name: str) -> set[str]:
     return found
 
 
-@pytest.mark.skipif(not SAM.exists(), reason="make installs the SAM CLI")
 @pytest.mark.parametrize("slot", Slot)
 @pytest.mark.parametrize("name", NAMES)
 def test_sam_validates_each_environment(name: str, slot: Slot) -> None:
