@@ -11,7 +11,11 @@ import pytest
 from lab.region import Side
 from tests.rehearsal.conftest import ROOT
 
-pytestmark = pytest.mark.rehearsal
+pytestmark = [
+    pytest.mark.rehearsal,
+    pytest.mark.deploy,
+    pytest.mark.xdist_group("brought"),  # one rehearsal for all tests
+]
 WORKLOAD = {"Network", "Storage", "Database", "Compute"}
 
 

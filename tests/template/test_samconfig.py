@@ -115,6 +115,7 @@ def capabilities(name: str) -> set[str]:
     return found
 
 
+@pytest.mark.deploy
 @pytest.mark.parametrize("slot", Slot)
 @pytest.mark.parametrize("name", NAMES)
 def test_sam_validates_each_environment(name: str, slot: Slot) -> None:
