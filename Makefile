@@ -42,7 +42,7 @@ test: $(BIN)/relight $(SAM) .tools/lambda-runtime/.installed ## every test; ARGS
 	$(BIN)/pytest -n 2 --dist loadgroup -m "not deploy" $(ARGS)
 
 test-deploy: $(BIN)/relight $(SAM) ## the tests that deploy in the lab, with the real SAM CLI (minutes)
-	$(BIN)/pytest -n 2 --dist loadgroup -m deploy $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile -m deploy $(ARGS)
 
 build: $(SAM) ## the deployable artefacts, as `sam deploy` takes them
 	$(SAM) build
