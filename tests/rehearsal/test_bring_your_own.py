@@ -60,7 +60,9 @@ def test_go_came_after_the_proven_write(brought: dict[str, Any]) -> None:
     steps = dict(brought["steps"])
     assert steps["switch"].endswith("GO waits for verify: STOP 1, GO 0")
     assert steps["switch (go)"] == "traffic may come: STOP 1, GO 1"
-    assert names.index("verify") < names.index("switch (go)") < names.index("record")
+    # On a slow machine a run may stand down first, because one view is behind the other; the next one promotes.
+    after = names[names.index("promote") :]
+    assert after.index("verify") < after.index("switch (go)") < after.index("record")
 
 
 def test_it_is_asked_for_under_the_names_that_were_given(brought: dict[str, Any]) -> None:
