@@ -30,15 +30,16 @@ RIE := $(if $(findstring rie,$(ARGS)),$(SAM) .tools/lambda-runtime/.installed)
 rehearse: $(BIN)/relight $(RIE) ## lose a Region on this machine and watch the other one come up; ARGS="--help" for more
 	@$(BIN)/relight rehearse $(ARGS)
 
-check: $(BIN)/relight $(SAM) $(CHECKOV) ## format, lint, types, templates
+check: $(BIN)/relight $(SAM) $(CHECKOV) ## format, lint, types, templates, permissions, definitions
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/cfn-lint
 	$(SAM) validate --lint --template template.yaml --region eu-west-1
 	$(CHECKOV) --config-file .checkov.yaml --file template.yaml stacks/*.yaml
+	$(BIN)/pytest -n 2 --dist loadfile -m "not deploy" tests/template tests/permissions tests/statemachine/test_definition.py
 
-test: $(BIN)/relight $(SAM) .tools/lambda-runtime/.installed ## every test; ARGS="-k name" for some
+test: $(BIN)/relight $(SAM) .tools/lambda-runtime/.installed ## the tests; ARGS="-k name" for some
 	$(BIN)/pytest -n 2 --dist loadgroup -m "not deploy" $(ARGS)
 
 test-deploy: $(BIN)/relight $(SAM) ## the tests that deploy in the lab, with the real SAM CLI (minutes)
