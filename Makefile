@@ -37,13 +37,13 @@ check: $(BIN)/relight $(SAM) $(CHECKOV) ## format, lint, types, templates, permi
 	$(BIN)/cfn-lint
 	$(SAM) validate --lint --template template.yaml --region eu-west-1
 	$(CHECKOV) --config-file .checkov.yaml --file template.yaml stacks/*.yaml
-	$(BIN)/pytest -n 2 --dist loadfile -m "not deploy" tests/template tests/permissions tests/statemachine/test_definition.py
+	$(BIN)/pytest -n 2 -m "not deploy" tests/template tests/permissions tests/statemachine/test_definition.py
 
 test: $(BIN)/relight $(SAM) .tools/lambda-runtime/.installed ## the tests; ARGS="-k name" for some
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not deploy" $(ARGS)
+	$(BIN)/pytest -n 2 -m "not deploy" $(ARGS)
 
 test-deploy: $(BIN)/relight $(SAM) ## the tests that deploy in the lab, with the real SAM CLI (minutes)
-	$(BIN)/pytest -n 2 --dist loadfile -m deploy $(ARGS)
+	$(BIN)/pytest -n 2 -m deploy $(ARGS)
 
 build: $(SAM) ## the deployable artefacts, as `sam deploy` takes them
 	$(SAM) build

@@ -14,7 +14,6 @@ from tests.cli.estate import DOMAIN, ROOT, Estate
 
 pytestmark = [
     pytest.mark.deploy,
-    pytest.mark.xdist_group("deploy"),
     pytest.mark.linux,
     pytest.mark.timeout(300),
 ]

@@ -12,7 +12,6 @@ from tests.cli.estate import Estate
 
 pytestmark = [
     pytest.mark.deploy,
-    pytest.mark.xdist_group("deploy"),
     pytest.mark.linux,
     pytest.mark.timeout(300),
 ]

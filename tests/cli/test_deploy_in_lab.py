@@ -19,7 +19,6 @@ from tests.cli.estate import DOMAIN, Estate
 
 pytestmark = [
     pytest.mark.deploy,
-    pytest.mark.xdist_group("deploy"),  # one story, told by one worker
     pytest.mark.linux,
     pytest.mark.timeout(600),
 ]

@@ -14,7 +14,6 @@ from tests.rehearsal.conftest import ROOT
 pytestmark = [
     pytest.mark.rehearsal,
     pytest.mark.deploy,
-    pytest.mark.xdist_group("brought"),  # one rehearsal for all tests
 ]
 WORKLOAD = {"Network", "Storage", "Database", "Compute"}
 

@@ -31,7 +31,7 @@ from lab.stack import Stacks
 from lab.timings import LAB
 from tests.template.reading import ROOT, mentions, of_type, written
 
-pytestmark = [pytest.mark.xdist_group("replacement"), pytest.mark.deploy]
+pytestmark = pytest.mark.deploy
 
 NAME = environment.stack_name()
 TEMPLATE = ROOT / "template.yaml"
