@@ -39,3 +39,11 @@ class DatabaseCheckFailed(RelightError):
 
 class RecordIncomplete(RelightError):
     """The run ended, but its evidence or its notification could not be delivered."""
+
+
+class PeerUnreachable(RelightError):
+    """The other Region did not answer, or refused; what was asked of it may have happened or not."""
+
+
+class EngineNotSupported(RelightError):
+    """The replica is of another engine than PostgreSQL, whose promotion Relight knows."""

@@ -34,6 +34,7 @@ class Replica:
 
     status: str | None
     source: str | None  # identifier or ARN of what it replicates from; None once promoted
+    engine: str | None = None  # as RDS names it; None where nobody has looked
 
 
 @dataclass(frozen=True)

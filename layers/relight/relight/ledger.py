@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from decimal import Decimal
-from enum import StrEnum
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from relight.errors import RunSuperseded
+from relight.head import Capacity, Head, Promotion, Quiesce, State, capacity_of, head_of
+from relight.head import item as _item
+from relight.head import values_of as _values
+from relight.health import KEPT_SECONDS, HealthEvent
+from relight.question import Answer, Question, Reply, Urgency
 from relight.signal import Seen, Signal, View
 
 if TYPE_CHECKING:
@@ -26,110 +29,20 @@ if TYPE_CHECKING:
 
     from relight.run import Run
 
+__all__ = ["Capacity", "DatabaseProperties", "Head", "Ledger", "Promotion", "Quiesce", "State", "StepStory", "head_of"]
+
 HEAD = {"pk": "region", "sk": "head"}
 CAPACITY = {"pk": "capacity"}  # and each Auto Scaling group of the primary by name
 OWNED = "#owner = :owner AND epoch = :epoch"
 
-_pack = TypeSerializer().serialize
-_unpack = TypeDeserializer().deserialize
-
-
-class State(StrEnum):
-    """`steady`: nothing is on its way. `promoting`: a run has decided to activate this Region."""
-
-    STEADY = "steady"
-    PROMOTING = "promoting"
-
 
 @dataclass(frozen=True)
-class Capacity:
-    """The sizes of an Auto Scaling group."""
+class DatabaseProperties:
+    """What keeps a database safe, as RDS describes it."""
 
-    minimum: int
-    desired: int
-    maximum: int
-
-
-@dataclass(frozen=True)
-class Promotion:
-    """The one-way door was opened for this instance, by this run; the call was made at `called_at`, if it was."""
-
-    instance: str
-    run: str
-    epoch: int
-    called_at: float | None
-
-
-@dataclass(frozen=True)
-class Head:
-    """What the ledger says about its Region. `written` is False where nobody has written anything yet."""
-
-    written: bool
-    epoch: int
-    active: str
-    state: State
-    owner: str | None = None
-    expires_at: float = 0.0
-    promotion: Promotion | None = None
-    go_withheld: bool = False  # GO waits for `verify`; never written where it does not, so that nothing takes GO away
-    capacity_before: Mapping[str, Capacity] | None = None  # of each Auto Scaling group, by name
-    ended_at: float | None = None
-    frozen_until: float | None = None
-    frozen_because: str | None = None
-
-    @property
-    def door_opened(self) -> bool:
-        """A promotion was begun and its run has not been brought to its end: only forward from here (rule 6)."""
-        return self.promotion is not None and self.state is State.PROMOTING
-
-
-def _dynamo(value: Any) -> Any:
-    """A Python value as DynamoDB takes it: floats become exact decimals."""
-    if isinstance(value, float):
-        return Decimal(repr(value))
-    if isinstance(value, dict):
-        return {key: _dynamo(item) for key, item in value.items()}
-    return value
-
-
-def _item(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _pack(_dynamo(value)) for key, value in values.items()}
-
-
-def _values(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _unpack(value) for key, value in item.items()}
-
-
-def _capacity(values: Mapping[str, Any]) -> Capacity:
-    return Capacity(*(int(values[key]) for key in ("minimum", "desired", "maximum")))
-
-
-def head_of(item: Mapping[str, Any] | None, home_region: str) -> Head:
-    """The head as written, or the one of a Region whose ledger is still empty: home is active, epoch 0."""
-    if not item:
-        return Head(False, 0, home_region, State.STEADY)
-    values = _values(item)
-    promotion, before = values.get("promotion"), values.get("capacity_before")
-    return Head(
-        written="active" in values or "epoch" in values,
-        epoch=int(values.get("epoch", 0)),
-        active=str(values.get("active", home_region)),
-        state=State(values.get("state", State.STEADY)),
-        owner=values.get("owner"),
-        expires_at=float(values.get("expires_at", 0)),
-        promotion=promotion
-        and Promotion(
-            promotion["instance"],
-            promotion["run"],
-            int(promotion["epoch"]),
-            float(promotion["called_at"]) if promotion.get("called_at") is not None else None,
-        ),
-        go_withheld=bool(values.get("go_withheld", False)),
-        capacity_before=before and {group: _capacity(sizes) for group, sizes in before.items()},
-        ended_at=float(values["ended_at"]) if values.get("ended_at") is not None else None,
-        frozen_until=float(values["frozen_until"]) if values.get("frozen_until") is not None else None,
-        frozen_because=values.get("frozen_because"),
-    )
+    multi_az: bool
+    backup_retention_days: int
+    deletion_protection: bool
 
 
 @dataclass(frozen=True)
@@ -183,8 +96,8 @@ class Ledger:
             raise RunSuperseded(f"run {run.id} lost its lock, or was called back, before it could write") from None
 
     def set_state(self, run: Run, state: State) -> None:
-        """Say that this Region is being activated, or that nothing is on its way any more and no GO waits."""
-        forget = " REMOVE go_withheld" if state is State.STEADY else ""
+        """Say that this Region is being activated, or that nothing is on its way any more: leases are granted again."""
+        forget = " REMOVE go_withheld, granting_stopped_at" if state is State.STEADY else ""
         self._change(run, f"SET #state = :state{forget}", {":state": state.value})
 
     def begin_promoting(self, run: Run, here: str, *, withhold_go: bool) -> None:
@@ -245,10 +158,116 @@ class Ledger:
     def finish(self, run: Run, *, succeeded: bool, now: float) -> None:
         """End a run: steady; after a completed failover the door is closed behind it and the cooldown begins."""
         if succeeded:
-            expression = "SET #state = :steady, ended_at = :now REMOVE promotion, capacity_before, go_withheld"
+            gone = "promotion, capacity_before, go_withheld, granting_stopped_at, quiesce, refused_at"
+            expression = f"SET #state = :steady, ended_at = :now REMOVE {gone}"
             self._change(run, expression, {":steady": State.STEADY.value, ":now": now})
         else:
             self.set_state(run, State.STEADY)
+
+    # A planned run: the peer's writes, and the old side's lease.
+
+    def stop_granting(self, run: Run, now: float) -> None:
+        """Note since when the old side gets no lease from here: read after `promoting` was written; the first stays."""
+        granting = "granting_stopped_at = if_not_exists(granting_stopped_at, :now)"
+        promoting = {":now": now, ":promoting": State.PROMOTING.value}
+        self._change(run, f"SET {granting}", promoting, only_if="#state = :promoting")
+
+    def begin_quiesce(self, run: Run, now: float) -> None:
+        """Note, before anything is stopped, that the peer's writes are to end; what was noted before stays."""
+        values = {":quiesce": {"began": now, "lsn": None}, ":promoting": State.PROMOTING.value}
+        self._change(run, "SET quiesce = if_not_exists(quiesce, :quiesce)", values, only_if="#state = :promoting")
+
+    def note_quiesced(self, run: Run, lsn: str) -> None:
+        """The peer's writes have ended, and none of them lies behind that position."""
+        self._change(run, "SET quiesce.lsn = :lsn", {":lsn": lsn}, only_if="attribute_exists(quiesce)")
+
+    def end_quiesce(self, run: Run) -> None:
+        """The peer takes writes again."""
+        self._change(run, "REMOVE quiesce", {})
+
+    # An operator's freeze, which belongs to no run.
+
+    def freeze(self, begins: float, until: float, because: str, by: str) -> None:
+        """No automatic run between the two moments (epoch seconds); replaces a freeze that is there."""
+        expression = "SET frozen_from = :begins, frozen_until = :until, frozen_because = :because, frozen_by = :by"
+        self._write_head(expression, {":begins": begins, ":until": until, ":because": because, ":by": by})
+
+    def unfreeze(self) -> None:
+        """Take a freeze back."""
+        self._write_head("REMOVE frozen_from, frozen_until, frozen_because, frozen_by", {})
+
+    def _write_head(self, expression: str, values: Mapping[str, Any]) -> None:
+        given = {"ExpressionAttributeValues": _item(values)} if values else {}
+        self.dynamodb.update_item(
+            TableName=self.table,
+            Key=_item(HEAD),
+            UpdateExpression=expression,
+            **given,  # type: ignore[arg-type]
+        )
+
+    # What a person is asked, and answers.
+
+    def keep_question(self, run: Run, question: Question) -> None:
+        """Keep the newest question of a run; the one before can be answered no more."""
+        self._put(f"run#{run.id}", "question", {**asdict(question), "urgency": question.urgency.value})
+
+    def question(self, run_id: str) -> Question | None:
+        """The newest question of a run, or None where it has asked nothing."""
+        values = self._get(f"run#{run_id}", "question")
+        if values is None:
+            return None
+        return Question(
+            asked=int(values["asked"]),
+            token=values["token"],
+            asked_at=float(values["asked_at"]),
+            expires_at=float(values["expires_at"]),
+            finding=values["finding"],
+            sentence=values["sentence"],
+            mode=values["mode"],
+            urgency=Urgency(values["urgency"]),
+        )
+
+    def keep_answer(self, run: Run, answer: Answer) -> None:
+        """Keep who answered what."""
+        self._put(f"run#{run.id}", "answer", {**asdict(answer), "answer": answer.answer.value})
+
+    def answer(self, run_id: str) -> Answer | None:
+        """How the newest question of a run ended, or None while it is open."""
+        values = self._get(f"run#{run_id}", "answer")
+        if values is None:
+            return None
+        given = values["by"], values["because"], float(values["at"]), values["finding"]
+        return Answer(Reply(values["answer"]), *given)
+
+    def refuse(self, run: Run, by: str, because: str, now: float) -> None:
+        """Remember that a question was declined or left unanswered, so that the next one is not asked at once."""
+        expression = "SET refused_at = :now, refused_by = :by, refused_because = :because"
+        self._change(run, expression, {":now": now, ":by": by, ":because": because})
+
+    def _put(self, pk: str, sk: str, values: Mapping[str, Any]) -> None:
+        self.dynamodb.put_item(TableName=self.table, Item=_item({**values, "pk": pk, "sk": sk}))
+
+    def _get(self, pk: str, sk: str) -> dict[str, Any] | None:
+        answer = self.dynamodb.get_item(TableName=self.table, Key=_item({"pk": pk, "sk": sk}), ConsistentRead=True)
+        return _values(answer["Item"]) if "Item" in answer else None
+
+    # What AWS says about its own health, kept for the evidence.
+
+    def keep_health(self, event: HealthEvent) -> None:
+        """Keep an event of AWS Health; the same one again replaces itself."""
+        seen = datetime.fromisoformat(event.time).timestamp()
+        self._put("health", f"{event.time}#{event.arn}", {**asdict(event), "expires": int(seen + KEPT_SECONDS)})
+
+    def health(self, since: float, until: float) -> list[HealthEvent]:
+        """The events between two moments (epoch seconds), oldest first."""
+        low, high = (datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for at in (since, until))
+        answer = self.dynamodb.query(
+            TableName=self.table,
+            KeyConditionExpression="pk = :pk AND sk BETWEEN :low AND :high",
+            ExpressionAttributeValues=_item({":pk": "health", ":low": low, ":high": f"{high}#~"}),
+        )
+        names = HealthEvent.__dataclass_fields__
+        return [HealthEvent(**{name: values[name] for name in names}) for values in map(_values, answer["Items"])]
 
     def mirror(self, epoch: int, active: str, state: State) -> None:
         """Write another Region's `active` and `state` into this ledger, unless it knows a later epoch."""
@@ -310,12 +329,25 @@ class Ledger:
         """The last known sizes of a group of the primary, or None where they were never seen."""
         key = {**CAPACITY, "sk": group}
         item = self.dynamodb.get_item(TableName=self.table, Key=_item(key), ConsistentRead=True).get("Item")
-        return _capacity(_values(item)) if item else None
+        return capacity_of(_values(item)) if item else None
 
     def keep_capacity(self, group: str, capacity: Capacity, now: float) -> None:
         """Remember the sizes of a group of the primary, so that a failover needs nothing from the primary."""
         item = {**CAPACITY, "sk": group, **asdict(capacity), "seen": now}
         self.dynamodb.put_item(TableName=self.table, Item=_item(item))
+
+    def keep_database(self, identifier: str, properties: DatabaseProperties, now: float) -> None:
+        """Remember what the primary's database was like, so that hardening needs nothing from the primary."""
+        self._put("database", identifier, {**asdict(properties), "seen": now})
+
+    def database(self, identifier: str) -> DatabaseProperties | None:
+        """The last known properties of the primary's database, or None where they were never seen."""
+        values = self._get("database", identifier)
+        if values is None:
+            return None
+        return DatabaseProperties(
+            bool(values["multi_az"]), int(values["backup_retention_days"]), bool(values["deletion_protection"])
+        )
 
     # The timeline: the first mark of a kind stays, so a repeated step cannot move it.
 
@@ -357,10 +389,10 @@ class Ledger:
         marks: dict[str, float] = {}
         steps: list[StepStory] = []
         for values in map(_values, answer["Items"]):
-            kind, name = values["sk"].split("#", 1)
+            kind, _, name = values["sk"].partition("#")
             if kind == "mark":
                 marks[name] = float(values["happened"])
-            else:
+            elif kind == "step":
                 ended = values.get("ended")
                 steps.append(
                     StepStory(

@@ -113,6 +113,7 @@ class ProbeSettings(ViewSettings):
     peer_group_names: tuple[str, ...]
     failover_machine: str
     start_window_seconds: float  # two starts within it share a name, so that one of them is refused
+    quiet_seconds: float  # after a person has declined, or did not answer, the next question comes no sooner
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +142,26 @@ class PromoteSettings(RegionSettings):
     backup_retention_days: int
     dbcheck_function: str
     look_again_seconds: float
+    lease_seconds: float  # how long after the last grant the old side may still commit; 0 where there is no lease
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuiesceSettings(PeerSettings):
+    """Stopping the peer's writes, and seeing that all of them have arrived here."""
+
+    dbcheck_function: str
+    peer_dbcheck_function: str
+    look_again_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardenSettings(RegionSettings):
+    """Giving the promoted database what the primary's had."""
+
+    replica_id: str
+    peer_database_id: str
+    backup_retention_days: int
+    look_again_seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +170,8 @@ class FenceSettings(PeerSettings):
 
     peer_network_acl_id: str | None  # None until the peer's stack exists, and where its network ACL is not ours
     peer_app_cidrs: tuple[str, ...] | None
+    peer_dbcheck_function: str  # the fence where the network ACL is not ours
+    peer_group_names: tuple[str, ...] | None
     fence_seconds: float
 
 
@@ -166,8 +189,10 @@ class GuardSettings(PeerSettings):
 
     switch_namespace: str
     peer_ledger_table: str
-    network_acl_id: str | None  # None where the network ACL is not ours: then nothing can be fenced with it
+    network_acl_id: str | None  # None where the network ACL is not ours: then dbcheck is the fence
     app_cidrs: tuple[str, ...] | None
+    dbcheck_function: str
+    group_names: tuple[str, ...] | None
 
 
 @dataclass(frozen=True, kw_only=True)
