@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from moto.awslambda.exceptions import UnknownFunctionException
+from moto.awslambda.exceptions import LambdaClientError, UnknownFunctionException
 from moto.awslambda.models import LambdaBackend
 
 from lab.options import LambdaMode
@@ -36,6 +36,25 @@ type Key = tuple[str, str]
 
 class FunctionNotFoundError(LookupError):
     """There is no function of that name in that Region."""
+
+
+class _Elsewhere(LambdaClientError):  # type: ignore[misc]  # moto is untyped
+    """The ARN is one of another Region than that which is called."""
+
+    code = 404
+
+    def __init__(self, named: str, called: str) -> None:
+        message = f"Functions from '{named}' are not reachable in this region ('{called}')"
+        super().__init__("ResourceNotFoundException", message)
+
+
+class _Lost(LambdaClientError):  # type: ignore[misc]  # moto is untyped
+    """What ran there does not run any more."""
+
+    code = 500
+
+    def __init__(self, message: str) -> None:
+        super().__init__("ServiceException", message)
 
 
 @dataclass(frozen=True)
@@ -278,11 +297,15 @@ class Lambdas:
         ) -> Any:
             del qualifier  # there are no versions here, and an alias means the newest
             kind = headers.get("X-Amz-Invocation-Type") or "RequestResponse"
-            name = bare_name(function_name)
+            name, region = bare_name(function_name), backend.region_name
+            if function_name.startswith("arn:") and function_name.split(":")[3] != region:
+                raise _Elsewhere(function_name.split(":")[3], region)
             try:
-                answer, error = self.invoke(backend.region_name, name, json.loads(body or b"{}"), kind)
+                answer, error = self.invoke(region, name, json.loads(body or b"{}"), kind)
             except FunctionNotFoundError as missing:
                 raise UnknownFunctionException(function_name) from missing
+            except ConnectionRefusedError as lost:  # the front lets no answer out of a lost Region
+                raise _Lost(str(lost)) from lost
             if error:
                 response_headers["x-amz-function-error"] = error
             return json.dumps(answer).encode() if kind == "RequestResponse" else b""

@@ -16,8 +16,12 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
+from lab.cloud import Cloud
 from lab.errors import RuntimeEmulatorMissing
 from lab.lambdas import Callbacks, FunctionNotFoundError, Lambdas
+from lab.network import Network
+from lab.network import Path as NetworkPath
+from lab.region import Side, Vantage, side_of
 from lab.rie import runtime_emulator
 
 REGION = "eu-central-1"
@@ -29,7 +33,7 @@ REGIONAL = {
 }
 
 HANDLERS = """
-import os, sys, time
+import json, os, sys, time
 from decimal import Decimal
 import layered
 
@@ -77,6 +81,18 @@ def speak(event, context):
 
 def layer(event, context):
     return layered.NAME
+
+def ask(event, context):
+    import boto3, botocore.config, botocore.exceptions
+    config = botocore.config.Config(
+        connect_timeout=2, read_timeout=event.get("patience", 20), retries={"total_max_attempts": 1}
+    )
+    peer = boto3.client("lambda", region_name=event["region"], config=config)
+    try:
+        answer = peer.invoke(FunctionName=event["function"], Payload=json.dumps(event.get("payload", {})))
+    except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
+        return {"failed": type(error).__name__, "said": str(error)}
+    return {"answer": json.loads(answer["Payload"].read()), "error": answer.get("FunctionError")}
 
 def isolated(event, context):
     found = []
@@ -424,3 +440,118 @@ def test_the_invoke_api_reaches_the_function(lambdas: Lambdas, code: Path) -> No
                 client.invoke(FunctionName="none")
     finally:
         lambdas._seams.undo()
+
+
+@pytest.mark.parametrize(("region", "reached"), [(REGION, True), (OTHER, False)])
+def test_an_arn_is_of_the_region_that_is_called(lambdas: Lambdas, code: Path, region: str, reached: bool) -> None:
+    define(lambdas, code, "echo")
+    lambdas.install()
+    try:
+        with mock_aws():
+            client: Any = boto3.client("lambda", region_name=REGION)
+            arn = f"arn:aws:lambda:{region}:123456789012:function:echo"
+            if reached:
+                assert client.invoke(FunctionName=arn)["StatusCode"] == 200
+            else:
+                with pytest.raises(ClientError, match=f"Functions from '{OTHER}' are not reachable"):
+                    client.invoke(FunctionName=arn)
+    finally:
+        lambdas._seams.undo()
+
+
+# From one Region to the other
+
+
+class Regions:
+    """Functions in both Regions, which reach each other through the Regions' APIs."""
+
+    def __init__(self) -> None:
+        self.network = Network()
+        self.cloud = Cloud(self.network)
+        self.lambdas = Lambdas(lambda region: self.cloud.environment(Vantage.of(side_of(region)), region))
+        self.lambdas.install()
+        self.began = threading.Event()
+        self.ran: list[tuple[str, str]] = []
+
+    def note(self, region: str, name: str, _payload: Any) -> None:
+        self.ran.append((region, name))
+        if name != "ask":
+            self.began.set()
+
+    def open(self) -> None:
+        """As if nothing had happened."""
+        for side in Side:
+            self.network.restore(side)
+        self.lambdas.restore(OTHER)
+        self.began.clear()
+        self.ran.clear()
+        self.lambdas.callbacks = Callbacks(start=self.note)
+
+    def ask(self, function: str, **more: Any) -> dict[str, Any]:
+        """What a function in DR gets when it invokes one in the primary."""
+        answer, error = self.lambdas.invoke(REGION, "ask", {"region": OTHER, "function": function, **more})
+        assert error is None, answer
+        return dict(answer)
+
+
+@pytest.fixture(scope="module")
+def both() -> Iterator[Regions]:
+    made = Regions()
+    yield made
+    made.lambdas.stop()
+    made.cloud.stop()
+
+
+@pytest.fixture
+def regions(both: Regions, code: Path) -> Regions:
+    define(both.lambdas, code, "ask", timeout=30)
+    for name in ("echo", "refuse", "slow"):
+        define(both.lambdas, code, name, region=OTHER, timeout=30)
+    both.open()
+    return both
+
+
+def test_a_function_of_one_region_invokes_one_of_the_other(regions: Regions) -> None:
+    assert regions.ask("echo", payload={"check": "state"}) == {"answer": {"check": "state"}, "error": None}
+    assert regions.ran == [(REGION, "ask"), (OTHER, "echo")]
+
+
+def test_errors_of_the_peers_function_and_of_its_absence_are_told(regions: Regions) -> None:
+    refused = regions.ask("refuse")
+    assert (refused["answer"]["errorType"], refused["error"]) == ("ReplicaTooFarBehind", "Unhandled")
+    assert regions.ask("ask")["failed"] == "ResourceNotFoundException"  # it is there in DR only
+
+
+def test_a_cut_between_the_regions_refuses_the_call(regions: Regions) -> None:
+    regions.network.cut_between(NetworkPath.REFUSED)
+    assert regions.ask("echo")["failed"] == "ConnectionClosedError"
+    assert regions.ran == [(REGION, "ask")]
+    regions.network.restore(Side.PRIMARY)
+    assert "answer" in regions.ask("echo")
+
+
+def test_a_black_hole_between_the_regions_swallows_the_call(regions: Regions) -> None:
+    regions.network.cut_between(NetworkPath.BLACK_HOLED)
+    assert regions.ask("echo", patience=0.3)["failed"] == "ReadTimeoutError"
+    assert regions.ran == [(REGION, "ask")]
+
+
+@pytest.mark.parametrize(
+    ("how", "failed"), [(NetworkPath.REFUSED, "ConnectionClosedError"), (NetworkPath.BLACK_HOLED, "ReadTimeoutError")]
+)
+def test_a_lost_peer_is_not_invoked(regions: Regions, how: NetworkPath, failed: str) -> None:
+    regions.network.lose(Side.PRIMARY, how)
+    regions.lambdas.lose(OTHER)
+    assert regions.ask("echo", patience=0.3)["failed"] == failed
+    assert regions.ran == [(REGION, "ask")]
+
+
+def test_no_answer_comes_from_a_peer_that_is_lost_meanwhile(regions: Regions) -> None:
+    answers: list[dict[str, Any]] = []
+    asking = threading.Thread(target=lambda: answers.append(regions.ask("slow")))
+    asking.start()
+    assert regions.began.wait(10)
+    regions.network.lose(Side.PRIMARY, NetworkPath.REFUSED)
+    regions.lambdas.lose(OTHER)
+    asking.join(20)
+    assert [answer["failed"] for answer in answers] == ["ConnectionClosedError"]
