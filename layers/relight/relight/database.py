@@ -9,10 +9,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from relight.errors import DatabaseCheckFailed
 from relight.facts import Replica
+from relight.ledger import DatabaseProperties
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_rds import RDSClient
+    from mypy_boto3_rds.type_defs import DBInstanceTypeDef
+
+MISSING = frozenset({"DBInstanceNotFound", "DBInstanceNotFoundFault"})
 
 
 def ask(functions: LambdaClient, function: str, check: str) -> dict[str, Any]:
@@ -33,15 +37,41 @@ def state(functions: LambdaClient, function: str) -> dict[str, Any] | None:
     return answer if answer["reached"] else None
 
 
-def describe(rds: RDSClient, identifier: str) -> Replica:
-    """The instance as RDS describes it; BotoCoreError or ClientError where RDS does not say."""
+def instance(rds: RDSClient, identifier: str) -> DBInstanceTypeDef | None:
+    """The instance as RDS describes it, or None; BotoCoreError or ClientError where RDS does not say."""
     try:
-        found = rds.describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"][0]
+        return rds.describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"][0]
     except ClientError as error:
-        if error.response["Error"]["Code"] in {"DBInstanceNotFound", "DBInstanceNotFoundFault"}:
-            return Replica(None, None)
+        if error.response["Error"]["Code"] in MISSING:
+            return None
         raise
-    return Replica(found["DBInstanceStatus"], found.get("ReadReplicaSourceDBInstanceIdentifier") or None)
+
+
+def describe(rds: RDSClient, identifier: str) -> Replica:
+    """What a promotion needs to know of the instance; BotoCoreError or ClientError where RDS does not say."""
+    found = instance(rds, identifier)
+    if found is None:
+        return Replica(None, None)
+    source = found.get("ReadReplicaSourceDBInstanceIdentifier") or None
+    return Replica(found["DBInstanceStatus"], source, engine=found.get("Engine"))
+
+
+def properties_of(found: DBInstanceTypeDef) -> DatabaseProperties:
+    """What keeps an instance safe now; what is pending is not in force."""
+    return DatabaseProperties(
+        multi_az=found.get("MultiAZ", False),
+        backup_retention_days=found.get("BackupRetentionPeriod", 0),
+        deletion_protection=found.get("DeletionProtection", False),
+    )
+
+
+def properties(rds: RDSClient, identifier: str) -> tuple[str | None, DatabaseProperties | None]:
+    """Status and properties of an instance in another Region; (None, None) where they cannot be learnt."""
+    try:
+        found = instance(rds, identifier)
+    except (BotoCoreError, ClientError):
+        return None, None
+    return (found["DBInstanceStatus"], properties_of(found)) if found else (None, None)
 
 
 def replica(rds: RDSClient, identifier: str) -> Replica | None:
