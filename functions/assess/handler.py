@@ -23,6 +23,7 @@ lookout = Lookout(
     client(
         "rds", settings.peer_region, connect=settings.peer_connect_seconds, read=settings.peer_read_seconds, attempts=1
     ),
+    client("cloudwatch", settings.aws_region, read=3, attempts=1),
     time.time,
 )
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from relight.decision import Action, Finding, Verdict, decide
+from relight.decision import Action, Finding, Verdict
 from relight.errors import InputInvalid
 from relight.facts import Trigger
-from relight.lookout import policy_of
+from relight.lookout import Asked, policy_of
+from relight.rules import decide
+from relight.run import Mode
 from relight.signal import Seen, View
 
 if TYPE_CHECKING:
@@ -27,18 +30,29 @@ def detected_at(facts: Facts) -> float | None:
     return max(s.since for s in signals) if all(s.seen is Seen.DOWN for s in signals) else None
 
 
-def asked(event: Mapping[str, Any]) -> tuple[Trigger, bool]:
-    """Who started the run, and whether it is forced; InputInvalid where it is forced without a reason."""
-    try:
-        trigger = Trigger(event.get("trigger", Trigger.AUTOMATIC))
-    except ValueError as error:
-        raise InputInvalid(f'"trigger": {error}; it is {", ".join(Trigger)}') from None
+def asked(event: Mapping[str, Any], run: Run) -> Asked:
+    """Who started the run and how; InputInvalid where that is malformed, or forced without a reason."""
+    trigger = _word(event, "trigger", Trigger, Trigger.AUTOMATIC)
     forced = event.get("force", False)
     if not isinstance(forced, bool):
         raise InputInvalid(f'"force" is {forced!r}; it is true or false')
     if forced and not event.get("reason"):
         raise InputInvalid('"force": true needs a "reason": why the findings against a failover do not hold')
-    return trigger, forced
+    unseen_at = event.get("unseen_at")
+    if unseen_at is not None and not isinstance(unseen_at, int | float):
+        raise InputInvalid(f'"unseen_at" is {unseen_at!r}; it is a number of seconds since 1970')
+    return Asked(trigger, forced, run.owner, _word(event, "mode", Mode, None), unseen_at)
+
+
+def _word[Word: StrEnum, Default](
+    event: Mapping[str, Any], name: str, words: type[Word], default: Default
+) -> Word | Default:
+    if event.get(name) is None:
+        return default
+    try:
+        return words(event[name])
+    except ValueError as error:
+        raise InputInvalid(f'"{name}": {error}; it is {", ".join(words)}') from None
 
 
 def assess(
@@ -47,8 +61,7 @@ def assess(
     """The verdict on the facts of now. Notes t0, t1 and t2 once it has decided."""
     ledger.require(run)
     ledger.step_began(run, STEP, clock())
-    trigger, forced = asked(event)
-    facts = lookout.look(trigger, forced=forced, asked_by=run.owner)
+    facts = lookout.look(asked(event, run)).facts
     verdict = decide(facts, policy_of(lookout.settings))
     decided = verdict.action is not Action.WAIT
     if decided:

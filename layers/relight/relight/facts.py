@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from relight.head import State
 from relight.signal import Seen, Signal, View
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from relight.ledger import Head
+    from relight.head import Head
+    from relight.run import Mode
 
 # What RDS calls an instance that is being changed on purpose: it will answer again by itself.
 BUSY = frozenset(
@@ -19,6 +21,10 @@ BUSY = frozenset(
 )
 # A replica in one of these can be promoted now, or after a wait.
 PROMOTABLE = BUSY | frozenset({"available", "backing-up", "storage-optimization", "configuring-enhanced-monitoring"})
+
+
+# The engine whose promotion Relight knows; a promoted replica of another one behaves otherwise.
+ENGINE = "postgres"
 
 
 class Trigger(StrEnum):
@@ -51,11 +57,17 @@ class Facts:
     replica: Replica | None  # None: RDS of this Region did not answer
     peer_database: str | None  # status; None: the peer's RDS did not answer
     last_replayed_at: float | None  # newest commit or heartbeat known to be here
+    mode: Mode | None = None  # as a person has asked for; None leaves it to the decision
 
     @property
     def locked_by_another(self) -> bool:
         """A run that is not ours holds a lock that has not expired."""
         return self.head.owner not in {None, self.asked_by} and self.head.expires_at > self.now
+
+    @property
+    def activating(self) -> bool:
+        """The ledger says that this Region is being activated."""
+        return self.head.state is State.PROMOTING
 
     @property
     def first_bad(self) -> float | None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from relight.ledger import Head
+    from relight.head import Head
 
 
 def gauges(head: Head, here: str, home: str, now: float) -> dict[str, float]:
     """The values at `now` (epoch seconds). What is unknown is left out, so that it reads as no data."""
-    told = {"MAINTENANCE": float(head.frozen_until is not None and head.frozen_until > now)}
+    told = {"MAINTENANCE": float(head.frozen_at(now))}
     unprotected = _unprotected_seconds(head, here, home, now)
     return told if unprotected is None else told | {"UnprotectedSeconds": unprotected}
 

@@ -312,18 +312,9 @@ class Ledger:
         )
 
     def keep_signals(self, signals: Iterable[Signal]) -> None:
-        """Write the views."""
-        requests = [
-            {
-                "PutRequest": {
-                    "Item": _item(
-                        {**asdict(s), "view": s.view.value, "seen": s.seen.value, "pk": "signal", "sk": s.view.value}
-                    )
-                }
-            }
-            for s in signals
-        ]
-        self.dynamodb.batch_write_item(RequestItems={self.table: requests})  # type: ignore[dict-item]
+        """Write the views, one by one: of a batch DynamoDB may leave some out without an error."""
+        for s in signals:
+            self._put("signal", s.view.value, {**asdict(s), "view": s.view.value, "seen": s.seen.value})
 
     def capacity(self, group: str) -> Capacity | None:
         """The last known sizes of a group of the primary, or None where they were never seen."""

@@ -8,7 +8,7 @@ from concurrent.futures import TimeoutError as LookTimeout
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from relight import database, views
+from relight import database, lag, views
 from relight.facts import Facts, Trigger
 from relight.policy import Policy
 from relight.signal import Sample, Seen, View, observe
@@ -16,10 +16,12 @@ from relight.signal import Sample, Seen, View, observe
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_rds import RDSClient
 
-    from relight.ledger import Ledger
+    from relight.ledger import DatabaseProperties, Ledger
+    from relight.run import Mode
     from relight.settings import ViewSettings
 
 
@@ -37,6 +39,25 @@ def policy_of(settings: ViewSettings) -> Policy:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """Who wants to know, and what they know already."""
+
+    trigger: Trigger = Trigger.AUTOMATIC
+    forced: bool = False
+    by: str | None = None  # owner of the run that asks
+    mode: Mode | None = None
+    unseen_at: float | None = None  # when Route 53's alarm said so, where that is what started the run (epoch seconds)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look in every direction came to; `peer_properties` are None where the peer's RDS did not answer."""
+
+    facts: Facts
+    peer_properties: DatabaseProperties | None
+
+
+@dataclass(frozen=True)
 class Lookout:
     """Looks at the primary from this Region. The threads outlive one look: a Lambda environment is used again."""
 
@@ -45,40 +66,65 @@ class Lookout:
     functions: LambdaClient
     rds: RDSClient
     peer_rds: RDSClient
+    cloudwatch: CloudWatchClient
     clock: Callable[[], float]
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(max_workers=12))
 
-    def look(self, trigger: Trigger, *, forced: bool, asked_by: str | None) -> Facts:
+    def look(self, asked: Asked) -> Look:
         """One look in every direction; what does not answer in time is UNKNOWN or None, never guessed."""
         s, at = self.settings, self.clock()
         patience = s.sample_timeout_seconds
         outside = self.threads.submit(views.outside, s.domain, s.name_servers, patience, at)
         here = self.threads.submit(views.from_dr, s.peer_url, s.name_servers, patience, at, deep=s.readiness_is_deep)
         control = self.threads.submit(views.control, s.control_targets, socket.gethostbyname, patience, at)
-        state = self.threads.submit(database.state, self.functions, s.dbcheck_function)
+        stream = self.threads.submit(self._stream, at)
         replica = self.threads.submit(database.replica, self.rds, s.replica_id)
-        peer_database = self.threads.submit(database.status, self.peer_rds, s.peer_database_id)
+        peer = self.threads.submit(database.properties, self.peer_rds, s.peer_database_id)
 
         head, before = self.ledger.head(), self.ledger.signals()
-        known = self._within(state, at, None)
+        streamed, replayed_at = self._within(
+            stream, at, (_late("the database of this Region did not answer", at), None)
+        )
         samples = {
-            View.OUTSIDE: self._within(outside, at, Sample(at, Seen.UNKNOWN, "the look took too long")),
-            View.FROM_DR: self._within(here, at, Sample(at, Seen.DOWN, "no answer from here in time")),
-            View.CONTROL: self._within(control, at, Sample(at, Seen.DOWN, "no control target answers in time")),
-            View.STREAM: views.stream(known, s.stream_silence_seconds, self.clock()),
+            View.OUTSIDE: views.told_by_alarm(self._sample(outside, at, Seen.UNKNOWN), asked.unseen_at),
+            View.FROM_DR: self._sample(here, at, Seen.DOWN),
+            View.CONTROL: self._sample(control, at, Seen.DOWN),
+            View.STREAM: streamed,
         }
-        return Facts(
+        silent: tuple[str | None, DatabaseProperties | None] = None, None
+        peer_status, peer_properties = self._within(peer, at, silent)
+        facts = Facts(
             now=self.clock(),
             here=s.aws_region,
             head=head,
-            asked_by=asked_by,
-            trigger=trigger,
-            forced=forced,
+            asked_by=asked.by,
+            trigger=asked.trigger,
+            forced=asked.forced,
             signals={view: observe(before[view], view, sample, s.fresh_seconds) for view, sample in samples.items()},
             replica=self._within(replica, at, None),
-            peer_database=self._within(peer_database, at, None),
-            last_replayed_at=newest(known),
+            peer_database=peer_status,
+            last_replayed_at=replayed_at,
+            mode=asked.mode,
         )
+        return Look(facts, peer_properties)
+
+    def _stream(self, at: float) -> tuple[Sample, float | None]:
+        """The replication stream, and the newest commit or heartbeat here: by dbcheck, or else by CloudWatch's lag."""
+        s = self.settings
+        known = database.state(self.functions, s.dbcheck_function)
+        if known is not None:
+            return views.stream(known, s.stream_silence_seconds, self.clock()), newest(known)
+        figure = lag.newest(self.cloudwatch, s.replica_id, at)
+        # The heartbeat is written each minute, so a stream that is alive is hardly further behind than that.
+        sample = lag.sample(figure, s.fresh_seconds, self.clock())
+        return sample, None if figure is None else figure.replayed_at
+
+    def _sample(self, look: Future[Sample], began: float, late: Seen) -> Sample:
+        """What a look saw; one that takes too long has seen `late`, and one that never began has seen nothing."""
+        seen = self._within(look, began, Sample(began, late, "no answer in time"))
+        if look.cancel():
+            return _late("there was no room to look: earlier looks hang", began)
+        return seen
 
     def _within[T](self, look: Future[T], began: float, otherwise: T) -> T:
         """What a look came to, or `otherwise` once twice its patience has passed since all of them began."""
@@ -89,8 +135,10 @@ class Lookout:
             return otherwise
 
 
-def newest(state: dict[str, Any] | None) -> float | None:
+def _late(sentence: str, at: float) -> Sample:
+    return Sample(at, Seen.UNKNOWN, sentence)
+
+
+def newest(state: dict[str, Any]) -> float | None:
     """The newest commit or heartbeat that this Region's database is known to hold, in epoch seconds."""
-    if state is None:
-        return None
     return max((state[key] for key in ("last_replayed_at", "heartbeat_at") if state[key] is not None), default=None)

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from relight.decision import Verdict, decide, starts_a_run
+from relight.decision import Action, Verdict
 from relight.facts import PROMOTABLE, Facts, Trigger
-from relight.ledger import Capacity, Head, State
-from relight.lookout import policy_of
+from relight.head import Capacity, Head, State
+from relight.lookout import Asked, Look, policy_of
+from relight.rules import decide, starts_a_run
 from relight.signal import Seen, Signal, View
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ MEASURED = (View.OUTSIDE, View.FROM_DR)
 
 def left_over(head: Head, here: str) -> bool:
     """A run died before the one-way door and left something to undo: capacity raised, or the Region half switched."""
-    return head.active != here and (head.state is State.PROMOTING or head.capacity_before is not None)
+    begun = head.state is State.PROMOTING or head.capacity_before is not None or head.quiesce is not None
+    return head.active != here and begun
 
 
 def ready(facts: Facts) -> bool | None:
@@ -82,17 +84,19 @@ class Probe:
         kept: dict[View, Signal] = {}
         for number in range(self.settings.samples):
             began = self.clock()
-            said = self._sample(kept)
+            look, said = self._sample(kept)
             if number == 0 and said["from_dr"] == Seen.UP:
                 self._keep_capacity()
+                self._keep_database(look)
             if number + 1 < self.settings.samples:
                 self.sleep(max(0.0, began + self.settings.sample_seconds - self.clock()))
         return said
 
-    def _sample(self, kept: dict[View, Signal]) -> dict[str, Any]:
+    def _sample(self, kept: dict[View, Signal]) -> tuple[Look, dict[str, Any]]:
         head = self.ledger.head()
         dead = head.owner if head.owner and not self._running(head.owner) else None
-        facts = self.lookout.look(Trigger.AUTOMATIC, forced=False, asked_by=dead)
+        look = self.lookout.look(Asked(by=dead))
+        facts = look.facts
         self._keep_signals(facts.signals, kept)
         for view in MEASURED:
             self.metric(f"Down.{view.value}", float(facts.signals[view].seen is Seen.DOWN))
@@ -101,12 +105,33 @@ class Probe:
             self.metric("Ready", float(standby))
         verdict = decide(facts, policy_of(self.settings))
         started = self._start(facts, verdict) if self._should_start(facts, verdict, dead) else None
-        return {
+        if facts.locked_by_another:
+            self._call_back(facts)
+        return look, {
             "verdict": verdict.as_dict(),
             "from_dr": facts.signals[View.FROM_DR].seen,
             "outside": facts.signals[View.OUTSIDE].seen,
             "started": started,
         }
+
+    def _call_back(self, facts: Facts) -> None:
+        """Wake a run that waits for a person, once its question has become needless: it then judges for itself.
+
+        Needless is a question where the run could go on without an answer, or has nothing left to ask for. That it is
+        only asked otherwise wakes nobody again.
+        """
+        owner = facts.head.owner or ""
+        run = owner.rpartition(":")[2]
+        question = self.ledger.question(run)
+        if question is None or question.expires_at <= facts.now or self.ledger.answer(run) is not None:
+            return
+        verdict = decide(replace(facts, asked_by=owner), policy_of(self.settings))
+        if verdict.action not in {Action.PROCEED, Action.STAND_DOWN}:
+            return
+        try:
+            self.machines.send_task_failure(taskToken=question.token, error="FactsChanged", cause=verdict.sentence)
+        except (BotoCoreError, ClientError):  # answered or expired meanwhile: the run has gone on already
+            self.metric("CallBackRefused", 1.0)
 
     def _keep_signals(self, signals: Mapping[View, Signal], kept: dict[View, Signal]) -> None:
         """Write what this run has not written yet: a change at once, and the same again well before it is stale."""
@@ -120,7 +145,8 @@ class Probe:
         if facts.locked_by_another:
             return False
         abandoned = facts.head.owner is None or facts.head.owner == dead
-        return starts_a_run(verdict) or (abandoned and left_over(facts.head, facts.here))
+        wanted = starts_a_run(verdict, facts.head, facts.now, self.settings.quiet_seconds)
+        return wanted or (abandoned and left_over(facts.head, facts.here))
 
     def _running(self, execution: str) -> bool:
         """Whether the owner of the lock is at work; one that Step Functions does not know is not.
@@ -146,6 +172,12 @@ class Probe:
         except self.machines.exceptions.ExecutionAlreadyExists:
             return f"{name} (already started)"
         return name
+
+    def _keep_database(self, look: Look) -> None:
+        """Remember how the primary's database is protected, while that can still be asked."""
+        if look.peer_properties is not None:
+            identifier = self.settings.peer_database_id
+            self.ledger.keep_database(identifier, look.peer_properties, look.facts.now)
 
     def _keep_capacity(self) -> None:
         """Remember how large the primary is while it can still be asked; best effort, the peer may be slow."""

@@ -27,6 +27,16 @@ def outside(domain: str, servers: Sequence[str], timeout: float, at: float) -> S
             return Sample(at, Seen.UNKNOWN, f"_seen.{domain} says {texts!r}, which is neither up nor down")
 
 
+def told_by_alarm(sample: Sample, unseen_at: float | None) -> Sample:
+    """The same view, later: where DNS says nothing, Route 53's alarm of `unseen_at` (epoch seconds) does.
+
+    It is as old as it is: once it is stale, the view is UNKNOWN again.
+    """
+    if sample.seen is not Seen.UNKNOWN or unseen_at is None:
+        return sample
+    return Sample(unseen_at, Seen.DOWN, f"Route 53's alarm says that its checkers do not reach it ({sample.sentence})")
+
+
 def from_dr(url: str, servers: Sequence[str], timeout: float, at: float, *, deep: bool = True) -> Sample:
     """Our own look at the peer's readiness page, by a connection of its own, body checked.
 
