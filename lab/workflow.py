@@ -2,8 +2,9 @@
 
 What moto lacks and gets here, beside what `lab.asl` puts right inside a state machine: a task that invokes a Lambda
 function reaches the lab's functions; an execution without a name gets one; StopExecution ends it at once, also while
-a handler runs (the handler goes on, as on AWS); an ended execution stays as it ended; SendTaskFailure carries its
-cause, DescribeExecution an output that is JSON and the reason of an end; a lost Region runs nothing.
+a handler runs (the handler goes on, as on AWS), and carries its error and cause; an ended execution stays as it ended;
+DescribeExecution tells an output that is JSON and the reason of an end; a lost Region runs nothing. Answers to task
+tokens are `lab.task_token`'s affair.
 """
 
 import io
@@ -23,13 +24,13 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto.core.config import default_user_config
 from moto.core.models import botocore_stubber
-from moto.core.responses import ActionResult, EmptyResult
+from moto.core.responses import ActionResult
 from moto.stepfunctions.parser.api import ExecutionStatus
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend, stepfunctions_parser_backends
 from moto.stepfunctions.responses import StepFunctionResponse
 
-from lab import asl
+from lab import asl, task_token
 from lab.seam import Seams, require
 
 ACCOUNT = "123456789012"
@@ -42,8 +43,8 @@ _START_SECONDS = 5.0
 
 require(botocore_stubber, "enabled")
 require(Execution, "start", "stop", "status")
-require(StepFunctionsParserBackend, "start_execution", "describe_execution", "send_task_failure")
-require(StepFunctionResponse, "describe_execution", "send_task_failure", "stepfunction_backend", "_get_param")
+require(StepFunctionsParserBackend, "start_execution", "describe_execution")
+require(StepFunctionResponse, "describe_execution", "stop_execution", "stepfunction_backend", "_get_param")
 
 type Invoke = Callable[[str, str, Any], tuple[Any, str | None]]
 """(Region, function, payload) -> (answer, function error). LookupError if there is no such function."""
@@ -92,6 +93,7 @@ class Workflows:
         """Take the place of the executor's parts, and turn it on."""
         replace = self._seams.replace
         asl.install(self._seams, self._pace)
+        task_token.install(self._seams)
         for name in _CALLERS:
             replace(import_module(name), "boto_client_for", self._client)
         self._begin: Any = StepFunctionsParserBackend.start_execution
@@ -99,7 +101,7 @@ class Workflows:
         replace(StepFunctionsParserBackend, "start_execution", _method(self._start))
         replace(Execution, "stop", _method(self._stop))
         replace(BaseExecutionWorkerCommunication, "terminated", _method(self._terminated))
-        replace(StepFunctionResponse, "send_task_failure", _send_task_failure)
+        replace(StepFunctionResponse, "stop_execution", _stop_execution)
         replace(StepFunctionResponse, "describe_execution", _describe_execution)
         default_user_config["stepfunctions"]["execute_state_machine"] = True
         # It logs each caught error of a state machine as its own.
@@ -185,6 +187,7 @@ class Workflows:
             execution.exec_status = ExecutionStatus.ABORTED
             execution.stop_date = datetime.now(UTC)
             execution.error, execution.cause = error or None, cause or None
+        task_token.release(execution)
         self._tell(execution.region_name, execution)
 
     def _terminated(self, worker: Any) -> None:
@@ -277,11 +280,12 @@ def _record(execution: Any) -> ExecutionRecord:
     )
 
 
-def _send_task_failure(response: Any) -> Any:
-    response.stepfunction_backend.send_task_failure(
-        response._get_param("taskToken"), error=response._get_param("error"), cause=response._get_param("cause")
-    )
-    return EmptyResult()
+def _stop_execution(response: Any) -> Any:
+    """moto drops the error and the cause."""
+    execution = response.stepfunction_backend.describe_execution(response._get_param("executionArn"))
+    error, cause = response._get_param("error"), response._get_param("cause")
+    execution.stop(stop_date=datetime.now(UTC), error=error, cause=cause)
+    return ActionResult({"stopDate": execution.stop_date})
 
 
 def _describe_execution(response: Any) -> Any:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
@@ -14,6 +15,8 @@ from moto.backends import get_backend
 from lab.integration import java_name
 from lab.query import QueryError, evaluate
 from tests.statemachine.harness import REGION, Machine, Outcome, definition_problems, machine, substitution_problems
+
+ROLE = "arn:aws:iam::123456789012:role/state-machine"
 
 
 class RefusedError(Exception):
@@ -388,15 +391,209 @@ def test_a_person_refuses_with_a_cause(approval: Machine) -> None:
 
 
 def test_metrics_and_events_are_put_from_a_state_machine() -> None:
-    metric = {"MetricName": "Runs", "Value": 1, "Unit": "Count"}
+    metric = {
+        "MetricName": "Runs",
+        "Value": "{% $states.input.count %}",
+        "Unit": "Count",
+        "Timestamp": "{% $states.context.Execution.StartTime %}",
+        "Dimensions": [{"Name": "Application", "Value": "shop"}],
+    }
     states = {
         "Count": sdk("aws-sdk:cloudwatch:putMetricData", {"Namespace": "Relight", "MetricData": [metric]}, Next="Tell"),
         "Tell": sdk("events:putEvents", {"Entries": [{"Source": "relight", "DetailType": "Run", "Detail": {"a": 1}}]}),
     }
     with machine(one(states), {}) as made:
-        assert made.outcome(made.start({})).status == "SUCCEEDED"
-        metrics = boto3.client("cloudwatch", region_name=REGION).list_metrics(Namespace="Relight")["Metrics"]
-    assert [found["MetricName"] for found in metrics] == ["Runs"]
+        assert made.outcome(made.start({"count": 3})).status == "SUCCEEDED"
+        cloudwatch: Any = boto3.client("cloudwatch", region_name=REGION)
+        (found,) = cloudwatch.list_metrics(Namespace="Relight")["Metrics"]
+        now = datetime.now(UTC)
+        window = {"StartTime": now - timedelta(minutes=5), "EndTime": now + timedelta(minutes=1)}
+        points = cloudwatch.get_metric_statistics(
+            Namespace="Relight",
+            MetricName="Runs",
+            Dimensions=found["Dimensions"],
+            Period=60,
+            Statistics=["Sum"],
+            **window,
+        )["Datapoints"]
+    assert found["Dimensions"] == [{"Name": "Application", "Value": "shop"}]
+    assert [point["Sum"] for point in points] == [3]
+
+
+def test_an_execution_stops_another_one(waiting: Any) -> None:
+    made, entered, _ = waiting
+    drill = made.start({})
+    assert entered.wait(5)
+    stop = {"ExecutionArn": "{% $states.input.drill %}", "Error": "Preempted", "Cause": "the Region is lost"}
+    definition = one({"Stop": sdk("aws-sdk:sfn:stopExecution", stop, Output="{% $exists($states.result.StopDate) %}")})
+    created = made.client.create_state_machine(name="real", definition=json.dumps(definition), roleArn=ROLE)
+    started = made.client.start_execution(
+        stateMachineArn=created["stateMachineArn"], name="real", input=json.dumps({"drill": drill})
+    )
+    assert made.outcome(started["executionArn"]).output is True
+    stopped = made.outcome(drill, seconds=0)
+    assert (stopped.status, stopped.error, stopped.cause) == ("ABORTED", "Preempted", "the Region is lost")
+
+
+def test_an_execution_that_is_not_there_cannot_be_stopped() -> None:
+    gone = "arn:aws:states:eu-central-1:123456789012:execution:machine:gone"
+    catch = [{"ErrorEquals": ["Sfn.ExecutionDoesNotExistException"], "Output": "gone", "Next": "End"}]
+    stop = sdk("aws-sdk:sfn:stopExecution", {"ExecutionArn": gone}, Catch=catch)
+    assert run({"Stop": stop, "End": {"Type": "Succeed"}}).output == "gone"
+
+
+# A question to a person, which a Lambda function sends on and the task token answers
+
+
+class Question:
+    """What the function was given, and the answers to it."""
+
+    def __init__(self) -> None:
+        self.tokens: list[str] = []
+        self.asked = threading.Semaphore(0)
+        self.release = threading.Event()
+        self.release.set()
+        self.made: Machine
+
+    def handle(self, event: dict[str, Any]) -> dict[str, str]:
+        self.tokens.append(event["token"])
+        self.asked.release()
+        self.release.wait(20)
+        return {"this": "is nobody's result"}
+
+    def ask(self) -> str:
+        execution = self.made.start({})
+        self.wait()
+        return execution
+
+    def wait(self) -> None:
+        assert self.asked.acquire(timeout=5)
+
+    def approve(self, output: str = '{"by": "a person"}', token: str | None = None) -> None:
+        self.made.client.send_task_success(taskToken=token or self.tokens[-1], output=output)
+
+    def decline(self) -> None:
+        self.made.client.send_task_failure(taskToken=self.tokens[-1], error="Declined", cause="not tonight")
+
+    def refusal(self, answer: Any) -> str:
+        """The code of the error with which an answer is refused."""
+        with pytest.raises(ClientError) as refused:
+            answer()
+        return str(refused.value.response["Error"]["Code"])
+
+
+def question_of(seconds: int, *more: tuple[str, Any]) -> dict[str, Any]:
+    ask = task("record", payload={"token": "{% $states.context.Task.Token %}"}, TimeoutSeconds=seconds)
+    ask["Resource"] += ".waitForTaskToken"
+    ask["Output"] = "{% $states.result %}"
+    ask["Catch"] = [
+        {"ErrorEquals": [name], "Output": f"{{% '{name}: ' & $states.errorOutput.Cause %}}", "Next": "End"}
+        for name in ("Declined", "States.Timeout", "RefusedError")
+    ]
+    return one({"Ask": ask | dict(more), "End": {"Type": "Succeed"}})
+
+
+@pytest.fixture
+def question(request: pytest.FixtureRequest) -> Any:
+    made = Question()
+    with machine(question_of(*getattr(request, "param", [20])), {"record": made.handle}) as running:
+        made.made = running
+        yield made
+        made.release.set()
+
+
+def test_the_answer_and_not_the_functions_own_is_the_result(question: Question) -> None:
+    execution = question.ask()
+    question.approve()
+    assert question.made.outcome(execution).output == {"by": "a person"}
+
+
+def test_a_refusal_is_caught_by_its_name(question: Question) -> None:
+    execution = question.ask()
+    question.decline()
+    assert question.made.outcome(execution).output == "Declined: not tonight"
+
+
+def test_the_first_answer_counts(question: Question) -> None:
+    question.release.clear()  # the task cannot end before the second answer
+    execution = question.ask()
+    question.approve()
+    assert question.refusal(question.decline) == "TaskTimedOut"
+    assert question.refusal(question.approve) == "TaskTimedOut"
+    question.release.set()
+    assert question.made.outcome(execution).output == {"by": "a person"}
+
+
+def test_an_answer_to_a_task_that_has_ended_is_too_late(question: Question) -> None:
+    execution = question.ask()
+    question.approve()
+    question.made.outcome(execution)
+    assert question.refusal(question.approve) == "TaskTimedOut"
+    stopped = question.ask()
+    question.made.client.stop_execution(executionArn=stopped)
+    assert question.refusal(question.decline) == "TaskTimedOut"
+
+
+@pytest.mark.parametrize("question", [[1]], indirect=True)
+def test_a_question_that_nobody_answers_times_out(question: Question) -> None:
+    execution = question.ask()
+    assert question.made.outcome(execution).output == "States.Timeout: "
+    assert question.refusal(question.approve) == "TaskTimedOut"
+
+
+@pytest.mark.parametrize("question", [[1]], indirect=True)
+@pytest.mark.parametrize(("answer", "output"), [("approve", {"by": "a person"}), ("decline", "Declined: not tonight")])
+def test_an_answer_that_was_taken_counts_though_the_task_times_out(
+    question: Question, answer: str, output: Any
+) -> None:
+    question.release.clear()  # the function is not back before the timeout
+    execution = question.ask()
+    getattr(question, answer)()
+    assert question.made.outcome(execution).output == output
+
+
+def test_a_token_that_nobody_handed_out_and_an_output_that_is_no_json_are_refused(question: Question) -> None:
+    execution = question.ask()
+    assert question.refusal(lambda: question.approve(token="no token")) == "InvalidToken"
+    assert question.refusal(lambda: question.approve(output="yes")) == "InvalidOutput"
+    question.approve()
+    assert question.made.outcome(execution).status == "SUCCEEDED"
+
+
+@pytest.mark.parametrize(
+    "question", [[1, ("Retry", [{"ErrorEquals": ["States.Timeout"], "MaxAttempts": 1}])]], indirect=True
+)
+def test_a_retry_asks_with_a_token_of_its_own(question: Question) -> None:
+    execution = question.ask()
+    question.wait()
+    assert question.refusal(lambda: question.approve(token=question.tokens[0])) == "TaskTimedOut"
+    question.approve()
+    assert question.made.outcome(execution).output == {"by": "a person"}
+
+
+def test_a_function_that_cannot_ask_fails_the_task() -> None:
+    with machine(question_of(5), {"record": refuse}) as made:
+        assert "too far behind" in made.outcome(made.start({})).output
+
+
+def test_a_function_may_answer_before_it_is_back() -> None:
+    def answer(event: dict[str, Any]) -> None:
+        boto3.client("stepfunctions", region_name=REGION).send_task_success(taskToken=event["token"], output="1")
+
+    with machine(question_of(5), {"record": answer}) as made:
+        assert made.outcome(made.start({})).output == 1
+
+
+def test_an_execution_that_is_stopped_waits_for_no_answer(question: Question) -> None:
+    def tasks() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if "_exec_and_notify" in thread.name]
+
+    before = tasks()
+    execution = question.ask()
+    (waits,) = [thread for thread in tasks() if thread not in before]
+    question.made.client.stop_execution(executionArn=execution)
+    waits.join(5)
+    assert not waits.is_alive()
 
 
 # Executions
