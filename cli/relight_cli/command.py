@@ -16,12 +16,15 @@ from typer.exceptions import TyperException
 
 from lab.errors import LabError, PortBusy
 from lab.options import Fault, LambdaMode, Lost, Options, Profile, Step, option
+from relight_cli.answer import approve, decline
 from relight_cli.complaint import complain
 from relight_cli.cost import cost
 from relight_cli.cut_over import cut_over
 from relight_cli.deploy import deploy
 from relight_cli.destroy import destroy
 from relight_cli.exit_code import Exit, Refused
+from relight_cli.explain import explain
+from relight_cli.freeze import freeze, unfreeze
 from relight_cli.may_deploy import may_deploy
 
 _INTERRUPTED = 130
@@ -117,6 +120,11 @@ app.command("destroy", short_help="Delete the stacks; data stays unless told oth
 app.command("may-deploy", short_help="Exit 0 when a pipeline may deploy now.")(may_deploy)
 app.command("cut-over", short_help="Replace a simple DNS record by the failover pair.")(cut_over)
 app.command("cost", short_help="What it costs, by the templates and a dated price table.")(cost)
+app.command("approve", short_help="Let a run that asks for a decision go on.")(approve)
+app.command("decline", short_help="Let a run that asks for a decision stand down.")(decline)
+app.command("freeze", short_help="Let no run begin for a while.")(freeze)
+app.command("unfreeze", short_help="Take a freeze back.")(unfreeze)
+app.command("explain", short_help="The table by which a run is decided.")(explain)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -34,7 +34,25 @@ class Exit(IntEnum):
     NO_SWITCH_DATA = 20
     """The switches were not published in time."""
     AWS = 21
-    """AWS could not be reached, or denied the call."""
+    """AWS could not be reached, or denied or refused a call; approve, decline and freeze tell these apart."""
+    UNKNOWN_RUN = 22
+    """The ledger knows no run of that name."""
+    NOTHING_ASKED = 23
+    """The run goes on, and asks nothing now."""
+    ANSWERED = 24
+    """Somebody has answered its question already."""
+    TOKEN = 25
+    """The task token is not that of the newest question, or its question is closed."""
+    ENDED = 26
+    """The run has ended."""
+    NO_LEDGER = 27
+    """There is no ledger, or an empty one."""
+    NO_ANSWER = 28
+    """The Region did not answer."""
+    DENIED = 29
+    """AWS denies the call."""
+    ONE_LEDGER = 30
+    """Only one of the two ledgers could be changed."""
 
 
 class Refused(LabError):

@@ -1,0 +1,63 @@
+"""`relight approve` and `relight decline`, as the command line understands them."""
+
+from typing import Annotated
+
+import typer
+
+from relight_cli.chosen import DEFAULT, Config
+from relight_cli.deployed import App, Env, Json, Region, Whereabouts, reason
+
+Run = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, as the notification has it.")]
+Reason = Annotated[str, typer.Option("--reason", metavar="WHY", help="Kept in the ledger and in the evidence.")]
+Token = Annotated[
+    str | None, typer.Option("--token", metavar="TOKEN", help="The notification's task token; else the ledger's.")
+]
+
+
+def approve(
+    run: Run,
+    because: Reason,
+    env: Env = None,
+    config: Config = DEFAULT,
+    app: App = None,
+    region: Region = None,
+    token: Token = None,
+    json: Json = False,
+) -> int:
+    """Let a run that asks for a decision go on. There is no second question: this cannot be taken back.
+
+    Where samconfig.toml is not at hand, --app and --region are enough.
+    """
+    return _answer("approved", run, because, Whereabouts(env, config, app, region), token, json)
+
+
+def decline(
+    run: Run,
+    because: Reason,
+    env: Env = None,
+    config: Config = DEFAULT,
+    app: App = None,
+    region: Region = None,
+    token: Token = None,
+    json: Json = False,
+) -> int:
+    """Let a run that asks for a decision stand down; it undoes what it has done.
+
+    Where samconfig.toml is not at hand, --app and --region are enough.
+    """
+    return _answer("declined", run, because, Whereabouts(env, config, app, region), token, json)
+
+
+def _answer(reply: str, run: str, because: str, where: Whereabouts, token: str | None, as_json: bool) -> int:
+    said, deployed = reason(because), where.of_a_run()
+    # boto3 is heavy, and what the command line has wrong shows without it.
+    from relight.question import Reply  # noqa: PLC0415
+
+    from relight_cli.answering import Wish, conduct  # noqa: PLC0415
+
+    return conduct(deployed, Wish(name(run), Reply(reply), said, token), as_json=as_json)
+
+
+def name(run: str) -> str:
+    """The run's id, also where its execution's whole ARN was pasted."""
+    return run.strip().rpartition(":")[2]
