@@ -21,7 +21,7 @@ from itertools import count
 from typing import Any
 
 from moto.backends import get_backend
-from moto.events.models import Rule
+from moto.events.models import EventsBackend, Rule
 
 from lab.cloud import ACCOUNT
 from lab.network import Network, Path
@@ -37,6 +37,10 @@ _UNIT = {"minute": 1, "hour": 60, "day": 1440}
 _TICK_SECONDS = 0.2
 _FIRST_PAUSE_SECONDS = 0.2
 _WORKERS = 32
+_NOT_AUTHORIZED = {
+    "ErrorCode": "NotAuthorizedForSourceException",
+    "ErrorMessage": "Not authorized for the source.",
+}
 
 type Invoke = Callable[[str, str, Any], Any]
 type Start = Callable[[str, str, Any], Any]
@@ -79,7 +83,7 @@ class Events:
         """Region and reason, of each event that was given up."""
 
     def install(self) -> None:
-        """Deliver what PutEvents is given. MotoChangedError if moto is not as expected."""
+        """Deliver what PutEvents is given, but in the name of AWS. MotoChangedError if moto is not as expected."""
 
         def send(rule: Any, original_event: Mapping[str, Any], transform_input: bool = True) -> None:
             del transform_input
@@ -87,6 +91,7 @@ class Events:
             self._offer(rule, event | {"time": moment(event["time"])})
 
         self._seams.replace(Rule, "send_to_targets", send)
+        self._seams.wrap(EventsBackend, "put_events", _of_own_sources)
 
     def start(self) -> None:
         """Run schedules and deliveries from now on."""
@@ -111,7 +116,12 @@ class Events:
         self._lost.discard(region)
 
     def emit(self, region: str, event: Mapping[str, Any], bus: str = "default") -> str:
-        """Put an event on a Region's bus; its id. Each enabled rule that matches has its targets called."""
+        """Put an event on a Region's bus; its id. Each enabled rule that matches has its targets called.
+
+        `event` has its source, detail-type and detail, and may have an id, a time (a datetime, seconds since the epoch,
+        or text), an account and a Region other than those of the moment and the bus: an event may be old, or delivered
+        twice.
+        """
         whole = {
             "version": "0",
             "id": str(uuid.uuid4()),
@@ -121,6 +131,7 @@ class Events:
             "resources": [],
             **event,
         }
+        whole["time"] = moment(whole["time"])
         for rule in _rules(region, bus):
             self._offer(rule, whole)
         return str(whole["id"])
@@ -230,6 +241,18 @@ class Events:
         queue = (target.get("DeadLetterConfig") or {}).get("Arn")
         if queue:
             get_backend("sqs")[ACCOUNT][region].send_message(str(queue).rpartition(":")[2], json.dumps(payload))
+
+
+def _of_own_sources(original: Callable[..., list[dict[str, Any]]]) -> Callable[..., list[dict[str, Any]]]:
+    """Nobody but AWS puts an event of a source that begins with aws; moto takes it."""
+
+    def put_events(backend: Any, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        foreign = [str(event.get("Source") or "").startswith("aws.") for event in events]
+        own = [event for event, refused in zip(events, foreign, strict=True) if not refused]
+        told = iter(original(backend, own))
+        return [dict(_NOT_AUTHORIZED) if refused else next(told) for refused in foreign]
+
+    return put_events
 
 
 def _rules(region: str, bus: str) -> list[Any]:

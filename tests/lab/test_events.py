@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
@@ -13,10 +14,12 @@ from moto.backends import get_backend
 
 from lab.alarms import Alarms
 from lab.events import Events
+from lab.health_event import HealthEvent
 from lab.network import Network, Path
 from lab.region import Side
 from lab.target_input import moment, target_input
 from lab.timings import LAB
+from lab.workflow import Workflows
 
 DR, PRIMARY, GLOBAL = "eu-central-1", "eu-west-1", "us-east-1"
 ACCOUNT = "123456789012"
@@ -135,6 +138,104 @@ def test_a_rule_of_another_region_does_not_see_it(stage: Stage) -> None:
     stage.events.emit(PRIMARY, ALARM)
     stage.settle()
     assert stage.called == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matches"),
+    [
+        ({"account": [ACCOUNT], "region": [DR]}, True),
+        ({"account": ["210987654321"]}, False),
+        ({"region": [PRIMARY]}, False),
+        ({"region": [{"anything-but": [PRIMARY]}]}, True),
+    ],
+)
+def test_account_and_region_are_matched(stage: Stage, pattern: dict[str, Any], matches: bool) -> None:
+    stage.rule({"Arn": FUNCTION}, pattern=PATTERN | pattern)
+    stage.events.emit(DR, ALARM)
+    stage.settle()
+    assert bool(stage.called) is matches
+
+
+def test_an_event_may_be_old_and_may_come_twice(stage: Stage) -> None:
+    stage.rule({"Arn": MACHINE})
+    old = datetime.now(UTC) - timedelta(minutes=6)
+    for _ in range(2):
+        stage.events.emit(DR, ALARM | {"id": "the same", "time": old})
+    stage.until(lambda: len(stage.called) == 2)
+    assert {(event["id"], event["time"]) for _, _, event in stage.called} == {("the same", moment(old))}
+
+
+def test_a_state_machine_is_started_with_the_whole_event() -> None:
+    with mock_aws():
+        workflows = Workflows(lambda *_: (None, None))
+        workflows.install()
+        events = Events(replace(LAB, event_delay=0.01), Network(), lambda *_: None, workflows.start)
+        events.start()
+        try:
+            answer = {"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}
+            states: Any = boto3.client("stepfunctions", region_name=DR)
+            machine = states.create_state_machine(
+                name="failover", definition=json.dumps(answer), roleArn=f"arn:aws:iam::{ACCOUNT}:role/r"
+            )["stateMachineArn"]
+            client: Any = boto3.client("events", region_name=DR)
+            client.put_rule(Name="down", EventPattern=json.dumps(PATTERN))
+            client.put_targets(Rule="down", Targets=[{"Id": "1", "Arn": machine}])
+            sent = events.emit(DR, ALARM)
+            deadline = time.monotonic() + 10
+            while not (ended := [run for run in workflows.executions(DR) if run.status == "SUCCEEDED"]):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+        finally:
+            events.stop()
+            workflows.uninstall()
+    event = json.loads(ended[0].output or "")
+    assert (event["id"], event["source"], event["account"], event["region"]) == (sent, "aws.cloudwatch", ACCOUNT, DR)
+    assert event["detail"] == ALARM["detail"]
+
+
+def test_nobody_puts_events_in_the_name_of_aws(stage: Stage) -> None:
+    stage.rule({"Arn": FUNCTION}, pattern={"source": [{"prefix": ""}]})
+    client: Any = boto3.client("events", region_name=DR)
+    forged = {"Source": "aws.cloudwatch", "DetailType": ALARM["detail-type"], "Detail": json.dumps(ALARM["detail"])}
+    answer = client.put_events(Entries=[forged, forged | {"Source": "relight"}])
+    assert [entry.get("ErrorCode") for entry in answer["Entries"]] == ["NotAuthorizedForSourceException", None]
+    stage.until(lambda: len(stage.called) == 1)
+    assert stage.called[0][2]["source"] == "relight"
+
+
+# AWS Health
+
+
+def health(**more: Any) -> HealthEvent:
+    started = datetime(2026, 3, 1, 5, 1, 10, tzinfo=UTC)
+    return HealthEvent(PRIMARY, "RDS", "AWS_RDS_OPERATIONAL_ISSUE", started, **more)
+
+
+def test_an_event_of_aws_health_reaches_a_function(stage: Stage) -> None:
+    stage.rule({"Arn": FUNCTION}, pattern={"source": ["aws.health"], "detail": {"eventTypeCategory": ["issue"]}})
+    stage.events.emit(DR, health().message())
+    stage.events.emit(DR, health(category="scheduledChange").message())
+    stage.settle()
+    ((region, name, event),) = stage.called
+    assert (region, name) == (DR, "probe")
+    assert (event["detail-type"], event["region"]) == ("AWS Health Event", DR)
+    detail = event["detail"]
+    assert (detail["service"], detail["eventRegion"], detail["statusCode"]) == ("RDS", PRIMARY, "open")
+    assert detail["startTime"] == "Sun, 01 Mar 2026 05:01:10 GMT"
+    assert "endTime" not in detail
+
+
+def test_an_event_of_aws_health_keeps_its_arn_until_it_has_ended(stage: Stage) -> None:
+    stage.rule(DR_BUS, region=PRIMARY, pattern={"source": ["aws.health"]})
+    stage.rule({"Arn": FUNCTION}, pattern={"source": ["aws.health"]})
+    begun = health()
+    over = replace(begun, status="closed", ended=begun.started + timedelta(hours=1))
+    for event in (begun, over):
+        stage.events.emit(PRIMARY, event.message())
+    stage.until(lambda: len(stage.called) == 2)
+    details = [event["detail"] for _, _, event in stage.called]
+    assert {detail["eventArn"] for detail in details} == {begun.arn}
+    assert "Sun, 01 Mar 2026 06:01:10 GMT" in [detail.get("endTime") for detail in details]
 
 
 def test_put_events_delivers_and_tells_of_bad_entries(stage: Stage) -> None:
