@@ -29,6 +29,76 @@ $$;
 GRANT USAGE ON SCHEMA public TO relight_check;
 GRANT SELECT, INSERT, UPDATE ON public.relight_heartbeat TO relight_check;
 
+-- One row while Relight has stopped this database's writes; none where somebody else has, or nobody.
+CREATE TABLE IF NOT EXISTS public.relight_stop (
+    id integer PRIMARY KEY DEFAULT 1 CHECK (id = 1),
+    at timestamptz NOT NULL
+);
+GRANT SELECT ON public.relight_stop TO relight_check;
+
+-- To stop the writes before a planned failover, or where this Region has been superseded, and to let them in again. What
+-- only the database's owner may do runs with the owner's rights, and relight_check may call just that. A client that
+-- asks for a read-write transaction in so many words gets one all the same: no setting keeps it from that.
+CREATE OR REPLACE FUNCTION public.relight_is_read_only() RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(bool_or(split_part(setting, '=', 2)::boolean), false)
+    FROM pg_db_role_setting CROSS JOIN unnest(setconfig) AS setting
+    WHERE setrole = 0
+      AND setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND split_part(setting, '=', 1) = 'default_transaction_read_only'
+$$;
+
+-- Where it is read-only already without a row, somebody else has made it so, and it is not ours to take back.
+CREATE OR REPLACE FUNCTION public.relight_stop_writes() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('relight_stop'));
+    IF NOT public.relight_is_read_only() THEN
+        EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database());
+        INSERT INTO public.relight_stop (at) VALUES (clock_timestamp())
+        ON CONFLICT (id) DO UPDATE SET at = excluded.at;
+    END IF;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION public.relight_allow_writes() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('relight_stop'));
+    IF EXISTS (SELECT FROM public.relight_stop) THEN
+        EXECUTE format('ALTER DATABASE %I RESET default_transaction_read_only', current_database());
+    END IF;
+END
+$$;
+
+-- Last, when the sessions that began read-only have been ended too; not where it has been stopped again meanwhile.
+CREATE OR REPLACE FUNCTION public.relight_forget_stop() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('relight_stop'));
+    IF NOT public.relight_is_read_only() THEN
+        DELETE FROM public.relight_stop;
+    END IF;
+END
+$$;
+
+-- Whoever runs this file: theirs are the rights of the database's owner, no more.
+DO $$
+DECLARE
+    owner name := (SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database());
+    made text;
+BEGIN
+    EXECUTE format('ALTER TABLE public.relight_stop OWNER TO %I', owner);
+    FOREACH made IN ARRAY ARRAY[
+        'relight_is_read_only', 'relight_stop_writes', 'relight_allow_writes', 'relight_forget_stop'
+    ] LOOP
+        EXECUTE format('ALTER FUNCTION public.%I() OWNER TO %I', made, owner);
+        EXECUTE format('REVOKE ALL ON FUNCTION public.%I() FROM PUBLIC', made);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION public.%I() TO relight_check', made);
+    END LOOP;
+END
+$$;
+
 -- To see the state of replication and everybody's sessions, and to end sessions when this Region has been superseded.
 -- An owner who may not grant these is told so; without them, dbcheck still writes and reads the heartbeat.
 DO $$

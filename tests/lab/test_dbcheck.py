@@ -12,7 +12,6 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import psycopg
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
@@ -20,19 +19,18 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 from relight import views
-from relight.clients import client
-from relight.dbcheck import AUTHORITIES, Dbcheck
+from relight.dbcheck import AUTHORITIES
 from relight.errors import InputInvalid
 from relight.lookout import newest
-from relight.settings import DbcheckSettings, Tls
+from relight.settings import Tls
 from relight.signal import Seen
 
 from lab.binaries import folder
 from lab.datadir import write
+from lab.lsn import parse_lsn
 from lab.postgres import Postgres
+from tests.lab.asking import OWNER, PASSWORD, ask, bootstrap, until
 
-BOOTSTRAP = Path(__file__).parents[2] / "layers/relight/bootstrap.sql"
-OWNER, PASSWORD = "shop_owner", "it's a secret"
 type Check = Callable[..., dict[str, Any]]
 
 
@@ -48,10 +46,7 @@ def source(data: Path) -> Iterator[Postgres]:
     """The primary, made ready by its owner with bootstrap.sql."""
     server = Postgres.create(data / "primary", "127.0.1.20", 0, OWNER, PASSWORD, "shop")
     server.start()
-    with psycopg.connect(
-        host=server.host, port=server.port, dbname="shop", user=OWNER, password=PASSWORD, autocommit=True
-    ) as session:
-        session.execute(BOOTSTRAP.read_bytes())
+    bootstrap(server)
     yield server
     server.destroy()
 
@@ -72,30 +67,7 @@ def check(monkeypatch: pytest.MonkeyPatch) -> Check:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
 
-    def once(
-        server: Postgres | None, event: dict[str, Any], authorities: Path = AUTHORITIES, **changed: Any
-    ) -> dict[str, Any]:
-        given: dict[str, Any] = {
-            "aws_region": "eu-central-1",
-            "database_host": server.host if server else "127.0.0.1",
-            "database_port": server.port if server else 1,
-            "database_name": "shop",
-            "database_user": "relight_check",
-            "database_tls": Tls.OFF,
-            "database_timeout_seconds": 5.0,
-        }
-        settings = DbcheckSettings(**(given | changed))
-        return Dbcheck(settings, client("rds", settings.aws_region), authorities).check(event)
-
-    return once
-
-
-def until(look: Callable[[], object], seconds: float = 20) -> None:
-    """Wait until `look` is true."""
-    deadline = time.monotonic() + seconds
-    while not look():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
+    return ask
 
 
 def heartbeat(server: Postgres) -> tuple[float, str] | None:
@@ -116,9 +88,11 @@ def test_looking_at_a_primary_writes_nothing(source: Postgres, check: Check) -> 
         "reached": True,
         "in_recovery": False,
         "writable": True,
+        "writes_stopped": False,
         "last_replayed_at": None,
         "heartbeat_at": None,
         "received_lsn": None,
+        "replayed_lsn": None,
         "receiver": None,
         "sentence": "it takes writes",
     }
@@ -151,7 +125,8 @@ def test_a_replica_says_what_it_has_and_takes_no_write(source: Postgres, copy: P
         assert answer["heartbeat_at"] == pytest.approx(written[0], abs=1e-3)
         assert answer["last_replayed_at"] >= answer["heartbeat_at"]
         assert newest(answer) == answer["last_replayed_at"]
-        assert answer["received_lsn"] is not None
+        assert parse_lsn(answer["received_lsn"]) > 0
+        assert parse_lsn(answer["replayed_lsn"]) > 0
     assert heartbeat(copy) == written
 
 
@@ -288,10 +263,7 @@ def encrypted(data: Path, authority: Signed) -> Iterator[Postgres]:
         data / "encrypted", ["127.0.1.21", "127.0.1.22"], 0, OWNER, PASSWORD, "shop", settings={"ssl": "on", **files}
     )
     server.start()
-    with psycopg.connect(
-        host=server.host, port=server.port, dbname="shop", user=OWNER, password=PASSWORD, autocommit=True
-    ) as session:
-        session.execute(BOOTSTRAP.read_bytes())
+    bootstrap(server)
     yield server
     server.destroy()
 

@@ -1,8 +1,8 @@
 """`dbcheck`: the one that speaks to the database, inside the VPC, by IAM authentication: it knows no secret.
 
 Checks: `state` (read only), `write` (a heartbeat, to prove that the database takes one), `heartbeat` (the same, each
-minute by schedule, only where this Region's database is no replica). A database that refuses or cannot be reached is an
-answer, not an error.
+minute by schedule, only where this Region's database is no replica), `stop` (no client writes any more) and `allow`
+(they may again). A database that refuses or cannot be reached is an answer, not an error.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from __future__ import annotations
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pg8000.native
 
+from relight import writes
 from relight.errors import InputInvalid
 from relight.settings import Tls
 
@@ -33,6 +35,7 @@ SELECT pg_is_in_recovery(),
        extract(epoch FROM pg_last_xact_replay_timestamp()),
        (SELECT extract(epoch FROM at) FROM relight_heartbeat),
        pg_last_wal_receive_lsn()::text,
+       pg_last_wal_replay_lsn()::text,
        (SELECT status FROM pg_stat_wal_receiver),
        (SELECT extract(epoch FROM last_msg_receipt_time) FROM pg_stat_wal_receiver)
 """
@@ -40,6 +43,23 @@ HEARTBEAT = """
 INSERT INTO relight_heartbeat (id, at, region) VALUES (1, clock_timestamp(), :region)
 ON CONFLICT (id) DO UPDATE SET at = excluded.at, region = excluded.region
 """
+
+
+class Check(StrEnum):
+    """What can be asked of it."""
+
+    STATE = "state"
+    WRITE = "write"
+    HEARTBEAT = "heartbeat"
+    STOP = "stop"
+    ALLOW = "allow"
+
+
+# What is said, beside the sentence, where nothing else can be: nothing is claimed.
+NOTHING: dict[Check, dict[str, Any]] = {
+    Check.STOP: {"stopped": False, "sessions_left": None, "lsn": None},
+    Check.ALLOW: {"allowed": False},
+}
 
 
 def _seconds(value: Any) -> float | None:
@@ -56,40 +76,53 @@ class Dbcheck:
 
     def check(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Answer the check that `event` names; a schedule's event without one means `heartbeat`."""
-        wanted = event.get("check", "heartbeat")
-        if wanted not in {"state", "write", "heartbeat"}:
-            raise InputInvalid(f'"check" is {wanted!r}; it is "state", "write" or "heartbeat"')
         try:
-            connection = self._connect()
+            wanted = Check(event.get("check", Check.HEARTBEAT))
+        except ValueError:
+            raise InputInvalid(f'"check" is {event["check"]!r}; it is one of {", ".join(Check)}') from None
+        nothing = {"reached": False, "writable": False, **NOTHING.get(wanted, {})}
+        try:
+            connection = self._connect(wanted)
         except (pg8000.Error, OSError) as error:
-            return {"reached": False, "writable": False, "sentence": f"unreachable: {type(error).__name__}: {error}"}
+            return {**nothing, "sentence": f"unreachable: {type(error).__name__}: {error}"}
         try:
             return self._answer(connection, wanted)
         except (pg8000.Error, OSError) as error:
-            return {"reached": False, "writable": False, "sentence": f"broke off: {type(error).__name__}: {error}"}
+            return {**nothing, "sentence": f"broke off: {type(error).__name__}: {error}"}
         finally:
             # Of a connection that has broken off there is nothing left to close properly.
             with suppress(pg8000.Error, OSError):
                 connection.close()
 
-    def _answer(self, connection: pg8000.native.Connection, wanted: str) -> dict[str, Any]:
+    def _answer(self, connection: pg8000.native.Connection, wanted: Check) -> dict[str, Any]:
         row = connection.run(STATE)[0]
-        in_recovery, read_only, replayed, heartbeat, received, status, heard = row
+        in_recovery, read_only, replayed, heartbeat, received, replayed_lsn, status, heard = row
+        if wanted in NOTHING:
+            return {"reached": True, "in_recovery": in_recovery, **self._change(connection, wanted, in_recovery)}
         writable = not in_recovery and not read_only
-        if wanted in {"write", "heartbeat"} and writable:
+        if wanted is not Check.STATE and writable:
             connection.run(HEARTBEAT, region=self.settings.aws_region)
         return {
             "reached": True,
             "in_recovery": in_recovery,
             "writable": writable,
+            "writes_stopped": writes.stopped(connection),
             "last_replayed_at": _seconds(replayed),
             "heartbeat_at": _seconds(heartbeat),
             "received_lsn": received,
+            "replayed_lsn": replayed_lsn,
             "receiver": None if status is None else {"status": status, "last_message_at": _seconds(heard)},
             "sentence": "it takes writes" if writable else "it is a replica" if in_recovery else "it is read-only",
         }
 
-    def _connect(self) -> pg8000.native.Connection:
+    @staticmethod
+    def _change(connection: pg8000.native.Connection, wanted: Check, in_recovery: bool) -> dict[str, Any]:
+        """Stop the writes or let them in; a replica takes none, and is told by replication what its source was told."""
+        if in_recovery:
+            return {**NOTHING[wanted], "sentence": "it is a replica"}
+        return writes.stop(connection) if wanted is Check.STOP else writes.allow(connection)
+
+    def _connect(self, wanted: Check) -> pg8000.native.Connection:
         s = self.settings
         token = self.rds.generate_db_auth_token(s.database_host, s.database_port, s.database_user, s.aws_region)
         return pg8000.native.Connection(
@@ -100,7 +133,7 @@ class Dbcheck:
             password=token,
             timeout=s.database_timeout_seconds,
             ssl_context=self._tls(),
-            application_name="relight dbcheck",
+            application_name=f"relight dbcheck {wanted}",
         )
 
     def _tls(self) -> ssl.SSLContext | bool:
