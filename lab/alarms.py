@@ -16,9 +16,10 @@ from typing import Any
 
 from moto.backends import get_backend
 from moto.cloudwatch.exceptions import ValidationError
-from moto.cloudwatch.models import CloudWatchBackend, MetricAggregatedDatum
+from moto.cloudwatch.models import CloudWatchBackend
 
-from lab.alarm import Definition, Key, Point, evaluate
+from lab import metric_data
+from lab.alarm import Definition, evaluate
 from lab.cloud import ACCOUNT
 from lab.composite import Composites
 from lab.region import GLOBAL, REGION_NAME
@@ -27,8 +28,6 @@ from lab.timings import Timings
 
 _LOG = logging.getLogger(__name__)
 _LOOKS_IN_A_MINUTE = 12
-_OLD_IN_A_ROW = 50
-"""So many outdated points in a row mean that no newer one comes: some are published with a time of their own."""
 
 
 class Alarms:
@@ -47,9 +46,10 @@ class Alarms:
         self._thread = threading.Thread(target=self._run, name="alarms", daemon=True)
 
     def start(self) -> None:
-        """Judge from now on, and tell of SetAlarmState too. To be called before there are alarms."""
+        """Judge, tell of SetAlarmState and answer GetMetricData from now on. To be called before there are alarms."""
         self._seams.replace(CloudWatchBackend, "put_metric_alarm", self._put())
         self._seams.replace(CloudWatchBackend, "set_alarm_state", self._set())
+        self._seams.replace(CloudWatchBackend, "get_metric_data", self._get_data())
         self._thread.start()
 
     def stop(self) -> None:
@@ -122,7 +122,7 @@ class Alarms:
         if not defined:
             return
         now = time.time()
-        points = _points(backend, now - max(found.period * (found.range + 1) for _, found in defined))
+        points = metric_data.published(backend, now - max(found.period * (found.range + 1) for _, found in defined))
         for alarm, found in defined:
             with self._lock:
                 if backend.alarms.get(alarm.name) is not alarm:
@@ -193,6 +193,16 @@ class Alarms:
 
         return put_metric_alarm
 
+    def _get_data(self) -> Callable[..., Any]:
+        def get_metric_data(
+            backend: Any, queries: Any, start_time: Any, end_time: Any, scan_by: str = "TimestampAscending"
+        ) -> Any:
+            newest_first = scan_by == "TimestampDescending"
+            clock = {"minute": self._minute, "now": time.time()}
+            return metric_data.answer(backend, queries, start_time, end_time, newest_first=newest_first, **clock)
+
+        return get_metric_data
+
     def _set(self) -> Callable[..., None]:
         original = CloudWatchBackend.set_alarm_state
 
@@ -244,30 +254,3 @@ def _stat(metric: Any, period: Any, stat: str) -> dict[str, Any]:
 
 def _values(found: Any) -> list[float]:
     return [float(value) for value in (found if isinstance(found, list) else [found])]
-
-
-def _points(backend: Any, oldest: float) -> dict[Key, list[Point]]:
-    """The newer points of each metric. They are stored in about the order in which they were published."""
-    found: dict[Key, list[Point]] = {}
-    outdated = 0
-    for datum in reversed(list(backend.metric_data)):
-        at = datum.timestamp.timestamp() if datum.timestamp.tzinfo else datum.timestamp.replace(tzinfo=UTC).timestamp()
-        if at < oldest:
-            outdated += 1
-            if outdated > _OLD_IN_A_ROW:
-                break
-            continue
-        outdated = 0
-        key = (datum.namespace, datum.name, frozenset((d.name, d.value) for d in datum.dimensions))
-        found.setdefault(key, []).extend((at, value) for value in _samples(datum))
-    return found
-
-
-def _samples(datum: Any) -> list[float]:
-    """The values of a datum; for a set of statistics, some that have the same sum, extremes and count."""
-    if not isinstance(datum, MetricAggregatedDatum):
-        return [datum.value]
-    count = int(datum.sample_count)
-    if count < 3:
-        return [datum.min, datum.max][:count]
-    return [datum.min, datum.max, *[(datum.sum - datum.min - datum.max) / (count - 2)] * (count - 2)]

@@ -143,6 +143,15 @@ class Database:
             self._looked = (time.monotonic(), answer)
         return answer
 
+    def lag(self) -> float | None:
+        """How many seconds the replica is behind, -1 where it receives nothing; None for what has no lag to tell.
+
+        psycopg's errors where its server does not answer.
+        """
+        if self.source is None or self.server is None or not self.server.is_running():
+            return None
+        return self.server.lag()
+
     def refresh(self) -> None:
         """Put the state of the replication into the record, as DescribeDBInstances shows it."""
         if self.source is None or self.record.status == "creating":

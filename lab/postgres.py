@@ -281,6 +281,18 @@ class Postgres:
         """Whether this standby is receiving from its primary now."""
         return bool(self.sql("SELECT 1 FROM pg_stat_wal_receiver WHERE status = 'streaming'"))
 
+    def lag(self, timeout: float = 2) -> float | None:
+        """Seconds since the last transaction that this standby has replayed was committed, as RDS asks for them.
+
+        -1 where no WAL receiver runs, None where nothing has been replayed yet.
+        """
+        query = (
+            "SELECT extract(epoch from now() - pg_last_xact_replay_timestamp())::float8,"
+            " EXISTS (SELECT FROM pg_stat_wal_receiver)"
+        )
+        ((seconds, receives),) = self.sql(query, timeout=timeout)
+        return seconds if receives else -1.0
+
     def promote(self, timeout: float = 30) -> None:
         """Promote this standby and wait until it takes writes. Raises psycopg's ObjectNotInPrerequisiteState on a
         server that is none, PostgresError when it takes longer than `timeout` seconds."""

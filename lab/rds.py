@@ -4,12 +4,14 @@ moto keeps the records, subnet groups, parameter groups, snapshots and tags, and
 is and does comes from `lab.database`; which calls are refused, from `lab.rds_api`.
 """
 
+import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from moto.backends import get_backend
 
 from lab.cloud import ACCOUNT
@@ -22,7 +24,11 @@ from lab.region import REGION_NAME, Side, database_address
 from lab.seam import Seams
 from lab.timings import Timings
 
+_LOG = logging.getLogger(__name__)
 _ADDRESSES = 10
+
+type Publish = Callable[[str, str, str, float, Mapping[str, str]], object]
+"""Region, namespace, metric, value and dimensions: what a service of AWS publishes by itself."""
 
 
 class Databases:
@@ -44,15 +50,23 @@ class Databases:
         self._promotions_run = threading.Event()
         self._promotions_run.set()
         self._lost: set[Side] = set()
+        self._publisher: threading.Thread | None = None
         self._seams = Seams()
 
     def install(self) -> None:
         """Take the place of moto's instances. MotoChangedError if moto is not as expected."""
         RdsApi(self).install(self._seams)
 
+    def start(self, publish: Publish) -> None:
+        """Publish the lag of each replica from now on, once a minute, in its own Region."""
+        self._publisher = threading.Thread(target=self._run, args=(publish,), name="rds-metrics", daemon=True)
+        self._publisher.start()
+
     def stop(self) -> None:
         """Kill every server, close every way, take the seams out. The data stay in `folder`."""
         self._ended.set()
+        if self._publisher is not None:
+            self._publisher.join()
         for database in self.all():
             database.close()
         self._seams.undo()
@@ -125,6 +139,20 @@ class Databases:
                 way.start()
                 return way
         return None
+
+    def _run(self, publish: Publish) -> None:
+        while not self._ended.wait(self.timings.minute):
+            for database in self.all():
+                if database.side in self._lost:
+                    continue
+                try:
+                    lag = database.lag()
+                    if lag is not None:
+                        dimensions = {"DBInstanceIdentifier": database.identifier}
+                        publish(REGION_NAME[database.side], "AWS/RDS", "ReplicaLag", lag, dimensions)
+                except psycopg.Error as error:
+                    # A server that is just going down or coming up has no figure, as on AWS.
+                    _LOG.info("no lag of %s: %s", database.identifier, error)
 
     # -- what the API needs (see rds_api.RdsApi) --------------------------------------------------------------
 

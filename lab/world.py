@@ -143,6 +143,7 @@ class World:
         self.alarms = Alarms(self.timings, self.events.emit)
         self.alarms.start()
         part(self.alarms.stop)
+        self.databases.start(self.alarms.put)
 
     def _executor_endpoint(self, region: str) -> tuple[str, str]:
         """Where a Region's state machines call, and as whom: from inside that Region."""

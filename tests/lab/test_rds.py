@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
@@ -16,6 +17,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.backends import get_backend
 
+from lab.alarms import Alarms
 from lab.binaries import folder
 from lab.network import Network, Path
 from lab.port import free_port
@@ -23,7 +25,7 @@ from lab.rds import Databases
 from lab.region import REGION_NAME, Side
 from lab.timings import LAB
 
-TIMINGS = replace(LAB, rds_pending=0.3, rds_modifying=0.3, rds_rebooting=0.9)
+TIMINGS = replace(LAB, minute=0.6, rds_pending=0.3, rds_modifying=0.3, rds_rebooting=0.9)
 PORT = free_port(["127.0.1.20", "127.0.1.21", "127.0.2.20", "127.0.1.140"])
 
 
@@ -169,6 +171,47 @@ def test_a_replica_streams_from_the_other_region_and_is_promoted_in_phases(rds: 
     assert rds.look(Side.DR, "shop-dr")["BackupRetentionPeriod"] == 7
     assert rds.look(Side.PRIMARY, "shop").get("ReadReplicaDBInstanceIdentifiers", []) == []
     assert code_of(rds[Side.DR].promote_read_replica, DBInstanceIdentifier="shop-dr") == "InvalidDBInstanceState"
+    assert rds.databases.errors == []
+
+
+def lags(side: Side, identifier: str) -> list[float]:
+    """What CloudWatch of that Region knows of a replica's lag, newest first."""
+    dimensions = [{"Name": "DBInstanceIdentifier", "Value": identifier}]
+    metric = {"Namespace": "AWS/RDS", "MetricName": "ReplicaLag", "Dimensions": dimensions}
+    now = datetime.now(UTC)
+    answer = client("cloudwatch", side).get_metric_data(
+        MetricDataQueries=[{"Id": "lag", "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Maximum"}}],
+        StartTime=now - timedelta(minutes=5),
+        EndTime=now,
+        ScanBy="TimestampDescending",
+    )
+    return list(answer["MetricDataResults"][0]["Values"])
+
+
+def test_the_lag_of_a_replica_is_a_metric_of_its_own_region(rds: Rds) -> None:
+    alarms = Alarms(TIMINGS, lambda *_: None)
+    alarms.start()
+    try:
+        rds.databases.start(alarms.put)
+        rds.create_pair()
+        rds.sql(Side.PRIMARY, "shop", "CREATE TABLE orders (id int)")
+        until(lambda: lags(Side.DR, "shop-dr"))
+        behind = lags(Side.DR, "shop-dr")[0]
+        assert behind >= 0
+        until(lambda: lags(Side.DR, "shop-dr")[0] > behind, seconds=10)  # nothing is written, and nothing else is known
+        rds.sql(Side.PRIMARY, "shop", "INSERT INTO orders VALUES (1)")
+        until(lambda: 0 <= lags(Side.DR, "shop-dr")[0] < behind + 2 * TIMINGS.minute)
+        assert lags(Side.PRIMARY, "shop") == lags(Side.PRIMARY, "shop-dr") == []
+
+        rds.network.lose(Side.PRIMARY, Path.REFUSED)
+        rds.databases.lose(Side.PRIMARY, Path.REFUSED)
+        until(lambda: lags(Side.DR, "shop-dr")[0] == -1)
+
+        rds[Side.DR].promote_read_replica(DBInstanceIdentifier="shop-dr")
+        until(lambda: "ReadReplicaSourceDBInstanceIdentifier" not in rds.look(Side.DR, "shop-dr"))
+        until(lambda: lags(Side.DR, "shop-dr") == [])  # five minutes later
+    finally:
+        alarms.stop()
     assert rds.databases.errors == []
 
 
