@@ -6,6 +6,7 @@ import typer
 
 from relight_cli.chosen import DEFAULT, Config
 from relight_cli.deployed import App, Env, Json, Region, Whereabouts, reason
+from relight_cli.exit_code import Exit, Refused
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, as the notification has it.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="WHY", help="Kept in the ledger and in the evidence.")]
@@ -49,15 +50,19 @@ def decline(
 
 
 def _answer(reply: str, run: str, because: str, where: Whereabouts, token: str | None, as_json: bool) -> int:
-    said, deployed = reason(because), where.of_a_run()
+    name, said, deployed = run_id(run), reason(because), where.of_a_run()
     # boto3 is heavy, and what the command line has wrong shows without it.
     from relight.question import Reply  # noqa: PLC0415
 
     from relight_cli.answering import Wish, conduct  # noqa: PLC0415
 
-    return conduct(deployed, Wish(name(run), Reply(reply), said, token), as_json=as_json)
+    return conduct(deployed, Wish(name, Reply(reply), said, token), as_json=as_json)
 
 
-def name(run: str) -> str:
-    """The run's id, also where its execution's whole ARN was pasted."""
-    return run.strip().rpartition(":")[2]
+def run_id(run: str) -> str:
+    """The run's id, also where its execution's whole ARN was pasted. Refused where it is none."""
+    name = run.strip().rpartition(":")[2]
+    if not name:
+        do = "take it from the notification"
+        raise Refused(f"{run!r} is no run's id", where="in the command line", do=do, code=Exit.BAD_INPUT)
+    return name

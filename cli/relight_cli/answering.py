@@ -214,7 +214,7 @@ class Answering:
         run = f"run {wish.run} in {found.region}"
         if not self._runs(found):
             return Refused(f"{run} has ended", do="see its execution in the console", code=Exit.ENDED)
-        what = f"the question of {run} is closed: its time is over, or somebody has answered this moment"
+        what = f"the question of {run} is closed: somebody has answered this moment, or it is over, or called back"
         return Refused(what, do="run this again for what it says now", code=Exit.TOKEN)
 
     def _runs(self, found: Asked) -> bool:

@@ -29,6 +29,7 @@ PeerRegion = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
+_LONGEST = 500
 _APPLICATION = re.compile(r"[a-z][a-z0-9-]{1,17}")
 _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}")
 
@@ -108,13 +109,10 @@ def _wrong(what: str, do: str) -> Refused:
 
 
 def reason(text: str) -> str:
-    """A reason on one line. Refused where there is none, or it is longer than a line of a notification should be."""
+    """A reason on one line. Refused where there is none, or it is longer than what is kept of one."""
     line = " ".join(text.split())
     if not line:
         raise _wrong("the reason is blank", "say why: it is kept, and others will read it")
     if len(line) > _LONGEST:
         raise _wrong(f"the reason has {len(line)} characters", f"say it in {_LONGEST}")
     return line
-
-
-_LONGEST = 1000

@@ -69,7 +69,7 @@ def window(begins: str | None, until: str, now: float) -> Window:
     if end <= now:
         raise _wrong("--until", f"{told(end)} is in the past, it is {told(now)}")
     if end - start > LONGEST:
-        raise _wrong("--until", f"{lasting(end - start)} is longer than {lasting(LONGEST)}")
+        raise _wrong("--until", f"until {told(end)} it lasts longer than {lasting(LONGEST)}")
     return Window(start, end)
 
 
