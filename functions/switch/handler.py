@@ -15,7 +15,7 @@ from relight.steps.switch import Intent, Switch
 logger = Logger()
 settings = SwitchSettings.from_env(os.environ)
 ledger = Ledger(client("dynamodb", settings.aws_region), settings.ledger_table, settings.home_region)
-switch = Switch(settings, ledger, client("cloudwatch", settings.aws_region))
+switch = Switch(settings, ledger, client("cloudwatch", settings.aws_region), time.time)
 
 
 @logger.inject_lambda_context

@@ -31,7 +31,7 @@ TABLE = "relight-shop"
 TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:relight-shop"
 BUCKET = "evidence"
 DEFINITION = Path(__file__).parents[2] / "statemachine" / "failover.asl.yaml"
-FUNCTIONS = ("assess", "scale", "promote", "fence", "switch", "verify", "record")
+FUNCTIONS = ("assess", "scale", "promote", "fence", "switch", "quiesce", "verify", "harden", "record")
 AUTOMATIC = {"trigger": "automatic", "reason": "probe: region_lost"}
 
 STEADY = Capacity(minimum=0, desired=0, maximum=4)
@@ -73,12 +73,16 @@ class Standby:
         """The steps in the order in which their handlers came to an end, with an answer or without one."""
         self.capacity = STEADY
         self.fenced = False
+        self.stopped = False
+        """The peer's database takes no writes."""
+        self.emptied = False
+        self.hardened = False
         self.promoted = False
         self.switches = {"STOP": 0.0, "GO": 0.0}
         self.machine: Machine
         self.ledger = Ledger(client("dynamodb"), TABLE, PRIMARY)
         self.peer_ledger = Ledger(client("dynamodb", PRIMARY), TABLE, PRIMARY)
-        self._switch = Switch(_settings(SwitchSettings, GO_AFTER=go_after), self.ledger, client("cloudwatch"))
+        self._switch = Switch(_settings(SwitchSettings, GO_AFTER=go_after), self.ledger, client("cloudwatch"), time)
         self._recorder = Recorder(
             _settings(RecordSettings), self.ledger, self.peer_ledger, client("s3"), client("sns"), time
         )
@@ -117,7 +121,7 @@ class Standby:
 
     def _handle(self, function: str, event: dict[str, Any]) -> Any:
         detail = event.get("intent") or event.get("what") or ""
-        step = f"{function} {detail}".strip()
+        step = f"{function} {detail}".strip().removesuffix(" end")
         self.looks.append(step)
         try:
             self.during.get(step, lambda: None)()
@@ -130,17 +134,19 @@ class Standby:
     def _answer(self, function: str, step: str, event: dict[str, Any]) -> dict[str, Any]:
         run = Run.from_event(event)
         if function == "assess":
-            return self._assess(run)
+            return self._assess(run, event)
         if function == "record":
             self._break(step)
             return self._recorder.record(run, event)
         return perform(step, run, self.ledger, time, lambda: self._ensure(step, run))
 
-    def _assess(self, run: Run) -> dict[str, Any]:
+    def _assess(self, run: Run, event: Mapping[str, Any]) -> dict[str, Any]:
         self.ledger.require(run)
         self._break("assess")
         with self._lock:
-            return self.verdicts.popleft() if len(self.verdicts) > 1 else self.verdicts[0]
+            verdict = self.verdicts.popleft() if len(self.verdicts) > 1 else self.verdicts[0]
+        approved = verdict["action"] == "ask" and verdict["finding"] == event["approved"]
+        return verdict | {"action": "proceed"} if approved else verdict
 
     def _break(self, step: str) -> None:
         if step in self.breaks:
@@ -173,7 +179,27 @@ class Standby:
 
     def _fence(self, fenced: bool, _run: Run) -> Said:
         self.fenced = fenced
-        return Said.done("fenced" if fenced else "not fenced")
+        return Said.done("fenced" if fenced else "not fenced", fence="fenced" if fenced else "lifted")
+
+    def _empty(self, _run: Run) -> Said:
+        self.emptied = True
+        return Said.done("the old side is at 0", emptied="done")
+
+    def _harden(self, _run: Run) -> Said:
+        self.hardened = True
+        return Said.done("hardened")
+
+    def _stop(self, run: Run) -> Said:
+        self.ledger.begin_quiesce(run, time())
+        self.stopped = True
+        self.ledger.note_quiesced(run, "0/1000")
+        return Said.done("writes have stopped", lsn="0/1000")
+
+    def _resume(self, run: Run) -> Said:
+        if self.ledger.head().quiesce is not None:
+            self.stopped = False
+            self.ledger.end_quiesce(run)
+        return Said.done("writes are let in")
 
     def _turn(self, intent: Intent, run: Run) -> Said:
         said = self._switch.ensure(run, intent)
@@ -197,6 +223,11 @@ _ENSURES: Mapping[str, Callable[[Standby, Run], Said]] = {
     "scale restore": Standby._restore,
     "fence cut": lambda standby, run: standby._fence(True, run),
     "fence lift": lambda standby, run: standby._fence(False, run),
+    "fence empty": Standby._empty,
+    "quiesce stop": Standby._stop,
+    "quiesce replayed": lambda standby, run: Said.done("the last write is here"),
+    "quiesce resume": Standby._resume,
+    "harden": Standby._harden,
     "switch engage": lambda standby, run: standby._turn(Intent.ENGAGE, run),
     "switch go": lambda standby, run: standby._turn(Intent.GO, run),
     "switch clear": lambda standby, run: standby._turn(Intent.CLEAR, run),
@@ -227,10 +258,11 @@ def _settings[Kind: (SwitchSettings, RecordSettings)](kind: type[Kind], **more: 
 
 def substitutions(**changed: int | str) -> dict[str, str]:
     """The template's DefinitionSubstitutions, with function names for their ARNs."""
-    given = {"DecideSeconds": 60, "RunSeconds": 60, "AskAgainSeconds": 60, "ApprovalSeconds": 60, "GoAfter": "decision"}
+    given: dict[str, int | str] = {"DecideSeconds": 60, "RunSeconds": 60, "AskAgainSeconds": 60, "ApprovalSeconds": 60}
+    given |= {"WarmSeconds": 60, "QuiesceSeconds": 60, "HardenSeconds": 60, "GoAfter": "decision"}
     named = {f"{name.capitalize()}Function": name for name in FUNCTIONS}
     values = {key: str(value) for key, value in (given | changed).items()}
-    return {"LedgerTable": TABLE, "TopicArn": TOPIC, **named, **values}
+    return {"Application": "shop", "LedgerTable": TABLE, **named, **values}
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,13 @@ def asked(event: Mapping[str, Any], run: Run) -> Asked:
     return Asked(trigger, forced, run.owner, _word(event, "mode", Mode, None), unseen_at)
 
 
+def approved(verdict: Verdict, finding: str | None) -> Verdict:
+    """The verdict where a person has approved a `finding`: what still asks for just that goes on, nothing else does."""
+    if verdict.action is not Action.ASK or verdict.finding.value != finding:
+        return verdict
+    return replace(verdict, action=Action.PROCEED, sentence=f"approved by a person: {verdict.sentence}")
+
+
 def _word[Word: StrEnum, Default](
     event: Mapping[str, Any], name: str, words: type[Word], default: Default
 ) -> Word | Default:
@@ -62,7 +70,7 @@ def assess(
     ledger.require(run)
     ledger.step_began(run, STEP, clock())
     facts = lookout.look(asked(event, run)).facts
-    verdict = decide(facts, policy_of(lookout.settings))
+    verdict = approved(decide(facts, policy_of(lookout.settings)), event.get("approved"))
     decided = verdict.action is not Action.WAIT
     if decided:
         _note(run, ledger, facts, verdict, clock)

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+# How far two clocks may run apart over a lease's term, with room to spare: AWS keeps its hosts within milliseconds by
+# the Amazon Time Sync Service, and an instance that uses another source within a second or so.
+CLOCK_DRIFT_SECONDS = 2.0
+
+
 def _one(kind: Any, text: str) -> Any:
     """`text` as `kind`: str, int, float, bool, an Enum, a tuple of str (comma separated), or one of these or None."""
     if typing.get_origin(kind) is types.UnionType:
@@ -142,7 +147,14 @@ class PromoteSettings(RegionSettings):
     backup_retention_days: int
     dbcheck_function: str
     look_again_seconds: float
-    lease_seconds: float  # how long after the last grant the old side may still commit; 0 where there is no lease
+    lease_term_seconds: float  # 0 where there is no write lease
+    longest_transaction_seconds: float
+
+    @property
+    def lease_seconds(self) -> float:
+        """How long after granting has stopped the old side may still commit; 0 where there is no lease."""
+        term = self.lease_term_seconds
+        return term + CLOCK_DRIFT_SECONDS + self.longest_transaction_seconds if term else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +204,13 @@ class GuardSettings(PeerSettings):
     network_acl_id: str | None  # None where the network ACL is not ours: then dbcheck is the fence
     app_cidrs: tuple[str, ...] | None
     dbcheck_function: str
-    group_names: tuple[str, ...] | None
+    group_names: tuple[str, ...] | None  # of this Region's Auto Scaling groups; an ARN becomes the name at its end
+
+    def __post_init__(self) -> None:
+        """Put names in the place of ARNs, which is what the template can give."""
+        if self.group_names is not None:
+            names = tuple(name.rpartition("autoScalingGroupName/")[2] for name in self.group_names)
+            object.__setattr__(self, "group_names", names)
 
 
 @dataclass(frozen=True, kw_only=True)

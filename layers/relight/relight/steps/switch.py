@@ -12,6 +12,8 @@ from relight.policy import GoAfter
 from relight.step import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mypy_boto3_cloudwatch import CloudWatchClient
 
     from relight.ledger import Ledger
@@ -34,6 +36,7 @@ class Switch:
     settings: SwitchSettings
     ledger: Ledger
     cloudwatch: CloudWatchClient
+    clock: Callable[[], float]
 
     def ensure(self, run: Run, intent: Intent) -> Outcome:
         """What the intent asks for."""
@@ -43,6 +46,8 @@ class Switch:
         """STOP, and GO unless it waits for `verify`."""
         withhold = self.settings.go_after is GoAfter.VERIFY
         self.ledger.begin_promoting(run, self.settings.aws_region, withhold_go=withhold)
+        # Only now: whoever asked for a lease before `promoting` was written may have been given one until then.
+        self.ledger.stop_granting(run, self.clock())
         withheld = self.ledger.head().go_withheld
         return self._publish("switched to this Region" + ("; GO waits for verify" if withheld else ""))
 
