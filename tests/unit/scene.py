@@ -28,6 +28,7 @@ class Scene:
     clock: Clock
     rds: Rds
     peer_rds: Rds
+    cloudwatch: Any
     dbcheck: Dbcheck = field(default_factory=Dbcheck)
 
     def __post_init__(self) -> None:
@@ -82,6 +83,7 @@ class Scene:
             "readiness_is_deep": True,
             "failover_machine": MACHINE,
             "start_window_seconds": 60.0,
+            "quiet_seconds": 900.0,
         }
         return ProbeSettings(**(given | changed))
 
@@ -90,7 +92,21 @@ class Scene:
         lambdas: Any = self.dbcheck
         own: Any = self.rds
         peer: Any = self.peer_rds
-        return Lookout(settings, ledger, lambdas, own, peer, self.clock)
+        return Lookout(settings, ledger, lambdas, own, peer, self.cloudwatch, self.clock)
+
+    def lag(self, seconds: float, ago: float = 60) -> None:
+        """CloudWatch's figure of how far the replica is behind; -1 is that replication is not active."""
+        self.cloudwatch.put_metric_data(
+            Namespace="AWS/RDS",
+            MetricData=[
+                {
+                    "MetricName": "ReplicaLag",
+                    "Dimensions": [{"Name": "DBInstanceIdentifier", "Value": REPLICA}],
+                    "Timestamp": self.clock() - ago,
+                    "Value": seconds,
+                }
+            ],
+        )
 
     def has_been_down(self, ledger: Ledger, seconds: float, **by_view: float) -> None:
         """Let the ledger remember that the quorum has been DOWN for so long, each view perhaps for its own time."""
@@ -105,4 +121,4 @@ def make_scene(names: NameServer, web: WebServer, clock: Clock, clients: Clients
     """A scene with an RDS in each Region."""
     peer = make_rds(clients)
     peer.status, peer.source = {PEER: "available"}, {}
-    return Scene(names, web, clock, make_rds(clients), peer)
+    return Scene(names, web, clock, make_rds(clients), peer, clients("cloudwatch", HERE))

@@ -5,8 +5,9 @@ from typing import Any
 
 from relight.decision import Finding
 from relight.facts import Facts, Replica, Trigger
-from relight.ledger import Head, Promotion, State
+from relight.head import Head, Promotion, Quiesce, State
 from relight.policy import Approval, Policy
+from relight.run import Mode
 from relight.signal import Seen, Signal, View
 
 from tests.unit.standby import HERE, HOME, NOW
@@ -22,7 +23,9 @@ POLICY = Policy(
 )
 STEADY = Head(True, 1, HOME, State.STEADY)
 DOOR_OPEN = Head(True, 4, HOME, State.PROMOTING, promotion=Promotion("shop-dr", "failover-4-1", 4, NOW - 50))
-READY = Replica("available", f"arn:aws:rds:{HOME}:123456789012:db:shop-primary")
+ABANDONED = Head(True, 4, HOME, State.PROMOTING)
+STILL_STOPPED = replace(STEADY, quiesce=Quiesce(NOW - 400, "0/5000"))
+READY = Replica("available", f"arn:aws:rds:{HOME}:123456789012:db:shop-primary", "postgres")
 OTHER_RUN = "arn:aws:states:eu-central-1:123456789012:execution:relight-shop-failover:other"
 
 
@@ -88,12 +91,27 @@ BY_FINDING: dict[Finding, tuple[Facts, Policy, str]] = {
         POLICY,
         "the last failover ended less than 3600 s ago",
     ),
+    Finding.ENGINE_NOT_SUPPORTED: (
+        facts(replica=replace(READY, engine="mysql")),
+        POLICY,
+        "the replica's engine is mysql; only postgres can be promoted here",
+    ),
     Finding.DR_NOT_READY: (
-        facts(replica=Replica("failed", READY.source)),
+        facts(replica=replace(READY, status="failed")),
         POLICY,
         "the replica of this Region cannot be promoted: its status is failed",
     ),
+    Finding.PLANNED_IMPOSSIBLE: (
+        facts(trigger=Trigger.MANUAL, mode=Mode.PLANNED),
+        POLICY,
+        "planned mode needs a live replication stream (stream says DOWN)",
+    ),
     Finding.BY_HAND: (facts(trigger=Trigger.MANUAL), POLICY, "started by hand"),
+    Finding.ABANDONED: (
+        facts(head=ABANDONED, signals=signals(stream=signal(View.STREAM, Seen.UP))),
+        POLICY,
+        "an earlier run ended before its promotion, and the database is alive: what it changed is undone",
+    ),
     Finding.NEVER_UP: (
         facts(signals=signals(from_dr=replace(signal(View.FROM_DR, Seen.DOWN), ever_up=False))),
         POLICY,
@@ -114,6 +132,11 @@ BY_FINDING: dict[Finding, tuple[Facts, Policy, str]] = {
         POLICY,
         "this Region cannot prove its own connectivity (control says DOWN), so it does not count",
     ),
+    Finding.SECOND_VIEW_AWAITED: (
+        facts(signals=signals(outside=signal(View.OUTSIDE, Seen.DOWN, 59), from_dr=signal(View.FROM_DR, Seen.UP))),
+        POLICY,
+        "from outside the primary is down; from here: from_dr says UP",
+    ),
     Finding.ONE_VIEW_ONLY: (
         seen(View.FROM_DR, Seen.UP),
         POLICY,
@@ -123,6 +146,11 @@ BY_FINDING: dict[Finding, tuple[Facts, Policy, str]] = {
         facts(peer_database="rebooting"),
         POLICY,
         "the primary's database is rebooting: it will answer again by itself",
+    ),
+    Finding.APPLICATION_DOWN_TOO_SHORT: (
+        facts(signals=signals(from_dr=signal(View.FROM_DR, Seen.DOWN, 12), stream=signal(View.STREAM, Seen.UP))),
+        POLICY,
+        "the application does not answer for 12 s of the 60 s that it must last; its database still replicates",
     ),
     Finding.APPLICATION_LOST: (
         seen(View.STREAM, Seen.UP),

@@ -110,6 +110,11 @@ class Case:
         return self.facts.trigger is Trigger.AUTOMATIC
 
     @property
+    def forced(self) -> bool:
+        """A person insists. The machinery cannot: what is forced without a person counts as if it were not."""
+        return self.facts.forced and not self.automatic
+
+    @property
     def database_only(self) -> bool:
         """The application still speaks HTTP, while its database is gone."""
         return self.view(View.FROM_DR).answered
@@ -144,11 +149,17 @@ class Case:
 
     @property
     def loss(self) -> float | None:
-        """Estimated seconds of lost writes: first bad sample minus newest commit here; None is unknown."""
-        first_bad, replayed = self.facts.first_bad, self.facts.last_replayed_at
+        """Seconds of writes that may be lost, at most; None is unknown.
+
+        From the newest commit here until both views that ask the application said DOWN; until now where one does not.
+        Not until the first bad sample of any view: where the way between the Regions broke hours before the primary
+        was lost, hours of writes would look like none.
+        """
+        replayed = self.facts.last_replayed_at
         if replayed is None:
             return None
-        return max(0.0, (self.facts.now if first_bad is None else first_bad) - replayed)
+        agreed = all(self.seen(view) is Seen.DOWN for view in (View.OUTSIDE, View.FROM_DR))
+        return max(0.0, (self.unanswered_since if agreed else self.facts.now) - replayed)
 
     @property
     def engine_known(self) -> bool:
@@ -162,8 +173,12 @@ class Case:
 
     @property
     def abandoned(self) -> bool:
-        """An earlier run began to activate this Region and ended before its promotion, leaving its work behind."""
-        return self.facts.activating and not self.facts.head.door_opened
+        """An earlier run began to activate this Region and ended before its promotion, leaving its work behind.
+
+        Or it was undone but for the peer's writes, which are still stopped.
+        """
+        head = self.facts.head
+        return not head.door_opened and (self.facts.activating or head.quiesce is not None)
 
     @property
     def mode_by_hand(self) -> Mode:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def _frozen(case: Case) -> bool:
     """A freeze keeps runs from beginning; one that stood down behind the one-way door would undo what is open."""
     head = case.facts.head
-    return head.frozen_at(case.facts.now) and not head.door_opened and not case.facts.forced
+    return head.frozen_at(case.facts.now) and not head.door_opened and not case.forced
 
 
 def _cooling(case: Case) -> bool:
@@ -44,10 +44,15 @@ def _planned_impossible(case: Case) -> bool:
 
 
 def _by_hand(case: Case) -> str:
-    said = "started by hand" + (", forced" if case.facts.forced else "")
+    said = "started by hand" + (", forced" if case.forced else "")
     if case.facts.mode is None and case.mode_by_hand is Mode.PLANNED:
         return f"{said}; the database of the other Region is alive, so its writes are stopped first and none is lost"
     return said
+
+
+def _not_two_views(case: Case) -> str:
+    said = "only one view says so" if case.seen(View.OUTSIDE) is Seen.DOWN else "no view says that it is down"
+    return f"{said}; from here: {case.view(View.FROM_DR).sentence}"
 
 
 def _second_view_awaited(case: Case) -> bool:
@@ -114,7 +119,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         Finding.DR_NOT_READY,
         Action.STAND_DOWN,
-        lambda c: not c.replica_ready and not c.facts.forced,
+        lambda c: not c.replica_ready and not c.forced,
         lambda c: f"the replica of this Region cannot be promoted: {_replica_status(c)}",
         "RDS does not answer here, or the replica is missing or in a status from which it cannot be promoted.",
         "There is nothing to fail over to. Look at the replica in RDS; the run comes again once it is well.",
@@ -196,7 +201,7 @@ RULES: tuple[Rule, ...] = (
         Finding.ONE_VIEW_ONLY,
         Action.STAND_DOWN,
         lambda c: c.seen(View.FROM_DR) is not Seen.DOWN,
-        lambda c: f"only one view says so; from here: {c.view(View.FROM_DR).sentence}",
+        _not_two_views,
         "The primary is not down as seen from this Region, or that is unknown.",
         "One view is no quorum. If clients do suffer, DNS or the way from the internet is broken; start a run by hand.",
     ),
@@ -270,7 +275,8 @@ RULES: tuple[Rule, ...] = (
         Action.ASK,
         lambda c: c.loss is not None and c.loss > c.policy.max_data_loss_seconds,
         lambda c: f"about {c.loss:.0f} s of writes would be lost, the limit is {c.policy.max_data_loss_seconds:.0f} s",
-        "The newest commit here is older, at the first bad sample, than MaxDataLossSeconds.",
+        "From the newest commit here until both of the application's views were down it is more than "
+        "MaxDataLossSeconds.",
         "Approving accepts that loss. It does not grow by waiting while the primary is down.",
     ),
     Rule(
@@ -326,9 +332,9 @@ def decide(facts: Facts, policy: Policy) -> Verdict:
 def starts_a_run(verdict: Verdict, head: Head, now: float, quiet_seconds: float) -> bool:
     """Whether the probe starts a run on it.
 
-    A question that was declined, or left unanswered, is put again after `quiet_seconds`, and no sooner; what has become
-    plain meanwhile does not wait for that.
+    A question that was declined, or left unanswered, is put again after `quiet_seconds`, and no sooner, nor is what can
+    only come to that; what has become plain meanwhile does not wait for it.
     """
-    if verdict.action is Action.ASK:
+    if verdict.action is Action.ASK or verdict.finding is Finding.APPLICATION_DOWN_TOO_SHORT:
         return head.refused_at is None or now >= head.refused_at + quiet_seconds
     return verdict.action is Action.PROCEED or verdict.finding in WARMING
