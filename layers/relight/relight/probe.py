@@ -7,7 +7,7 @@ gone, and an alarm's event only makes it sooner.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -67,7 +67,10 @@ def run_name(head: Head, now: float, window_seconds: float) -> str:
 
 @dataclass(frozen=True)
 class Probe:
-    """Everything that one invocation needs; `sleep` and `clock` are seconds."""
+    """Everything that one invocation needs; `sleep` and `clock` are seconds.
+
+    `called_back` are the task tokens of the questions that were called back: it outlives one invocation.
+    """
 
     settings: ProbeSettings
     lookout: Lookout
@@ -77,6 +80,7 @@ class Probe:
     clock: Callable[[], float]
     sleep: Callable[[float], None]
     metric: Callable[[str, float], None]
+    called_back: set[str] = field(default_factory=set)
 
     def watch(self) -> dict[str, Any]:
         """Take the samples of one minute, judge after each, and say what was seen last."""
@@ -121,17 +125,27 @@ class Probe:
         only asked otherwise wakes nobody again.
         """
         owner = facts.head.owner or ""
-        run = owner.rpartition(":")[2]
-        question = self.ledger.question(run)
-        if question is None or question.expires_at <= facts.now or self.ledger.answer(run) is not None:
-            return
+        token = self._open_question(owner.rpartition(":")[2], facts.now)
         verdict = decide(replace(facts, asked_by=owner), policy_of(self.settings))
-        if verdict.action not in {Action.PROCEED, Action.STAND_DOWN}:
+        if token is None or verdict.action not in {Action.PROCEED, Action.STAND_DOWN}:
             return
+        gone = self.machines.exceptions
         try:
-            self.machines.send_task_failure(taskToken=question.token, error="FactsChanged", cause=verdict.sentence)
-        except (BotoCoreError, ClientError):  # answered or expired meanwhile: the run has gone on already
+            self.machines.send_task_failure(taskToken=token, error="FactsChanged", cause=verdict.sentence)
+        except (gone.InvalidToken, gone.TaskDoesNotExist, gone.TaskTimedOut):
+            pass  # answered or expired meanwhile: the run has gone on already
+        except (BotoCoreError, ClientError):  # tried again with the next sample
             self.metric("CallBackRefused", 1.0)
+            return
+        self.called_back.add(token)
+
+    def _open_question(self, run: str, now: float) -> str | None:
+        """The task token of what a run asks just now; None where it asks nothing that is still to be answered."""
+        question = self.ledger.question(run)
+        if question is None or question.expires_at <= now or question.token in self.called_back:
+            return None
+        answer = self.ledger.answer(run)  # perhaps to the question before
+        return None if answer is not None and answer.at >= question.asked_at else question.token
 
     def _keep_signals(self, signals: Mapping[View, Signal], kept: dict[View, Signal]) -> None:
         """Write what this run has not written yet: a change at once, and the same again well before it is stale."""
