@@ -53,7 +53,9 @@ CREATE OR REPLACE FUNCTION public.relight_stop_writes() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('relight_stop'));
-    IF NOT public.relight_is_read_only() THEN
+    IF public.relight_is_read_only() THEN
+        UPDATE public.relight_stop SET at = clock_timestamp();
+    ELSE
         EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database());
         INSERT INTO public.relight_stop (at) VALUES (clock_timestamp())
         ON CONFLICT (id) DO UPDATE SET at = excluded.at;
@@ -61,11 +63,12 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION public.relight_allow_writes() RETURNS void
+-- Only the stop that was seen, where one is given: not the one that has come since, which somebody relies on.
+CREATE OR REPLACE FUNCTION public.relight_allow_writes(seen text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('relight_stop'));
-    IF EXISTS (SELECT FROM public.relight_stop) THEN
+    IF EXISTS (SELECT FROM public.relight_stop WHERE seen IS NULL OR seen = extract(epoch FROM at)::text) THEN
         EXECUTE format('ALTER DATABASE %I RESET default_transaction_read_only', current_database());
     END IF;
 END
@@ -90,11 +93,11 @@ DECLARE
 BEGIN
     EXECUTE format('ALTER TABLE public.relight_stop OWNER TO %I', owner);
     FOREACH made IN ARRAY ARRAY[
-        'relight_is_read_only', 'relight_stop_writes', 'relight_allow_writes', 'relight_forget_stop'
+        'relight_is_read_only()', 'relight_stop_writes()', 'relight_allow_writes(text)', 'relight_forget_stop()'
     ] LOOP
-        EXECUTE format('ALTER FUNCTION public.%I() OWNER TO %I', made, owner);
-        EXECUTE format('REVOKE ALL ON FUNCTION public.%I() FROM PUBLIC', made);
-        EXECUTE format('GRANT EXECUTE ON FUNCTION public.%I() TO relight_check', made);
+        EXECUTE format('ALTER FUNCTION public.%s OWNER TO %I', made, owner);
+        EXECUTE format('REVOKE ALL ON FUNCTION public.%s FROM PUBLIC', made);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION public.%s TO relight_check', made);
     END LOOP;
 END
 $$;

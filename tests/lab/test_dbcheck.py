@@ -89,6 +89,7 @@ def test_looking_at_a_primary_writes_nothing(source: Postgres, check: Check) -> 
         "in_recovery": False,
         "writable": True,
         "writes_stopped": False,
+        "stopped_at": None,
         "last_replayed_at": None,
         "heartbeat_at": None,
         "received_lsn": None,

@@ -72,8 +72,8 @@ def stop(server: Postgres, **changed: Any) -> dict[str, Any]:
     return ask(server, {"check": "stop"}, **changed)
 
 
-def allow(server: Postgres) -> dict[str, Any]:
-    return ask(server, {"check": "allow"})
+def allow(server: Postgres, **given: str) -> dict[str, Any]:
+    return ask(server, {"check": "allow", **given})
 
 
 def state(server: Postgres) -> dict[str, Any]:
@@ -176,6 +176,21 @@ def test_allowing_what_was_begun_and_broke_off_is_gone_on_with(primary: Postgres
         assert allow(primary)["allowed"]
         assert not lives(between)
     assert not state(primary)["writes_stopped"]
+
+
+def test_only_the_stop_that_was_seen_is_taken_back(primary: Postgres) -> None:
+    """Whoever has looked, and is late, must not let writes in behind the back of a run that has just stopped them."""
+    stop(primary)
+    seen = state(primary)["stopped_at"]
+    relied_on = stop(primary)
+    assert relied_on["stopped"]
+    said = allow(primary, stopped_at=seen)
+    assert (said["allowed"], said["sentence"]) == (False, "it has been stopped again meanwhile")
+    answer = state(primary)
+    assert (answer["writable"], answer["writes_stopped"]) == (False, True)
+    assert allow(primary, stopped_at=answer["stopped_at"])["allowed"]
+    answer = state(primary)
+    assert (answer["writable"], answer["writes_stopped"], answer["stopped_at"]) == (True, False, None)
 
 
 def test_where_nothing_was_stopped_there_is_nothing_to_let_in(primary: Postgres) -> None:
@@ -347,9 +362,9 @@ def test_only_relight_may_stop_and_allow(primary: Postgres) -> None:
     primary.sql("CREATE ROLE stranger LOGIN PASSWORD 'x'")
     try:
         with connect(primary, "stranger", "x") as session:
-            for name in ("stop_writes", "allow_writes", "forget_stop"):
+            for name in ("stop_writes()", "allow_writes(NULL)", "forget_stop()"):
                 with pytest.raises(InsufficientPrivilege):
-                    session.execute(f"SELECT public.relight_{name}()".encode())
+                    session.execute(f"SELECT public.relight_{name}".encode())
     finally:
         primary.sql("DROP ROLE stranger")
     with connect(primary, "relight_check") as session:

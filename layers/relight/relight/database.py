@@ -12,6 +12,8 @@ from relight.facts import Replica
 from relight.ledger import DatabaseProperties
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_rds import RDSClient
     from mypy_boto3_rds.type_defs import DBInstanceTypeDef
@@ -19,9 +21,9 @@ if TYPE_CHECKING:
 MISSING = frozenset({"DBInstanceNotFound", "DBInstanceNotFoundFault"})
 
 
-def ask(functions: LambdaClient, function: str, check: str) -> dict[str, Any]:
+def ask(functions: LambdaClient, function: str, check: str, **given: str) -> dict[str, Any]:
     """Run `dbcheck`; DatabaseCheckFailed where the function itself fails (a refusing database is an answer)."""
-    answer = functions.invoke(FunctionName=function, Payload=json.dumps({"check": check}).encode())
+    answer = functions.invoke(FunctionName=function, Payload=json.dumps({"check": check, **given}).encode())
     body = json.loads(answer["Payload"].read())
     if answer.get("FunctionError"):
         raise DatabaseCheckFailed(f"{function} failed: {body.get('errorType')}: {body.get('errorMessage')}")
@@ -35,6 +37,20 @@ def state(functions: LambdaClient, function: str) -> dict[str, Any] | None:
     except (DatabaseCheckFailed, BotoCoreError, ClientError):
         return None
     return answer if answer["reached"] else None
+
+
+def let_in(functions: LambdaClient, function: str, still: Callable[[], bool]) -> dict[str, Any]:
+    """Let writes in again where Relight has stopped them, as `dbcheck` answers; raises as `ask` does.
+
+    `still` is asked once it is known which stop is meant, and only that one is taken back: so nobody who is late lets
+    writes in behind the back of a run that has stopped them in between, and counts on it.
+    """
+    seen = ask(functions, function, "state")
+    if not seen["reached"] or seen["in_recovery"] or not seen["writes_stopped"]:
+        return {"reached": seen["reached"], "allowed": seen["writable"], "sentence": seen["sentence"]}
+    if not still():
+        return {"reached": True, "allowed": False, "sentence": "its writes are to stay stopped now"}
+    return ask(functions, function, "allow", stopped_at=seen["stopped_at"])
 
 
 def instance(rds: RDSClient, identifier: str) -> DBInstanceTypeDef | None:

@@ -75,7 +75,10 @@ class Dbcheck:
     authorities: Path = AUTHORITIES
 
     def check(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer the check that `event` names; a schedule's event without one means `heartbeat`."""
+        """Answer the check that `event` names; a schedule's event without one means `heartbeat`.
+
+        `allow` takes back only the stop that it names, where it names one: `{"stopped_at": ...}` as `state` said it.
+        """
         try:
             wanted = Check(event.get("check", Check.HEARTBEAT))
         except ValueError:
@@ -86,7 +89,7 @@ class Dbcheck:
         except (pg8000.Error, OSError) as error:
             return {**nothing, "sentence": f"unreachable: {type(error).__name__}: {error}"}
         try:
-            return self._answer(connection, wanted)
+            return self._answer(connection, wanted, event.get("stopped_at"))
         except (pg8000.Error, OSError) as error:
             return {**nothing, "sentence": f"broke off: {type(error).__name__}: {error}"}
         finally:
@@ -94,19 +97,25 @@ class Dbcheck:
             with suppress(pg8000.Error, OSError):
                 connection.close()
 
-    def _answer(self, connection: pg8000.native.Connection, wanted: Check) -> dict[str, Any]:
+    def _answer(self, connection: pg8000.native.Connection, wanted: Check, seen: str | None) -> dict[str, Any]:
         row = connection.run(STATE)[0]
         in_recovery, read_only, replayed, heartbeat, received, replayed_lsn, status, heard = row
-        if wanted in NOTHING:
-            return {"reached": True, "in_recovery": in_recovery, **self._change(connection, wanted, in_recovery)}
+        if in_recovery and wanted in NOTHING:  # it takes none, and is told by replication what its source was told
+            return {"reached": True, "in_recovery": True, **NOTHING[wanted], "sentence": "it is a replica"}
+        if wanted is Check.STOP:
+            return {"reached": True, "in_recovery": False, **writes.stop(connection)}
+        if wanted is Check.ALLOW:
+            return {"reached": True, "in_recovery": False, **writes.allow(connection, seen)}
         writable = not in_recovery and not read_only
         if wanted is not Check.STATE and writable:
             connection.run(HEARTBEAT, region=self.settings.aws_region)
+        stopped_at = writes.stopped_at(connection)
         return {
             "reached": True,
             "in_recovery": in_recovery,
             "writable": writable,
-            "writes_stopped": writes.stopped(connection),
+            "writes_stopped": stopped_at is not None,
+            "stopped_at": stopped_at,
             "last_replayed_at": _seconds(replayed),
             "heartbeat_at": _seconds(heartbeat),
             "received_lsn": received,
@@ -114,13 +123,6 @@ class Dbcheck:
             "receiver": None if status is None else {"status": status, "last_message_at": _seconds(heard)},
             "sentence": "it takes writes" if writable else "it is a replica" if in_recovery else "it is read-only",
         }
-
-    @staticmethod
-    def _change(connection: pg8000.native.Connection, wanted: Check, in_recovery: bool) -> dict[str, Any]:
-        """Stop the writes or let them in; a replica takes none, and is told by replication what its source was told."""
-        if in_recovery:
-            return {**NOTHING[wanted], "sentence": "it is a replica"}
-        return writes.stop(connection) if wanted is Check.STOP else writes.allow(connection)
 
     def _connect(self, wanted: Check) -> pg8000.native.Connection:
         s = self.settings

@@ -47,14 +47,15 @@ WHERE setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_da
 """
 
 
-def stopped(connection: pg8000.native.Connection) -> bool:
-    """Whether Relight has stopped the writes and not let all of them in again."""
+def stopped_at(connection: pg8000.native.Connection) -> str | None:
+    """When Relight last stopped the writes (epoch seconds, exact); None where all of them are let in again."""
     try:
-        return bool(connection.run("SELECT EXISTS (SELECT FROM relight_stop)")[0][0])
+        rows = connection.run("SELECT extract(epoch FROM at)::text FROM relight_stop")
     except pg8000.DatabaseError as error:
         if _code(error) == NO_TABLE:  # an older bootstrap.sql: it could not have been stopped
-            return False
+            return None
         raise
+    return str(rows[0][0]) if rows else None
 
 
 def stop(connection: pg8000.native.Connection, clock: Callable[[], float] = time.monotonic) -> dict[str, Any]:
@@ -68,12 +69,11 @@ def stop(connection: pg8000.native.Connection, clock: Callable[[], float] = time
         # One more record, so that a replica that has replayed everything stands behind that position and not before it.
         _change(connection, "SELECT pg_logical_emit_message(true, 'relight', 'stopped')")
     exempt = [row[0] for row in connection.run(EXEMPT)]
-    read_only = bool(connection.run("SELECT public.relight_is_read_only()")[0][0])
     why = [
         *([f"sessions that may write and have not ended: {sessions}"] if sessions else []),
         *([f"prepared transactions that may still be committed: {prepared}"] if prepared else []),
         *([f"roles that their own setting lets write: {', '.join(exempt)}"] if exempt else []),
-        *([] if read_only else ["writes have been let in again meanwhile"]),
+        *([] if _read_only(connection) else ["writes have been let in again meanwhile"]),
     ]
     return {
         "stopped": not why,
@@ -83,20 +83,35 @@ def stop(connection: pg8000.native.Connection, clock: Callable[[], float] = time
     }
 
 
-def allow(connection: pg8000.native.Connection, clock: Callable[[], float] = time.monotonic) -> dict[str, Any]:
-    """Let writes in again where Relight has stopped them, also for who came in between and would stay read-only."""
-    if stopped(connection):
-        _change(connection, "SELECT public.relight_allow_writes()")
-        _end_sessions(connection, clock)
-        _change(connection, "SELECT public.relight_forget_stop()")
-    allowed = not connection.run("SELECT public.relight_is_read_only()")[0][0]
-    return {"allowed": allowed, "sentence": "writes are let in" if allowed else "somebody else has made it read-only"}
+def allow(
+    connection: pg8000.native.Connection, seen: str | None = None, clock: Callable[[], float] = time.monotonic
+) -> dict[str, Any]:
+    """Let writes in again where Relight has stopped them, also for who came in between and would stay read-only.
+
+    With `seen`, only the stop of that moment: one that has come since is relied on by somebody.
+    """
+    if stopped_at(connection):
+        _change(connection, "SELECT public.relight_allow_writes(CAST(:seen AS text))", seen=seen)
+        if not _read_only(connection):
+            _end_sessions(connection, clock)
+            _change(connection, "SELECT public.relight_forget_stop()")
+    if not _read_only(connection):
+        return {"allowed": True, "sentence": "writes are let in"}
+    ours = stopped_at(connection)
+    return {
+        "allowed": False,
+        "sentence": "it has been stopped again meanwhile" if ours else "somebody else has made it read-only",
+    }
 
 
-def _change(connection: pg8000.native.Connection, statement: str) -> None:
+def _read_only(connection: pg8000.native.Connection) -> bool:
+    return bool(connection.run("SELECT public.relight_is_read_only()")[0][0])
+
+
+def _change(connection: pg8000.native.Connection, statement: str, **given: str | None) -> None:
     """Our own session, too, is read-only by default where writes are stopped."""
     connection.run("START TRANSACTION READ WRITE")
-    connection.run(statement)
+    connection.run(statement, **given)
     connection.run("COMMIT")
 
 
