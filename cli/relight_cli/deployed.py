@@ -110,7 +110,8 @@ def _wrong(what: str, do: str) -> Refused:
 
 def reason(text: str) -> str:
     """A reason on one line. Refused where there is none, or it is longer than what is kept of one."""
-    line = " ".join(text.split())
+    # It is shown on others' terminals.
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     if not line:
         raise _wrong("the reason is blank", "say why: it is kept, and others will read it")
     if len(line) > _LONGEST:

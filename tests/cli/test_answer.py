@@ -85,6 +85,12 @@ def test_declined_the_run_catches_it_by_its_name_with_who_and_why(on_call: Night
     assert on_call.end(execution) == {"answer": "declined", "by": ME, "because": 'a "known" fault'}
 
 
+def test_a_reason_is_kept_on_one_line_of_what_can_be_printed(on_call: Night) -> None:
+    execution = on_call.begin()
+    assert run(["decline", RUN, "--reason", " we\n mend\x1b it ", *THERE]) == Exit.DONE
+    assert on_call.end(execution)["because"] == "we mend it"
+
+
 def test_as_json_without_the_token(asking: Night, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["approve", RUN, *WHY, *THERE, "--json"]) == Exit.DONE
     out = capfd.readouterr().out
