@@ -1,4 +1,4 @@
-"""Ends a run: ledger, evidence, notification, and word to the peer."""
+"""Says what a run has to say: to people, to the ledger, to the evidence and to the peer."""
 
 import os
 import time
@@ -8,7 +8,6 @@ from aws_lambda_powertools import Logger
 from relight.clients import client
 from relight.ledger import Ledger
 from relight.record import Recorder
-from relight.run import Run
 from relight.settings import RecordSettings
 
 logger = Logger()
@@ -32,8 +31,8 @@ recorder = Recorder(
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """{"run", "end": "SUCCEEDED" | "STOOD_DOWN" | "FAILED", "sentence", "finding"} -> where the evidence is."""
-    run = Run.from_event(event)
-    said = recorder.record(run, event)
-    logger.info("recorded", extra={"run": run.id, "record": said})
+    """{"run", "what": "end" | "ask" | "tell" | "answer", ...}, or an event of AWS Health -> what came of it."""
+    said = recorder.handle(event)
+    # Never the event itself: a question's token would lie in the log, and whoever has it can answer.
+    logger.info("recorded", extra={"run": (event.get("run") or {}).get("id"), "record": said})
     return said

@@ -1,0 +1,145 @@
+"""One run as its notices tell it, for the tests of their texts and for the examples in docs/notifications.md.
+
+`python -m tests.unit.notices` puts the examples into the page.
+"""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from relight.asking import Asking, Request, Warm
+from relight.evidence import Kept, document, notification
+from relight.ledger import StepStory
+from relight.question import Answer, Reply
+from relight.run import Mode, Run
+from relight.settings import RecordSettings
+from relight.telling import Notice, word_of
+
+from tests.unit.standby import HERE, HOME, NOW, TABLE, execution
+
+PAGE = Path(__file__).parents[2] / "docs/notifications.md"
+TOKEN = "AQCkAAAAKgAAAAMAAAAAAAAAAcL+0f/8Zq=="
+VIEWS: dict[str, Any] = {
+    "outside": {"seen": "DOWN", "since": NOW - 130, "sentence": "_seen.shop.example says down"},
+    "from_dr": {"seen": "DOWN", "since": NOW - 125, "sentence": "no answer within 4 s"},
+    "stream": {"seen": "UP", "since": NOW - 86400, "sentence": "streaming, the heartbeat is 3 s old"},
+    "control": {"seen": "UP", "since": NOW - 86400, "sentence": "3 of 3 control targets answer"},
+}
+PLANNED: dict[str, Any] = {
+    "action": "ask",
+    "finding": "application_lost",
+    "sentence": "the application is lost but its database is alive and replicates: mode `planned` would lose nothing",
+    "look_again_seconds": 0,
+    "estimated_loss_seconds": 0.0,
+    "mode": "planned",
+    "views": VIEWS,
+}
+EMERGENCY: dict[str, Any] = {
+    **PLANNED,
+    "finding": "data_loss_too_large",
+    "sentence": "about 400 s of writes would be lost, the limit is 60 s",
+    "estimated_loss_seconds": 400.4,
+    "mode": "emergency",
+    "views": {**VIEWS, "stream": {"seen": "DOWN", "since": NOW - 120, "sentence": "no receiver"}},
+}
+RUN = Run("probe-region-lost-1790000000", execution("probe-region-lost-1790000000"), 4, NOW - 70, Mode.PLANNED)
+
+
+def settings(**changed: Any) -> RecordSettings:
+    """Of the shop's DR Region."""
+    given: dict[str, Any] = {
+        "aws_region": HERE,
+        "home_region": HOME,
+        "peer_region": HOME,
+        "ledger_table": TABLE,
+        "peer_connect_seconds": 2.0,
+        "peer_read_seconds": 5.0,
+        "peer_ledger_table": TABLE,
+        "evidence_bucket": "relight-evidence",
+        "topic_arn": f"arn:aws:sns:{HERE}:123456789012:relight-shop",
+        "application": "shop",
+    }
+    return RecordSettings(**(given | changed))
+
+
+def asks(decision: dict[str, Any], **changed: Any) -> dict[str, Any]:
+    """The input with which the state machine asks for the first time."""
+    given = {
+        "what": "ask",
+        "decision": decision,
+        "token": TOKEN,
+        "asked": 1,
+        "expires_in": 900,
+        "ask_until": NOW + 7200,
+        "warm_until": NOW + 1730,
+    }
+    return given | changed
+
+
+def question(event: dict[str, Any], now: float = NOW, warm: Warm | None = Warm(2, 1)) -> Notice:  # noqa: B008
+    """The notice of a question that is asked now."""
+    request = Request.from_event(event)
+    return Asking(settings(), RUN, request, request.question(now), warm).notice
+
+
+def ending(
+    end: dict[str, Any], run: Run = RUN, answer: Answer | None = None, marks: dict[str, float] | None = None
+) -> Notice:
+    """The notice of the end of a run that was asked about once."""
+    steps = [
+        StepStory("assess", NOW - 60, NOW, PLANNED["sentence"], {}),
+        StepStory("ask", NOW, NOW, "question 1 (first)", {}),
+    ]
+    asked = Request.from_event(asks(PLANNED)).question(NOW)
+    kept = Kept(marks or {}, steps, asked, answer, [])
+    return notification(
+        document(run, settings(), end, kept, NOW + 300), f"s3://relight-evidence/runs/{run.id}/run.json"
+    )
+
+
+def examples() -> dict[str, Notice]:
+    """The notices of the page, by the name that it has for each."""
+    because = "the deployment broke it, and it is not mended before noon"
+    approved = Answer(Reply.APPROVED, "arn:aws:iam::123456789012:user/ann", because, NOW + 120, "application_lost")
+    fence_lifted = {
+        "capacity": "capacity is back at min 0, desired 0, max 4",
+        "switches": "STOP and GO are 0",
+        "fence": "the peer is not fenced",
+        "writes": "nothing was stopped",
+    }
+    succeeded = {"end": "SUCCEEDED", "finding": "application_lost", "sentence": PLANNED["sentence"], "fence": "fenced"}
+    refused = f"nobody answered in time: {PLANNED['sentence']}"
+    stood_down = {"end": "STOOD_DOWN", "finding": "application_lost", "sentence": refused, "undone": fence_lifted}
+    failed = {
+        "end": "FAILED",
+        "finding": "error",
+        "sentence": "DeadlinePassed: writes did not work in time (behind the one-way door: the next run goes on from "
+        '"Prove it")',
+        "fence": "unknown",
+    }
+    nobody = Answer(Reply.UNANSWERED, "nobody", "no answer in time", NOW + 7200, "application_lost")
+    return {
+        "first": question(asks(PLANNED)),
+        "last": question(asks(EMERGENCY, asked=8), now=NOW + 6600),
+        "told": word_of(RUN, settings(), "This Region serves and takes writes. Hardening goes on."),
+        "succeeded": ending(
+            {**succeeded, "verdict": PLANNED}, answer=approved, marks={"t0": NOW - 130, "t8": NOW + 245}
+        ),
+        "stood down": ending(stood_down, answer=nobody),
+        "failed": ending({**failed, "verdict": EMERGENCY}, replace(RUN, mode=Mode.EMERGENCY), approved),
+    }
+
+
+def page(text: str) -> str:
+    """The page with the examples as they are now, each below the line that names it."""
+    for name, notice in examples().items():
+        block = f"Subject: {notice.subject}\nurgency: {notice.urgency}\n\n{notice.text}"
+        place = re.search(rf"<!-- example: {name} -->\n```text\n(.*?)\n```", text, re.DOTALL)
+        assert place is not None, f"the page has no place for the example {name!r}"
+        text = text[: place.start(1)] + block + text[place.end(1) :]
+    return text
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(PAGE.read_text()))
