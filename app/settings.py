@@ -77,7 +77,21 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+if _here.lease:
+    # Writes while this Region holds the lease, and not otherwise.
+    DATABASES["default"]["ENGINE"] = "app.database.leased"
+    INSTALLED_APPS.append("relight_lease")
+    RELIGHT_LEASE = {
+        "REGION": REGION,
+        "HOME_REGION": _here.lease.home_region,
+        "LEDGER_REGION": _here.lease.ledger_region,
+        "LEDGER_TABLE": _here.lease.ledger_table,
+        "TERM_SECONDS": _here.lease.term_seconds,
+        "LONGEST_TRANSACTION_SECONDS": _here.lease.longest_transaction_seconds,
+    }
+
 USE_TZ = True
 TIME_ZONE = "UTC"
 USE_I18N = False
 LOGGING = logs.logging_settings()
+LOGGING["loggers"]["relight_lease"] = {"level": "INFO"}  # a lease that is granted is news, as one that is lost

@@ -1,0 +1,1 @@
+"""Django's PostgreSQL engine under the lease: ENGINE "relight_lease.postgresql"."""

@@ -1,0 +1,87 @@
+"""What the text of a statement tells.
+
+Nothing here decides whether a write is let through: the server does, which runs everything in read-only transactions
+but for what is begun otherwise under the lease. The text only saves round trips where it is a read for sure, and tells
+apart the few statements that would take this arrangement back.
+"""
+
+import re
+
+_NOTHING = r"(?:\s|\(|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*"
+_READS = re.compile(
+    rf"{_NOTHING}(?:select|values|table|show|explain|fetch|move|close|declare|listen|unlisten|set|reset|discard|"
+    r"vacuum|analyze|analyse|reindex|checkpoint|deallocate|commit|end|rollback|abort|savepoint|release)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_SEVERAL = re.compile(r";\s*[^\s;]")
+# Beside what writes: a question about whether writes are taken, which is to be answered as a write would be.
+_NOT_ONLY = re.compile(
+    r"\bfor\s+(?:no\s+key\s+)?update\b|\bfor\s+(?:key\s+)?share\b|\bnextval\b|\bsetval\b|transaction_read_only",
+    re.IGNORECASE,
+)
+_BEGINS = re.compile(rf"{_NOTHING}(?:begin|start\s+transaction)\b", re.IGNORECASE | re.DOTALL)
+_ENDS = re.compile(rf"{_NOTHING}(?:commit|end)\b", re.IGNORECASE | re.DOTALL)
+_HARMLESS = re.compile(rf"{_NOTHING}(?:rollback|abort|release)\b", re.IGNORECASE | re.DOTALL)
+
+_LITERAL = re.compile(r"'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$|--[^\n]*|/\*.*?\*/", re.DOTALL)
+_SUSPECT = re.compile(r"read\s+write|transaction_|characteristics|chain|prepare|\ball\b|_timeout", re.IGNORECASE)
+_SETS = r"\b(?:set|reset)\b[^;]*\b"
+_TAKEN_BACK = tuple(
+    (re.compile(pattern, re.IGNORECASE), what)
+    for pattern, what in (
+        (r"\b(?:set|begin|start)\b[^;]*\bread\s+write\b", "a read-write transaction of its own"),
+        (rf"{_SETS}(?:default_)?transaction_read_only\b", "a change of transaction_read_only"),
+        (rf"{_SETS}transaction_timeout\b", "a change of transaction_timeout"),
+        (r"\bsession\s+characteristics\b", "a change of the session's characteristics"),
+        (r"\b(?:reset|discard)\s+all\b", "a reset of the session"),
+        (r"\b(?:commit|end|rollback|abort)\b[^;]*\band\s+chain\b", "a chained transaction"),
+        (r"\bprepare\s+transaction\b|\bcommit\s+prepared\b", "a two-phase commit"),
+    )
+)
+_BY_FUNCTION = re.compile(
+    r"\bset_config\s*\(\s*'(?:default_transaction_read_only|transaction_read_only|transaction_timeout)'", re.IGNORECASE
+)
+_WITHOUT_TRANSACTION_TIMEOUT = re.compile(
+    rf"{_SETS}(?:statement_timeout|idle_in_transaction_session_timeout)\b", re.IGNORECASE
+)
+
+
+def reads(text: str) -> bool:
+    """Whether it is one statement that reads, unless a function that it calls writes."""
+    return bool(_READS.match(text)) and not several(text) and not _NOT_ONLY.search(text)
+
+
+def several(text: str) -> bool:
+    """Whether it may be more than one statement."""
+    return bool(_SEVERAL.search(text))
+
+
+def begins(text: str) -> bool:
+    """Whether it begins a transaction, and so goes on in the next statement."""
+    return bool(_BEGINS.match(text))
+
+
+def ends(text: str) -> bool:
+    """Whether it commits before anything else."""
+    return bool(_ENDS.match(text))
+
+
+def harmless(text: str) -> bool:
+    """Whether it is a rollback, or the release of a savepoint, and nothing else. Django keeps a failure of these to
+    itself, and rolls back in silence what its caller believes to be committed."""
+    return bool(_HARMLESS.match(text)) and not several(text)
+
+
+def taken_back(text: str, *, by_transaction_timeout: bool) -> str | None:
+    """In words, what it would take back of what the lease rests on in its session; None for all but a few statements.
+
+    `by_transaction_timeout` says whether a transaction's length is bounded by that setting, or by two older ones.
+    """
+    if not _SUSPECT.search(text):
+        return None
+    if _BY_FUNCTION.search(text):
+        return "a change of the session's settings"
+    bare = _LITERAL.sub(" ", text)
+    if not by_transaction_timeout and _WITHOUT_TRANSACTION_TIMEOUT.search(bare):
+        return "a change of the timeouts"
+    return next((what for pattern, what in _TAKEN_BACK if pattern.search(bare)), None)
