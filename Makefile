@@ -17,7 +17,7 @@ define install
 	fi
 endef
 
-.PHONY: help setup check test test-deploy rehearse build release clean lock
+.PHONY: help setup check test test-deploy rehearse rehearse-all build release clean lock
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -29,6 +29,9 @@ RIE := $(if $(findstring rie,$(ARGS)),$(SAM) .tools/lambda-runtime/.installed)
 
 rehearse: $(BIN)/relight $(RIE) ## lose a Region on this machine and watch the other one come up; ARGS="--help" for more
 	@$(BIN)/relight rehearse $(ARGS)
+
+rehearse-all: $(BIN)/relight ## every fault once (10 to 15 minutes), and docs/rehearsals.md from it; ARGS="--only a,b" for some
+	@$(BIN)/python -m lab.rehearsals $(ARGS)
 
 check: $(BIN)/relight $(SAM) $(CHECKOV) ## format, lint, types, templates, permissions, definitions
 	$(BIN)/ruff format --check .

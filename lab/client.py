@@ -4,6 +4,9 @@ Each client is a thread that resolves the site's name at each new connection (it
 the resolver's work), sends one request, writes down how that went, and goes on. A write that got no acknowledgement is
 sent again later with the same id and body, as a careful client does, until an answer settles it.
 
+A pinned client is the other kind, of which there are many: it asks for the name once, keeps its connection for as long
+as it works, and waits for an answer much longer.
+
     python -m lab.client --resolver 127.0.0.1:5353 --name shop.example.test --port 8080 --log clients.jsonl --run r1
 """
 
@@ -52,6 +55,18 @@ class ClientSettings:
     """Seconds until an unacknowledged write is sent again."""
     keep_alive: bool = False
     """Keep a connection for as long as it works, whatever DNS says meanwhile."""
+    pinned: int = 0
+    """So many of the clients, the first ones, keep connection and address for ever."""
+    patience: float = 300.0
+    """Seconds for a whole attempt of a pinned client with an even number; the others give up after `timeout`."""
+
+    def pins(self, client: int) -> bool:
+        """Whether that client keeps its connection and address."""
+        return client < self.pinned
+
+    def limit(self, client: int) -> float:
+        """Seconds for a whole attempt of that client."""
+        return self.patience if self.pins(client) and client % 2 == 0 else self.timeout
 
     def command(self) -> list[str]:
         """The command line of a process that runs these clients."""
@@ -59,6 +74,7 @@ class ClientSettings:
         words = ["--resolver", f"{host}:{port}", "--name", self.name, "--port", str(self.port), "--log", str(self.log)]
         words += ["--run", self.run, "--clients", str(self.clients), "--timeout", str(self.timeout)]
         words += ["--pause", str(self.pause), "--retry-after", str(self.retry_after)]
+        words += ["--pinned", str(self.pinned), "--patience", str(self.patience)]
         return [sys.executable, "-m", "lab.client", *words, *(["--keep-alive"] if self.keep_alive else [])]
 
     @classmethod
@@ -74,6 +90,8 @@ class ClientSettings:
         parser.add_argument("--timeout", type=float, default=cls.timeout)
         parser.add_argument("--pause", type=float, default=cls.pause)
         parser.add_argument("--retry-after", type=float, default=cls.retry_after)
+        parser.add_argument("--pinned", type=int, default=cls.pinned)
+        parser.add_argument("--patience", type=float, default=cls.patience)
         parser.add_argument("--keep-alive", action="store_true")
         given = vars(parser.parse_args(words))
         host, _, port = given.pop("resolver").rpartition(":")
@@ -103,8 +121,14 @@ class Client:
         self._settings = settings
         self._number = number
         self._log = log
+        pinned = settings.pins(number)
         self._site = Site(
-            settings.resolver, settings.name, settings.port, timeout=settings.timeout, keep_alive=settings.keep_alive
+            settings.resolver,
+            settings.name,
+            settings.port,
+            timeout=settings.limit(number),
+            keep_alive=settings.keep_alive or pinned,
+            pinned=pinned,
         )
         self._count = 0
         self._orders = 0
@@ -188,16 +212,24 @@ def main(words: Sequence[str] | None = None) -> int:
     parent = os.getppid()
     log = os.open(settings.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     clients = [Client(settings, number, log) for number in range(settings.clients)]
-    threads = [threading.Thread(target=client.work, args=(stop,), name="client") for client in clients]
+    # A patient one may wait for minutes yet: it is left behind with whatever it waits for.
+    threads = [
+        threading.Thread(
+            target=client.work, args=(stop,), name="client", daemon=settings.limit(number) != settings.timeout
+        )
+        for number, client in enumerate(clients)
+    ]
     for thread in threads:
         thread.start()
     while not stop.wait(0.5):
         if os.getppid() != parent:
             stop.set()
+    patience = time.monotonic() + settings.timeout
     for thread in threads:
-        thread.join()
-    with contextlib.suppress(OSError):
-        os.close(log)
+        thread.join(max(0.0, patience - time.monotonic()) if thread.daemon else None)
+    if not any(thread.is_alive() for thread in threads):
+        with contextlib.suppress(OSError):
+            os.close(log)
     return 0
 
 

@@ -1,17 +1,32 @@
 """Whether a rehearsal ended as its fault should end: a sentence for each thing that did not."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from lab.options import Fault
+from lab.options import Fault, Options, Reply
 from lab.report import Result, Status
 from lab.score import PHASES, out_of_order
 
-EXPECTED = {
-    Fault.PRIMARY_LOST: Status.SUCCEEDED,
-    Fault.NETWORK_CUT: Status.STOOD_DOWN,
-    Fault.FALSE_ALARM: Status.STOOD_DOWN,
-    Fault.NONE: Status.NO_RUN,
+FINDINGS: Mapping[Fault, frozenset[str]] = {
+    Fault.PRIMARY_LOST: frozenset({"region_lost"}),
+    Fault.NETWORK_CUT: frozenset({"up_from_outside"}),
+    Fault.FALSE_ALARM: frozenset({"primary_up", "up_from_outside"}),
+    Fault.NONE: frozenset(),
+    Fault.APP_LOST: frozenset({"application_lost"}),
+    Fault.DATABASE_LOST: frozenset({"database_lost"}),
+    Fault.DATABASE_REBOOTING: frozenset({"primary_up"}),
+    Fault.DR_ISOLATED: frozenset({"dr_isolated"}),
+    Fault.REVIVED_PRIMARY: frozenset({"region_lost"}),
+    Fault.US_EAST_1_LOST: frozenset({"region_lost"}),
+    Fault.DNS_FLAPPING: frozenset({"primary_up", "up_from_outside"}),
 }
+"""What the last run may find, where the orchestrator was not stopped: one that goes on says so instead."""
+
+
+def expected(options: Options) -> Status:
+    """The end that a rehearsal with these options should have."""
+    if options.fault is Fault.NONE:
+        return Status.NO_RUN
+    return Status.SUCCEEDED if options.fails_over else Status.STOOD_DOWN
 
 
 def problems(result: Result) -> tuple[str, ...]:
@@ -26,10 +41,34 @@ def _problems(result: Result) -> Iterator[str]:
         yield from _failed_over(result)
     else:
         yield from _left_alone(result)
+    yield from _found(result)
     yield from _writes(result)
+    yield from _both_sides(result)
+    yield from _asked(result)
     yield from _executions(result)
     if result.pids_left:
         yield f"processes were left running: {' '.join(str(pid) for pid in result.pids_left)}"
+
+
+def _found(result: Result) -> Iterator[str]:
+    right = FINDINGS[Fault(result.fault)]
+    if right and result.killed_orchestrator_at is None and result.finding not in right:
+        yield f"the finding is {result.finding}; {' or '.join(sorted(right))} is right"
+    waited = any(each.finding == "peer_database_busy" and each.action == "wait" for each in result.decisions)
+    if result.fault == Fault.DATABASE_REBOOTING and not waited:
+        yield "no run waited for the primary's database, which was rebooting"
+
+
+def _asked(result: Result) -> Iterator[str]:
+    if result.fault != Fault.APP_LOST:
+        return
+    if not any(each.action == "ask" for each in result.decisions):
+        yield "no run asked a person"
+    if result.answer != Reply.NONE and not any(each.code == 0 for each in result.answers):
+        said = result.answers[-1].said if result.answers else "no question was found"
+        yield f"no answer of the person was taken: {said}"
+    if result.missing_writes and result.expected is Status.SUCCEEDED:
+        yield f"{len(result.missing_writes)} acknowledged writes are missing; mode planned loses none"
 
 
 def _failed_over(result: Result) -> Iterator[str]:
@@ -65,10 +104,34 @@ def _writes(result: Result) -> Iterator[str]:
         yield "for some missing writes it is not known whether they had been streamed"
     if result.missing_streamed_writes:
         yield f"{result.missing_streamed_writes} missing writes had been streamed to the replica before the loss"
-    if result.writes_on_both_sides is None:
+
+
+def _both_sides(result: Result) -> Iterator[str]:
+    both = result.writes_on_both_sides
+    forbidden = result.returned_at is None or result.lease
+    if both is None:
         yield "it is not known whether the old primary acknowledged writes after the promotion"
-    elif result.writes_on_both_sides:
-        yield f"the old primary acknowledged {result.writes_on_both_sides} writes after the promotion"
+    elif both and forbidden:
+        yield f"the old primary acknowledged {both} writes after the promotion"
+    if result.old_side_commits and forbidden:
+        yield f"the old primary's database committed {result.old_side_commits} writes after the promotion"
+    if result.returned_at is not None:
+        yield from _returned(result)
+    elif result.fault == Fault.REVIVED_PRIMARY:
+        yield "the primary was not brought back"
+
+
+def _returned(result: Result) -> Iterator[str]:
+    wrote, limit = result.old_side_wrote_seconds, result.old_side_wrote_limit_seconds
+    if wrote is not None and limit is not None and wrote > limit:
+        yield (
+            f"the old primary acknowledged writes for {wrote:.1f} s after its return; it must be fenced within "
+            f"{limit:.0f} s"
+        )
+    if not result.old_side_answers:
+        yield "no client reached the old primary after its return, so that nothing is shown"
+    if result.led_back:
+        yield f"DNS led clients to the old primary {result.led_back} times after its return"
 
 
 def _executions(result: Result) -> Iterator[str]:

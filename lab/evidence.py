@@ -7,7 +7,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from lab.environment import APPLICATION
 from lab.fault import Inflicted
-from lab.region import REGION_NAME, Side
+from lab.postgres import Postgres
+from lab.region import REGION_NAME, Side, Vantage, alb_address
 from lab.report import Capacity, Execution, LambdaRuntime, ScalingGroup, Status, StepRecord
 from lab.score import Facts, Floor
 from lab.wal import commit_lsns
@@ -23,10 +24,15 @@ class Evidence:
     def __init__(self, world: World) -> None:
         self._world = world
         self._before: Capacity | None = None
+        self._floor: Floor | None = None
 
-    def note_before(self) -> None:
-        """Remember what the DR Region's group was before the fault."""
+    def note_before(self, *, database_only: bool = False) -> None:
+        """Remember what the DR Region's group was before the fault, and what was configured: some of it may be lost.
+
+        `database_only`: the database alone will be lost, whose hold-down is longer.
+        """
         self._before = self._capacity()
+        self._floor = self._configured(database_only=database_only)
 
     # -- while it runs ------------------------------------------------------------------------------------------
 
@@ -76,8 +82,8 @@ class Evidence:
             "phases": phases,
             "record_rto_seconds": record.get("rto_seconds"),
             "record_may_differ_seconds": self._record_may_differ(),
-            "rto_floor": self.floor(),
-            "rto_floor_seconds": self.floor().seconds,
+            "rto_floor": self._floor,
+            "rto_floor_seconds": None if self._floor is None else self._floor.seconds,
             "executions": tuple(Execution(e.name, e.status, _DR, e.cause or e.error) for e in executions),
             "steps": tuple(step for execution in executions for step in self.steps(execution.name)),
             "asg": ScalingGroup(self._before, self._capacity()),
@@ -131,20 +137,38 @@ class Evidence:
         promotions = world.databases.promotions
         active = Side.DR if promotions else Side.PRIMARY
         records = [self._record(each) for each in self._executions()]
-        promoted = [at for r in records if (at := r.get("phases", {}).get("t4")) is not None]
+        promoted = min((at for r in records if (at := r.get("phases", {}).get("t4")) is not None), default=None)
+        before, after = self._old_commits(promoted) if inflicted.returned_at is not None else (None, None)
         return Facts(
             lost_at=inflicted.at,
             old_region=REGION_NAME[Side.PRIMARY],
+            old_addresses=frozenset({alb_address(Side.PRIMARY, Vantage.OUTSIDE)}),
+            old_committed_before=before or frozenset(),
+            old_committed_after=after,
+            returned_at=inflicted.returned_at,
             active_ids=self._order_ids(active),
             commit_lsns=self._commits() if inflicted.received_lsn is not None else {},
             received_lsn=inflicted.received_lsn,
             promotions=len(promotions),
-            promoted_at=min(promoted, default=None),
+            promoted_at=promoted,
         )
 
-    def _order_ids(self, side: Side) -> frozenset[str] | None:
+    def _old_commits(self, moment: float | None) -> tuple[frozenset[str] | None, frozenset[str] | None]:
+        """What the old primary's database had committed by then, and what since; None where it cannot be asked."""
+        server = self._server(Side.PRIMARY)
+        if server is None or moment is None:
+            return None, None
+        rows = server.sql("SELECT id, created_at <= to_timestamp(%s) FROM shop_order", (moment,), database="shop")
+        return frozenset(str(row[0]) for row in rows if row[1]), frozenset(str(row[0]) for row in rows if not row[1])
+
+    def _server(self, side: Side) -> Postgres | None:
+        """That side's server, if it runs."""
         server = self._world.databases.database(side, self._world.database_id(side)).server
-        if server is None or not server.is_running():
+        return server if server is not None and server.is_running() else None
+
+    def _order_ids(self, side: Side) -> frozenset[str] | None:
+        server = self._server(side)
+        if server is None:
             return None
         return frozenset(str(row[0]) for row in server.sql("SELECT id FROM shop_order", database="shop"))
 
@@ -169,15 +193,17 @@ class Evidence:
         apart = float(self._world.function_environment("probe")["SAMPLE_SECONDS"])
         return 1.0 if apart < 1 else 1.0 + apart
 
-    def floor(self) -> Floor:
+    def _configured(self, *, database_only: bool) -> Floor:
         """What RTO cannot be better than, from what was deployed and from the lab's own timings."""
         world = self._world
+        assess = world.function_environment("assess")
         return Floor(
             interval=world.endpoint_interval(),
             threshold=world.endpoint_threshold(),
-            hold_down=world.hold_down_seconds(),
+            hold_down=float(assess["DATABASE_HOLD_DOWN_SECONDS" if database_only else "HOLD_DOWN_SECONDS"]),
             fence_bound=float(world.function_environment("fence")["FENCE_SECONDS"]),
             promotion=world.timings.promotion,
             boot=world.timings.instance_boot,
             ttl=float(world.timings.alias_ttl),
+            lease=float(world.function_environment("promote").get("LEASE_SECONDS", "0")),
         )

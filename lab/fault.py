@@ -1,16 +1,30 @@
-"""What is broken in a rehearsal, and when."""
+"""What is broken in a rehearsal, and when.
 
+Nothing here touches the orchestrator: processes end, paths close, AWS's own statuses change, an operator calls an API.
+"""
+
+import os
+import signal
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
 
+from lab.control import ControlTarget
 from lab.network import Path
 from lab.options import Fault, Lost, Options
-from lab.region import Side, Vantage
+from lab.region import REGION_NAME, Shared, Side, Vantage
 from lab.timings import Timings
 from lab.world import World
 
+NO_CAPACITY = (
+    "We currently do not have sufficient {type} capacity in the Availability Zone you requested ({zone}). "
+    "Our system will be working on provisioning additional capacity."
+)
 _HOW = {Lost.REFUSED: Path.REFUSED, Lost.BLACK_HOLED: Path.BLACK_HOLED}
+_FLAPS = 3
 
 
 @dataclass(frozen=True)
@@ -19,25 +33,172 @@ class Inflicted:
 
     at: float | None
     received_lsn: int | None
+    over: Callable[[], bool] = lambda: True
+    """Whether the fault has done all that it does by itself."""
+    returned_at: float | None = None
+    """When the lost Region was brought back (epoch seconds)."""
 
 
-def inflict(world: World, options: Options, timings: Timings) -> Inflicted:
-    """Break what the options name. A false alarm mends itself, from a thread of its own."""
-    match options.fault:
-        case Fault.PRIMARY_LOST:
-            at = time.time()
-            world.lose(Side.PRIMARY, _HOW[options.lost])
-            return Inflicted(at, _received(world))
-        case Fault.NETWORK_CUT:
-            at = time.time()
-            world.network.cut_between(_HOW[options.lost])
-            return Inflicted(at, None)
-        case Fault.FALSE_ALARM:
-            at = time.time()
-            _hide(world, _HOW[options.lost], world.detection_seconds() + world.hold_down_seconds() / 2)
-            return Inflicted(at, None)
-        case Fault.NONE:
-            return Inflicted(None, None)
+@dataclass(frozen=True)
+class _Scene:
+    """Where something is broken, and how."""
+
+    world: World
+    options: Options
+    timings: Timings
+    control: ControlTarget
+
+    @property
+    def how(self) -> Path:
+        return _HOW[self.options.way_lost]
+
+    @property
+    def primary_region(self) -> str:
+        return REGION_NAME[Side.PRIMARY]
+
+
+def inflict(world: World, options: Options, timings: Timings, control: ControlTarget) -> Inflicted:
+    """Break what the options name. What mends itself does so from a thread of its own."""
+    return _FAULTS[options.fault](_Scene(world, options, timings, control))
+
+
+def bring_back(world: World, inflicted: Inflicted) -> Inflicted:
+    """The lost Region's network is back, and with it what runs there: its schedules, its functions, its APIs."""
+    region = REGION_NAME[Side.PRIMARY]
+    at = time.time()
+    for part in (world.lambdas, world.workflows, world.alarms, world.events):
+        part.restore(region)
+    world.network.restore(Side.PRIMARY)
+    return replace(inflicted, returned_at=at)
+
+
+def _nothing(_: _Scene) -> Inflicted:
+    return Inflicted(None, None)
+
+
+def _primary_lost(scene: _Scene) -> Inflicted:
+    at = time.time()
+    scene.world.lose(Side.PRIMARY, scene.how)
+    return Inflicted(at, _received(scene.world))
+
+
+def _us_east_1_lost(scene: _Scene) -> Inflicted:
+    """The primary is us-east-1, so AWS's global control planes go with it."""
+    at = time.time()
+    scene.world.network.lose(Shared.GLOBAL, scene.how)
+    scene.world.lose(Side.PRIMARY, scene.how)
+    return Inflicted(at, _received(scene.world))
+
+
+def _network_cut(scene: _Scene) -> Inflicted:
+    at = time.time()
+    scene.world.network.cut_between(scene.how)
+    return Inflicted(at, None)
+
+
+def _false_alarm(scene: _Scene) -> Inflicted:
+    """The primary's site is out of reach for a while, shorter than the hold-down; nothing of it is lost."""
+    world, at = scene.world, time.time()
+    seconds = world.detection_seconds() + world.hold_down_seconds() / 2
+    _set(world, (Vantage.OUTSIDE, Vantage.DR), scene.how)
+    over = _later(seconds, lambda: _set(world, (Vantage.OUTSIDE, Vantage.DR), Path.OPEN))
+    return Inflicted(at, None, over.is_set)
+
+
+def _app_lost(scene: _Scene) -> Inflicted:
+    """The machines of the application lose power, and AWS has no others: the group launches in vain."""
+    world, at = scene.world, time.time()
+    world.groups.capacity_error[scene.primary_region] = NO_CAPACITY
+    mine = world.groups.states(Side.PRIMARY)
+    for instance, pid in world.groups.processes().items():
+        if instance in mine:
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+    return Inflicted(at, None)
+
+
+def _database_lost(scene: _Scene) -> Inflicted:
+    """The server of the primary's database dies and stays dead; RDS says so."""
+    databases, at = scene.world.databases, time.time()
+    identifier = scene.world.database_id(Side.PRIMARY)
+    databases.database(Side.PRIMARY, identifier).lose()
+    databases.set_status(identifier, "failed")
+    return Inflicted(at, _received(scene.world))
+
+
+def _database_rebooting(scene: _Scene) -> Inflicted:
+    """An operator reboots the primary's database, and it takes longer than the hold-down of a lost one."""
+    world, at = scene.world, time.time()
+    identifier = world.database_id(Side.PRIMARY)
+    hold_down = float(world.function_environment("assess")["DATABASE_HOLD_DOWN_SECONDS"])
+    seconds = world.detection_seconds() + hold_down + scene.timings.minute
+    world.databases.timings = replace(scene.timings, rds_rebooting=seconds)
+    world.cloud.client("rds", scene.primary_region).reboot_db_instance(DBInstanceIdentifier=identifier)
+    record = world.databases.database(Side.PRIMARY, identifier).record
+    return Inflicted(at, None, lambda: bool(record.status == "available"))
+
+
+def _dr_isolated(scene: _Scene) -> Inflicted:
+    """First the way to the other Regions is lost, then, when a run has been started over that, every other one."""
+    world, network, at = scene.world, scene.world.network, time.time()
+    struck = threading.Event()
+    before = world.lambdas.callbacks
+
+    def look(region: str, name: str, payload: Any) -> None:
+        if region == REGION_NAME[Side.DR] and isinstance(payload, dict) and "run" in payload and not struck.is_set():
+            struck.set()
+            world.name_servers[Vantage.DR].stop()
+            scene.control.cut(scene.how)
+        before.start(region, name, payload)
+
+    world.lambdas.callbacks = replace(before, start=look)
+    network.cut_between(scene.how)
+    network.set(Vantage.DR, Shared.GLOBAL, scene.how)
+    return Inflicted(at, None, struck.is_set)
+
+
+def _revived_primary(scene: _Scene) -> Inflicted:
+    """Nobody reaches the primary, and it reaches nobody, while all that serves there lives on; later it comes back."""
+    at = time.time()
+    scene.world.lose(Side.PRIMARY, Path.BLACK_HOLED)
+    return Inflicted(at, _received(scene.world))
+
+
+def _dns_flapping(scene: _Scene) -> Inflicted:
+    """The DR Region cannot reach the primary, and what the outside sees comes and goes, each time within the hold-down.
+
+    Nothing but the hold-down's demand for an unbroken loss, and the veto, stand between that and a promotion.
+    """
+    world, at = scene.world, time.time()
+    closed = world.detection_seconds() + world.endpoint_interval() / 2
+    over = threading.Event()
+
+    def flap() -> None:
+        for _ in range(_FLAPS):
+            for path in (scene.how, Path.OPEN):
+                world.network.set(Vantage.OUTSIDE, Side.PRIMARY, path)
+                time.sleep(closed)
+        world.network.set(Vantage.DR, Side.PRIMARY, Path.OPEN)
+        over.set()
+
+    world.network.set(Vantage.DR, Side.PRIMARY, scene.how)
+    threading.Thread(target=flap, name="flapping", daemon=True).start()
+    return Inflicted(at, None, over.is_set)
+
+
+_FAULTS: Mapping[Fault, Callable[[_Scene], Inflicted]] = {
+    Fault.PRIMARY_LOST: _primary_lost,
+    Fault.NETWORK_CUT: _network_cut,
+    Fault.FALSE_ALARM: _false_alarm,
+    Fault.NONE: _nothing,
+    Fault.APP_LOST: _app_lost,
+    Fault.DATABASE_LOST: _database_lost,
+    Fault.DATABASE_REBOOTING: _database_rebooting,
+    Fault.DR_ISOLATED: _dr_isolated,
+    Fault.REVIVED_PRIMARY: _revived_primary,
+    Fault.US_EAST_1_LOST: _us_east_1_lost,
+    Fault.DNS_FLAPPING: _dns_flapping,
+}
 
 
 def _received(world: World) -> int:
@@ -52,16 +213,20 @@ def _received(world: World) -> int:
     return now
 
 
-def _hide(world: World, how: Path, seconds: float) -> None:
-    """The primary's site is out of reach for a while, shorter than the hold-down; nothing of it is lost."""
-    seen_from = (Vantage.OUTSIDE, Vantage.DR)
-    for vantage in seen_from:
-        world.network.set(vantage, Side.PRIMARY, how)
+def _set(world: World, vantages: tuple[Vantage, ...], path: Path) -> None:
+    for vantage in vantages:
+        world.network.set(vantage, Side.PRIMARY, path)
 
-    def mend() -> None:
-        for vantage in seen_from:
-            world.network.set(vantage, Side.PRIMARY, Path.OPEN)
 
-    timer = threading.Timer(seconds, mend)
+def _later(seconds: float, what: Callable[[], None]) -> threading.Event:
+    """Do it then; the event is set when it is done."""
+    done = threading.Event()
+
+    def act() -> None:
+        what()
+        done.set()
+
+    timer = threading.Timer(seconds, act)
     timer.daemon = True
     timer.start()
+    return done

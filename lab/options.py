@@ -24,6 +24,13 @@ class Fault(StrEnum):
     NETWORK_CUT = "network-cut"
     FALSE_ALARM = "false-alarm"
     NONE = "none"
+    APP_LOST = "app-lost"
+    DATABASE_LOST = "database-lost"
+    DATABASE_REBOOTING = "database-rebooting"
+    DR_ISOLATED = "dr-isolated"
+    REVIVED_PRIMARY = "revived-primary"
+    US_EAST_1_LOST = "us-east-1-lost"
+    DNS_FLAPPING = "dns-flapping"
 
 
 class Lost(StrEnum):
@@ -50,6 +57,16 @@ class Step(StrEnum):
     VERIFY = "verify"
     ASSESS = "assess"
     RECORD = "record"
+    QUIESCE = "quiesce"
+    HARDEN = "harden"
+
+
+class Reply(StrEnum):
+    """What the person answers who is asked."""
+
+    APPROVE = "approve"
+    DECLINE = "decline"
+    NONE = "none"
 
 
 class LambdaMode(StrEnum):
@@ -60,7 +77,10 @@ class LambdaMode(StrEnum):
 
 
 # A run that stands down never gets past its decision, so these steps would be waited for in vain.
-_STEPS_AFTER_THE_DECISION = frozenset({Step.PROMOTE, Step.FENCE, Step.SWITCH, Step.VERIFY})
+_STEPS_AFTER_THE_DECISION = frozenset({Step.PROMOTE, Step.FENCE, Step.SWITCH, Step.VERIFY, Step.HARDEN, Step.QUIESCE})
+_FAILED_OVER = frozenset(
+    {Fault.PRIMARY_LOST, Fault.APP_LOST, Fault.DATABASE_LOST, Fault.REVIVED_PRIMARY, Fault.US_EAST_1_LOST}
+)
 
 
 @dataclass(frozen=True)
@@ -78,6 +98,10 @@ class Options:
     keep: bool = False
     """Leave the lab running at the end until it is interrupted."""
     kill_orchestrator_at: Step | None = None
+    answer: Reply = Reply.APPROVE
+    """What the person answers where a run asks."""
+    lease: bool = False
+    """Deploy with the write lease: the primary writes only while the DR Region lets it."""
     lambda_mode: LambdaMode = LambdaMode.PROCESS
     port: int = 0
     """Where the Regions' API listens on `API_HOST`; 0 takes any free port."""
@@ -94,18 +118,56 @@ class Options:
                 where="in --lambda rie",
                 do="leave --lambda out, or give --lambda process",
             )
-        step = self.kill_orchestrator_at
-        if step is not None and self.fault is Fault.NONE:
+        self._refuse_contradictions()
+
+    @property
+    def fails_over(self) -> bool:
+        """Whether this fault should end with the DR Region active."""
+        return self.fault in _FAILED_OVER and (self.fault is not Fault.APP_LOST or self.answer is Reply.APPROVE)
+
+    @property
+    def way_lost(self) -> Lost:
+        """How the lost Region looks: one that comes back was silent, or no connection would have outlived its loss."""
+        return Lost.BLACK_HOLED if self.fault is Fault.REVIVED_PRIMARY else self.lost
+
+    @property
+    def pinned(self) -> int:
+        """How many of the clients never ask DNS again: half of them where the old primary comes back, else none."""
+        return self.clients // 2 if self.fault is Fault.REVIVED_PRIMARY else 0
+
+    def _refuse_contradictions(self) -> None:
+        if self.answer is not Reply.APPROVE and self.fault is not Fault.APP_LOST:
+            raise OptionRefused(
+                f"with --fault {self.fault} no run asks anybody", where="in --answer", do="give --fault app-lost"
+            )
+        if self.fault is Fault.REVIVED_PRIMARY and not self.pinned:
+            raise OptionRefused(
+                "one client cannot both follow DNS and stay where it was",
+                where="in --clients",
+                do=f"give 2 or more with --fault {self.fault}",
+            )
+        if self.kill_orchestrator_at is not None:
+            self._refuse_to_stop(self.kill_orchestrator_at)
+
+    def _refuse_to_stop(self, step: Step) -> None:
+        """Refuse a step that this fault never reaches."""
+        if self.fault is Fault.NONE:
             raise OptionRefused(
                 f"with --fault none no run starts whose {step} could be stopped",
                 where="in --kill-orchestrator-at",
                 do="choose another fault",
             )
-        if step in _STEPS_AFTER_THE_DECISION and self.fault is not Fault.PRIMARY_LOST:
+        if step is Step.QUIESCE and self.fault is not Fault.APP_LOST:
+            raise OptionRefused(
+                f"an emergency, as with --fault {self.fault}, stops no writes first",
+                where="in --kill-orchestrator-at",
+                do=f"give --fault {Fault.APP_LOST}",
+            )
+        if step in _STEPS_AFTER_THE_DECISION and not self.fails_over:
             raise OptionRefused(
                 f"a run that stands down, as with --fault {self.fault}, never reaches {step}",
                 where="in --kill-orchestrator-at",
-                do="give --fault primary-lost, or one of the steps scale, assess, record",
+                do=f"give --fault {Fault.PRIMARY_LOST}, or one of the steps scale, assess, record",
             )
 
     def preflight(self) -> None:

@@ -17,26 +17,33 @@ from rich.console import Console
 from lab import binaries
 from lab.attempts import Attempt, read
 from lab.client import ClientSettings, ClientsOutside
-from lab.ending import EXPECTED, problems
+from lab.control import ControlTarget
+from lab.ending import expected, problems
 from lab.environment import DOMAIN
 from lab.evidence import Evidence
-from lab.fault import Inflicted, inflict
+from lab.fault import Inflicted, bring_back, inflict
 from lab.interrupts import shield
 from lab.memory import MemoryWatch, tree
 from lab.observer import Observer
-from lab.options import Fault, Options
+from lab.options import Fault, Options, Reply
 from lab.orders import seed
+from lab.person import Person
 from lab.region import REGION_NAME, Side, Vantage, alb_address
 from lab.report import Result, publish
 from lab.saboteur import Saboteur
 from lab.score import score
-from lab.timings import timings
+from lab.timings import Timings, leased, timings
 from lab.view import View
+from lab.witness import Witness
 from lab.world import World, until
 
 _STEADY_MINUTES = 20.0
 _SILENT_PROBE_MINUTES = 5.0
 _SETTLE_MINUTES = 2.0
+_RETURN_MINUTES = 4.0
+"""Scaled minutes that are watched after a lost Region's return."""
+_GUARD_MINUTES = 2.0
+"""Scaled minutes after its return in which a superseded Region must have been fenced."""
 _NO_RUN_MINUTES = 8.0
 """Scaled minutes in which a run must have been started, or none will be."""
 _LONGEST_MINUTES = 40.0
@@ -54,6 +61,12 @@ def rehearse(options: Options, console: Console) -> Result:
     return conclude(result, conduct.left())
 
 
+def profile(options: Options) -> Timings:
+    """The timings that the options ask for, with the write lease switched on where they say so."""
+    chosen = timings(options.timings)
+    return leased(chosen) if options.lease else chosen
+
+
 def conclude(result: Result, left: tuple[int, ...]) -> Result:
     """The result with what can be said only when all has been taken down: which processes are still there."""
     whole = replace(result, pids_left=left, ended=time.time())
@@ -68,9 +81,11 @@ class _Conduct:
         self._console = console
         self._folder = folder
         self._started = started
-        self._timings = timings(options.timings)
+        self._timings = profile(options)
         self._processes: dict[int, float] = {}
         self._inflicted = Inflicted(None, None)
+        self._witness: Witness | None = None
+        self._person: Person | None = None
 
     def run(self) -> Result:
         """Everything from the first process to the figures; on the way out all of it is taken down."""
@@ -87,8 +102,11 @@ class _Conduct:
                 )
             )
             exits.callback(self._remember_processes)
+            control = exits.enter_context(ControlTarget(world.cloud.port))
+            parameters = {**world.timings.parameters, "ControlTargets": control.url}
+            world.timings = replace(world.timings, parameters=parameters)
             observer = exits.enter_context(Observer(world, view, self._options, self._started))
-            clients, evidence = self._story(world, observer, exits)
+            clients, evidence = self._story(world, observer, control, exits)
             attempts = self._stop_clients(clients)
             result = self._measure(world, evidence, attempts, memory)
             if self._options.keep:
@@ -98,7 +116,9 @@ class _Conduct:
             shield()
         return result
 
-    def _story(self, world: World, observer: Observer, exits: ExitStack) -> tuple[ClientsOutside, Evidence]:
+    def _story(
+        self, world: World, observer: Observer, control: ControlTarget, exits: ExitStack
+    ) -> tuple[ClientsOutside, Evidence]:
         world.deploy(observer.does)
         observer.does(f"put {self._options.seed_orders} orders into the database")
         seed(world, self._options.seed_orders)
@@ -107,13 +127,20 @@ class _Conduct:
         observer.follow(clients.settings.log)
         self._await_steady(world, observer)
         evidence = Evidence(world)
-        evidence.note_before()
+        evidence.note_before(database_only=self._options.fault is Fault.DATABASE_LOST)
+        self._witness = exits.enter_context(Witness(world))
+        reply = self._options.answer if self._options.fault is Fault.APP_LOST else Reply.NONE
+        self._person = exits.enter_context(Person(world, reply, observer.does))
         saboteur = exits.enter_context(Saboteur(world, self._options.kill_orchestrator_at))
         observer.does(f"fault: {self._options.fault}")
-        self._inflicted = inflict(world, self._options, self._timings)
+        self._inflicted = inflict(world, self._options, self._timings, control)
         observer.lost(self._inflicted.at)
         observer.does("wait, and touch nothing")
-        self._wait(world, evidence, saboteur)
+        self._wait(evidence, saboteur)
+        if self._options.fault is Fault.REVIVED_PRIMARY:
+            observer.does("the primary comes back; watch")
+            self._inflicted = bring_back(world, self._inflicted)
+        self._settle(evidence)
         observer.does("measure")
         return clients, evidence
 
@@ -125,6 +152,7 @@ class _Conduct:
             log=self._folder / "clients.jsonl",
             run=f"order-{int(self._started)}",
             clients=self._options.clients,
+            pinned=self._options.pinned,
         )
 
     def _await_steady(self, world: World, observer: Observer) -> None:
@@ -156,22 +184,26 @@ class _Conduct:
             and observer.recent_good() > 0
         )
 
-    def _wait(self, world: World, evidence: Evidence, saboteur: Saboteur) -> None:
-        """Until an end is seen that this fault may have, and then long enough to see whether it stays so."""
+    def _wait(self, evidence: Evidence, saboteur: Saboteur) -> None:
+        """Until an end is seen that this fault may have, and the fault itself is over."""
         deadline = time.monotonic() + _LONGEST_MINUTES * self._timings.minute
-        settle = _SETTLE_MINUTES * self._timings.minute
         if self._options.fault is Fault.NONE:
-            time.sleep(2 * settle)
+            time.sleep(_SETTLE_MINUTES * self._timings.minute)
             return
         started_by = time.monotonic() + _NO_RUN_MINUTES * self._timings.minute
         while time.monotonic() < deadline:
-            if saboteur.finished and evidence.ended(EXPECTED[self._options.fault]):
-                break
+            if saboteur.finished and self._inflicted.over() and evidence.ended(expected(self._options)):
+                return
             if time.monotonic() > started_by and not evidence.started():
                 return
             time.sleep(0.1)
-        # A run that stood down may be followed by another one; a failover's clients go on writing for a while.
-        time.sleep(settle)
+
+    def _settle(self, evidence: Evidence) -> None:
+        """Long enough to see whether it stays so: a run that stood down may be followed by another one, a failover's
+        clients go on writing for a while, and a Region that is back may do harm."""
+        returned = self._inflicted.returned_at is not None
+        time.sleep((_RETURN_MINUTES if returned else _SETTLE_MINUTES) * self._timings.minute)
+        deadline = time.monotonic() + _LONGEST_MINUTES * self._timings.minute
         while time.monotonic() < deadline and evidence.running():
             time.sleep(0.1)
 
@@ -188,16 +220,24 @@ class _Conduct:
         return Result(
             **evidence.fields(),
             **figures.fields(),
-            expected=EXPECTED[options.fault],
+            expected=expected(options),
             fault=options.fault.value,
-            lost=options.lost.value,
+            lost=options.way_lost.value,
             timings=options.timings.value,
             seed_orders=options.seed_orders,
             clients=options.clients,
             killed_orchestrator_at=options.kill_orchestrator_at,
+            answer=options.answer.value if options.fault is Fault.APP_LOST else None,
+            lease=options.lease,
+            decisions=() if self._witness is None else self._witness.decided,
+            answers=() if self._person is None else self._person.answered,
             started=self._started,
             ended=time.time(),
             lost_at=self._inflicted.at,
+            returned_at=self._inflicted.returned_at,
+            old_side_wrote_limit_seconds=(
+                None if self._inflicted.returned_at is None else _GUARD_MINUTES * self._timings.minute
+            ),
             promotions=len(world.databases.promotions),
             peak_memory_mib=memory.peak_mib,
         )

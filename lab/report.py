@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
+import psutil
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -73,6 +74,30 @@ class StepRecord:
 
 
 @dataclass(frozen=True)
+class Decided:
+    """A verdict of a run, and for how long and how often in a row it was the same. Times are epoch seconds."""
+
+    run: str
+    action: str
+    finding: str
+    first: float
+    last: float
+    times: int
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a person answered a run that asked, by a command whose exit code is 0 where the answer was taken."""
+
+    run: str
+    answer: str
+    code: int
+    at: float
+    said: str
+    """All that the command said, on one line."""
+
+
+@dataclass(frozen=True)
 class Capacity:
     """The sizes of an Auto Scaling group."""
 
@@ -105,11 +130,30 @@ class Machine:
     cores: int
     platform: str
     python: str
+    cpu: str = ""
+    """The processor's model; empty where the system does not tell."""
+    memory_mib: int | None = None
 
     @classmethod
     def this(cls) -> Self:
         """The machine that this runs on, with the cores that this process may use."""
-        return cls(os.process_cpu_count() or 1, platform.platform(), platform.python_version())
+        return cls(
+            os.process_cpu_count() or 1,
+            platform.platform(),
+            platform.python_version(),
+            _processor(),
+            psutil.virtual_memory().total // 2**20,
+        )
+
+
+def _processor() -> str:
+    """Linux's name of the processor, or what Python knows of it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, platform.processor())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,10 +172,14 @@ class Result:
     seed_orders: int = 0
     clients: int = 0
     killed_orchestrator_at: str | None = None
+    answer: str | None = None
+    """What the person was to answer; None where nobody was there to be asked."""
+    lease: bool = False
     lambda_: LambdaRuntime = field(default_factory=LambdaRuntime)
     started: float
     ended: float
     lost_at: float | None = None
+    returned_at: float | None = None
     rto_seconds: float | None = None
     rto_floor_seconds: float | None = None
     rto_floor: Floor | None = None
@@ -147,9 +195,17 @@ class Result:
     missing_writes: tuple[str, ...] | None = None
     missing_streamed_writes: int | None = None
     writes_on_both_sides: int | None = None
+    writes_on_both_sides_ids: tuple[str, ...] | None = None
+    old_side_commits: int | None = None
+    old_side_wrote_seconds: float | None = None
+    old_side_wrote_limit_seconds: float | None = None
+    old_side_answers: int | None = None
+    led_back: int | None = None
     promotions: int = 0
     executions: tuple[Execution, ...] = ()
     steps: tuple[StepRecord, ...] = ()
+    decisions: tuple[Decided, ...] = ()
+    answers: tuple[Answered, ...] = ()
     asg: ScalingGroup = field(default_factory=ScalingGroup)
     peak_memory_mib: float | None = None
     pids_left: tuple[int, ...] = ()
@@ -228,6 +284,9 @@ def _rows(result: Result) -> Iterator[tuple[str, str, str]]:
     absent = None if result.missing_writes is None else len(result.missing_writes)
     yield "missing", _count(absent), f"of them; streamed before the loss: {_count(result.missing_streamed_writes)}"
     yield "on both sides", _count(result.writes_on_both_sides), "writes that the old primary acknowledged after t4"
+    if result.returned_at is not None:
+        limit = _seconds(result.old_side_wrote_limit_seconds, "nothing")
+        yield "last of these", _seconds(result.old_side_wrote_seconds), f"after its return; at most {limit} is right"
     yield "promotions", str(result.promotions), "counted where PostgreSQL promotes"
     memory = "unknown" if result.peak_memory_mib is None else f"{result.peak_memory_mib:.0f} MiB"
     yield "peak memory", memory, f"on {result.machine.cores} cores, {result.ended - result.started:.0f} s in all"
@@ -237,6 +296,9 @@ def _missing(result: Result) -> Iterator[Text]:
     if result.missing_writes:
         yield Text("\n Acknowledged, and not in the active database:", style="bold")
         yield from (Text(f"   {order}") for order in result.missing_writes)
+    if result.writes_on_both_sides_ids:
+        yield Text("\n Acknowledged by the old primary after the promotion:", style="bold")
+        yield from (Text(f"   {order}") for order in result.writes_on_both_sides_ids)
 
 
 def _verdict(result: Result) -> Iterator[Text]:

@@ -134,23 +134,56 @@ def by_streaming(missing_ids: Iterable[str], commit_lsns: Mapping[str, int], rec
 
 
 def acknowledged_by_old_side(
-    attempts: Iterable[Attempt], old_region: str, promotions: int, promoted_at: float | None
-) -> tuple[str, ...] | None:
-    """Orders that the old primary acknowledged after t4, when there was another database that took writes.
+    attempts: Iterable[Attempt],
+    old_region: str,
+    promotions: int,
+    promoted_at: float | None,
+    committed_before: Collection[str] = (),
+) -> Mapping[str, float] | None:
+    """When the old primary last acknowledged each order after t4, when there was another database that took writes.
 
-    An acknowledgement that does not say its Region counts too. Empty without a promotion; None when there was one
-    and its moment is not known.
+    An acknowledgement that does not say its Region counts too; one of an order that the old database is known to have
+    committed before t4 does not: it was on its way while nobody could reach that Region. Empty without a promotion;
+    None when there was one and its moment is not known.
     """
     if promotions == 0:
-        return ()
+        return {}
     if promoted_at is None:
         return None
-    late = (
-        attempt.id
-        for attempt in attempts
-        if attempt.acknowledged and attempt.got > promoted_at and attempt.region in (old_region, None)
+    return {
+        attempt.id: attempt.got
+        for attempt in sorted(attempts, key=lambda attempt: attempt.got)
+        if attempt.acknowledged
+        and attempt.got > promoted_at
+        and attempt.region in (old_region, None)
+        and attempt.id not in committed_before
+    }
+
+
+def old_side_wrote_seconds(both_sides: Mapping[str, float] | None, returned_at: float | None) -> float | None:
+    """From the old primary's return to the last write that it acknowledged; 0.0 when it acknowledged none after it.
+
+    None when it did not return, or its acknowledgements are not known.
+    """
+    if both_sides is None or returned_at is None:
+        return None
+    return max((got - returned_at for got in both_sides.values() if got > returned_at), default=0.0)
+
+
+def old_side_answers(attempts: Iterable[Attempt], old_region: str, returned_at: float | None) -> int | None:
+    """How often the application in the old primary answered, whatever it said, since its return; None without one."""
+    if returned_at is None:
+        return None
+    return sum(attempt.region == old_region and attempt.got > returned_at for attempt in attempts)
+
+
+def led_back(attempts: Iterable[Attempt], old_addresses: Collection[str], returned_at: float | None) -> int | None:
+    """How often DNS led a client to the old primary since its return; None without one."""
+    if returned_at is None:
+        return None
+    return sum(
+        attempt.sent > returned_at and not frozenset(attempt.answer).isdisjoint(old_addresses) for attempt in attempts
     )
-    return tuple(dict.fromkeys(late))
 
 
 def answered_before(
@@ -208,12 +241,15 @@ class Floor:
     boot: float
     """From an instance's launch until it serves."""
     ttl: float
+    lease: float = 0.0
+    """How long the promotion waits until the old primary's write lease has surely run out; 0 without one."""
 
     @property
     def seconds(self) -> float:
-        """Detection + hold-down + fence bound + the longer of promotion and boot + TTL."""
+        """Detection + hold-down + the longer of fence bound and lease + the longer of promotion and boot + TTL."""
         detection = self.interval * self.threshold
-        return detection + self.hold_down + self.fence_bound + max(self.promotion, self.boot) + self.ttl
+        before = detection + self.hold_down + max(self.fence_bound, self.lease)
+        return before + max(self.promotion, self.boot) + self.ttl
 
 
 @dataclass(frozen=True)
@@ -223,6 +259,14 @@ class Facts:
     lost_at: float | None = None
     """When the fault began; None when nothing was broken."""
     old_region: str = ""
+    old_addresses: frozenset[str] = frozenset()
+    """Where a client outside reaches the old primary."""
+    old_committed_before: frozenset[str] = frozenset()
+    """The ids of all orders that the old primary's database had committed before t4, as far as it can be asked."""
+    old_committed_after: frozenset[str] | None = None
+    """Those that it has committed since, acknowledged or not; None where it cannot be asked."""
+    returned_at: float | None = None
+    """When the lost Region came back; None where it did not."""
     active_ids: frozenset[str] | None = None
     """The ids of all orders in the database that is active at the end."""
     commit_lsns: Mapping[str, int] = field(default_factory=dict)
@@ -250,7 +294,18 @@ class Figures:
     """Orders that were sent and never settled: the client does not know, and neither side owes them anything."""
     missing_writes: tuple[str, ...] | None
     missing_streamed: Streamed | None
-    writes_on_both_sides: tuple[str, ...] | None
+    both_sides: Mapping[str, float] | None
+    """Each order that the old primary acknowledged after t4, and when it last did."""
+    old_side_commits: int | None
+    """How many orders the old primary's database has committed after t4, acknowledged or not."""
+    old_side_wrote_seconds: float | None
+    old_side_answers: int | None
+    led_back: int | None
+
+    @property
+    def writes_on_both_sides(self) -> tuple[str, ...] | None:
+        """The ids of those that the old primary acknowledged after t4."""
+        return None if self.both_sides is None else tuple(self.both_sides)
 
     @property
     def missing_streamed_writes(self) -> int | None:
@@ -262,12 +317,12 @@ class Figures:
     def fields(self) -> dict[str, Any]:
         """The figures as keyword arguments of the result."""
         names = ("rto_seconds", "outage_seconds", "rpo_seconds", "outages", "attempts", "acknowledged_writes")
+        more = ("unacknowledged_writes", "missing_writes", "missing_streamed_writes")
+        late = ("old_side_commits", "old_side_wrote_seconds", "old_side_answers", "led_back")
         both = self.writes_on_both_sides
-        return {name: getattr(self, name) for name in names} | {
-            "unacknowledged_writes": self.unacknowledged_writes,
-            "missing_writes": self.missing_writes,
-            "missing_streamed_writes": self.missing_streamed_writes,
+        return {name: getattr(self, name) for name in (*names, *more, *late)} | {
             "writes_on_both_sides": None if both is None else len(both),
+            "writes_on_both_sides_ids": both,
         }
 
 
@@ -278,6 +333,9 @@ def score(attempts: Collection[Attempt], facts: Facts) -> Figures:
     acknowledged = acknowledgements(attempts)
     absent = missing(acknowledged, facts.active_ids)
     written = {attempt.id for attempt in attempts if attempt.kind == "write"}
+    both = acknowledged_by_old_side(
+        attempts, facts.old_region, facts.promotions, facts.promoted_at, facts.old_committed_before
+    )
     return Figures(
         t_first_bad=None if longest is None else longest.first_bad,
         t_first_good_after=None if longest is None else longest.first_good,
@@ -290,5 +348,9 @@ def score(attempts: Collection[Attempt], facts: Facts) -> Figures:
         unacknowledged_writes=len(written - acknowledged.keys()),
         missing_writes=absent,
         missing_streamed=None if absent is None else by_streaming(absent, facts.commit_lsns, facts.received_lsn),
-        writes_on_both_sides=acknowledged_by_old_side(attempts, facts.old_region, facts.promotions, facts.promoted_at),
+        both_sides=both,
+        old_side_commits=None if facts.old_committed_after is None else len(facts.old_committed_after),
+        old_side_wrote_seconds=old_side_wrote_seconds(both, facts.returned_at),
+        old_side_answers=old_side_answers(attempts, facts.old_region, facts.returned_at),
+        led_back=led_back(attempts, facts.old_addresses, facts.returned_at),
     )

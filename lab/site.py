@@ -28,14 +28,26 @@ class Site:
     """The site as one client reaches it: by name, through the resolver, over a connection."""
 
     def __init__(
-        self, resolver: tuple[str, int], name: str, port: int, *, timeout: float, keep_alive: bool = False
+        self,
+        resolver: tuple[str, int],
+        name: str,
+        port: int,
+        *,
+        timeout: float,
+        keep_alive: bool = False,
+        pinned: bool = False,
     ) -> None:
-        """`timeout` is for a whole attempt; a connection kept alive is used for as long as it works."""
+        """`timeout` is for a whole attempt; a connection kept alive is used for as long as it works.
+
+        `pinned`: once the name was answered, it is never asked for again, whatever becomes of the connection.
+        """
         self._resolver = resolver
         self._name = name
         self._port = port
         self._timeout = timeout
         self._keep_alive = keep_alive
+        self._pinned = pinned
+        self._known: tuple[str, ...] = ()
         self._turn = 0
         self._kept: tuple[http.client.HTTPConnection, str] | None = None
 
@@ -49,8 +61,12 @@ class Site:
                 connection, address = kept
                 attempt = replace(attempt, address=address)
             else:
-                attempt = replace(attempt, answer=self._resolve(deadline))
-                address = attempt.answer[self._turn % len(attempt.answer)]
+                addresses = self._known
+                if not addresses:
+                    addresses = self._resolve(deadline)
+                    attempt = replace(attempt, answer=addresses)
+                    self._known = addresses if self._pinned else ()
+                address = addresses[self._turn % len(addresses)]
                 self._turn += 1
                 attempt = replace(attempt, address=address)
                 connection = http.client.HTTPConnection(address, self._port, timeout=_left(deadline))

@@ -6,7 +6,7 @@ illustrative, not measured on AWS.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 
@@ -33,6 +33,8 @@ class Timings:
     """From a state change until the rule's target is called."""
     parameters: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Template parameters that this profile overrides."""
+    lease: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Those that switch the write lease on."""
 
     @property
     def promotion(self) -> float:
@@ -72,6 +74,7 @@ LAB = Timings(
             "PeerReadSeconds": "1",
         }
     ),
+    lease=MappingProxyType({"LeaseTermSeconds": "2", "LongestTransactionSeconds": "1"}),
 )
 
 AWS = Timings(
@@ -85,7 +88,13 @@ AWS = Timings(
     rds_rebooting=40.0,
     instance_boot=120.0,
     event_delay=1.0,
+    lease=MappingProxyType({"LeaseTermSeconds": "15", "LongestTransactionSeconds": "10"}),
 )
+
+
+def leased(profile: Timings) -> Timings:
+    """The profile with the write lease switched on."""
+    return replace(profile, parameters=MappingProxyType({**profile.parameters, **profile.lease}))
 
 
 def timings(name: str) -> Timings:

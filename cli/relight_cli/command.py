@@ -15,7 +15,7 @@ import typer
 from typer.exceptions import TyperException
 
 from lab.errors import LabError, PortBusy
-from lab.options import Fault, LambdaMode, Lost, Options, Profile, Step, option
+from lab.options import Fault, LambdaMode, Lost, Options, Profile, Reply, Step, option
 from relight_cli.answer import approve, decline
 from relight_cli.complaint import complain
 from relight_cli.cost import cost
@@ -82,6 +82,10 @@ def rehearse(  # noqa: PLR0913, PLR0917 - one parameter for each option of the c
     kill_orchestrator_at: Annotated[
         str | None, typer.Option(metavar="STEP", help=f"Stop the first run during a step: {' '.join(Step)}.")
     ] = None,
+    answer: Annotated[
+        str, typer.Option(metavar=_words(Reply), help="What the person answers where a run asks (app-lost).")
+    ] = Options.answer.value,
+    lease: Annotated[bool, typer.Option("--lease", help="Deploy with the write lease.")] = False,
     lambda_: Annotated[
         str, typer.Option("--lambda", metavar=_words(LambdaMode), help="What the handlers run in.")
     ] = Options.lambda_mode.value,
@@ -104,6 +108,8 @@ def rehearse(  # noqa: PLR0913, PLR0917 - one parameter for each option of the c
         kill_orchestrator_at=(
             None if kill_orchestrator_at is None else option("--kill-orchestrator-at", Step, kill_orchestrator_at)
         ),
+        answer=option("--answer", Reply, answer),
+        lease=lease,
         lambda_mode=option("--lambda", LambdaMode, lambda_),
         port=port,
         template=template,

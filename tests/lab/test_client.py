@@ -49,7 +49,7 @@ class Shop(http.server.ThreadingHTTPServer):
         self.hosts: set[str] = set()
         self.connections = 0
         self.mood = "good"
-        """good, unavailable, committed-unsaid, silent, half or garbage: how an order is answered."""
+        """good, unavailable, committed-unsaid, silent, late, half or garbage: how an order is answered."""
         self.free = threading.Event()
         super().__init__((host, port), _Handler)
         self.port = int(self.server_address[1])
@@ -108,6 +108,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self.answer(int(shop.mood), b"{}")
             case "silent":
                 shop.free.wait(PATIENCE)
+            case "late":
+                shop.free.wait(PATIENCE)
+                self.answer(201, body)
 
     def do_GET(self) -> None:
         known = self.path == "/" or self.path.removeprefix("/orders/") in self.server.orders
@@ -346,6 +349,54 @@ def test_a_connection_kept_alive_stays_where_it_is(names: Names, shop: Shop, tmp
     assert (shop.connections, names.asked) == (1, 1)
 
 
+def test_a_pinned_client_asks_for_the_name_once_and_comes_back_to_where_it_was(
+    names: Names, shop: Shop, tmp_path: Path
+) -> None:
+    with working(settings(names, shop.port, tmp_path / "log", pinned=1, patience=0.2)) as log:
+        until(lambda: bool(shop.orders), "an order")
+        names.addresses = ["127.0.0.3"]
+        seen: list[Attempt] = []
+
+        def failed() -> bool:
+            seen.extend(log.new())
+            return any(attempt.error is Failure.RESET for attempt in seen)
+
+        shop.mood = "committed-unsaid"
+        until(failed, "a broken connection")
+        shop.mood = "good"
+        before = len(shop.orders)
+        until(lambda: len(shop.orders) > before + 5, "orders at the old address, over a new connection")
+    assert shop.connections > 1
+    assert names.asked == 1
+    assert {attempt.address for attempt in read(tmp_path / "log")} == {"127.0.0.1"}
+
+
+def test_a_patient_client_still_waits_when_the_answer_comes_at_last(names: Names, shop: Shop, tmp_path: Path) -> None:
+    shop.mood = "late"
+    with working(settings(names, shop.port, tmp_path / "log", pinned=1, patience=PATIENCE, timeout=0.05)) as log:
+        until(lambda: bool(shop.bodies), "an order that is not answered")
+        assert log.new() == ()
+        shop.free.set()
+        until(lambda: any(attempt.acknowledged for attempt in log.new()), "the late answer")
+
+
+def test_whoever_waits_for_ever_is_left_behind(names: Names, shop: Shop, tmp_path: Path) -> None:
+    shop.mood = "silent"
+    given = settings(names, shop.port, tmp_path / "log", clients=3, pinned=1, patience=10 * PATIENCE)
+    with ClientsOutside(given) as outside:
+        until(lambda: len(shop.bodies) >= 3, "an order of each client")
+        assert outside.process is not None
+        outside.process.terminate()
+        assert outside.process.wait(PATIENCE) == 0
+    assert 0 not in {attempt.client for attempt in read(tmp_path / "log")}
+
+
+def test_which_clients_are_pinned_and_which_of_them_are_patient(names: Names, tmp_path: Path) -> None:
+    given = settings(names, 1, tmp_path / "log", clients=5, pinned=3, patience=60, timeout=1)
+    assert [given.pins(number) for number in range(5)] == [True, True, True, False, False]
+    assert [given.limit(number) for number in range(5)] == [60, 1, 60, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("mood", "status", "error"),
     [
@@ -412,7 +463,7 @@ def blank_of(line: bytes) -> Attempt:
 
 
 def test_the_command_line_says_what_the_settings_say(names: Names, tmp_path: Path) -> None:
-    given = settings(names, 8080, tmp_path / "a b", keep_alive=True, clients=7)
+    given = settings(names, 8080, tmp_path / "a b", keep_alive=True, clients=7, pinned=2, patience=9.5)
     assert ClientSettings.parse(given.command()[3:]) == given
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from lab.errors import LabError, OptionRefused, PortBusy, TemplateError
-from lab.options import API_HOST, Fault, LambdaMode, Options, Step, option
+from lab.options import API_HOST, Fault, LambdaMode, Lost, Options, Profile, Reply, Step, option
+from lab.rehearsal import profile as lab_profile
 
 
 def test_a_word_that_is_known_and_one_that_is_not() -> None:
@@ -15,7 +16,8 @@ def test_a_word_that_is_known_and_one_that_is_not() -> None:
     with pytest.raises(OptionRefused) as refused:
         option("--fault", Fault, "earth\nquake\x1b[31m")
     assert refused.value.sentence == (
-        "unknown value 'earth?quake?[31m', in --fault, choose one of: primary-lost network-cut false-alarm none"
+        "unknown value 'earth?quake?[31m', in --fault, choose one of: primary-lost network-cut false-alarm none "
+        "app-lost database-lost database-rebooting dr-isolated revived-primary us-east-1-lost dns-flapping"
     )
 
 
@@ -29,6 +31,11 @@ def test_a_word_that_is_known_and_one_that_is_not() -> None:
         {"port": -1},
         {"fault": Fault.NONE, "kill_orchestrator_at": Step.SCALE},
         {"fault": Fault.FALSE_ALARM, "kill_orchestrator_at": Step.PROMOTE},
+        {"fault": Fault.DR_ISOLATED, "kill_orchestrator_at": Step.HARDEN},
+        {"fault": Fault.APP_LOST, "answer": Reply.DECLINE, "kill_orchestrator_at": Step.VERIFY},
+        {"kill_orchestrator_at": Step.QUIESCE},
+        {"answer": Reply.NONE},
+        {"fault": Fault.REVIVED_PRIMARY, "clients": 1},
     ],
 )
 def test_what_cannot_be_rehearsed_is_refused(changes: dict[str, object]) -> None:
@@ -39,6 +46,24 @@ def test_what_cannot_be_rehearsed_is_refused(changes: dict[str, object]) -> None
 def test_the_edges_are_allowed() -> None:
     Options(clients=50, seed_orders=0, port=65535)
     Options(clients=1, fault=Fault.NETWORK_CUT, kill_orchestrator_at=Step.RECORD)
+    Options(fault=Fault.APP_LOST, kill_orchestrator_at=Step.QUIESCE)
+    Options(fault=Fault.APP_LOST, answer=Reply.DECLINE, kill_orchestrator_at=Step.ASSESS)
+    Options(fault=Fault.US_EAST_1_LOST, kill_orchestrator_at=Step.HARDEN)
+
+
+def test_only_where_the_primary_comes_back_are_clients_pinned_and_there_it_was_silent() -> None:
+    revived = Options(fault=Fault.REVIVED_PRIMARY, clients=5)
+    assert (revived.pinned, revived.way_lost) == (2, Lost.BLACK_HOLED)
+    lost = Options()
+    assert (lost.pinned, lost.way_lost) == (0, Lost.REFUSED)
+
+
+def test_the_lease_is_switched_on_by_parameters() -> None:
+    for profile in Profile:
+        without, leased = lab_profile(Options(timings=profile)), lab_profile(Options(timings=profile, lease=True))
+        assert leased.parameters.keys() - without.parameters.keys() <= {"LeaseTermSeconds", "LongestTransactionSeconds"}
+        assert float(leased.parameters["LeaseTermSeconds"]) > 0
+        assert without.parameters.get("LeaseTermSeconds", "0") == "0"
 
 
 def test_the_runtime_emulator_needs_linux(monkeypatch: pytest.MonkeyPatch) -> None:

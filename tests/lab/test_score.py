@@ -16,8 +16,11 @@ from lab.score import (
     answered_before,
     by_streaming,
     dns_answered,
+    led_back,
     longest_outage,
     missing,
+    old_side_answers,
+    old_side_wrote_seconds,
     out_of_order,
     outage_seconds,
     outages,
@@ -131,9 +134,36 @@ def test_rpo_is_from_the_oldest_missing_acknowledgement_to_the_loss() -> None:
 
 def test_an_acknowledgement_by_the_old_primary_after_the_promotion_is_a_double_write() -> None:
     log = [write("a", 99), write("b", 111), write("b", 112), write("c", 113, region=DR), write("d", 114, region=None)]
-    assert acknowledged_by_old_side(log, OLD, 1, 110.0) == ("b", "d")
-    assert acknowledged_by_old_side(log, OLD, 0, None) == ()
+    assert acknowledged_by_old_side(log, OLD, 1, 110.0) == {"b": 112, "d": 114}
+    assert acknowledged_by_old_side(log, OLD, 0, None) == {}
     assert acknowledged_by_old_side(log, OLD, 1, None) is None
+
+
+def test_an_acknowledgement_that_was_on_its_way_is_no_double_write() -> None:
+    log = [write("committed before", 150, sent=99), write("committed late", 151, sent=99)]
+    found = acknowledged_by_old_side(log, OLD, 1, 110.0, frozenset({"committed before"}))
+    assert found == {"committed late": 151}
+
+
+def test_how_long_the_old_side_went_on_after_its_return() -> None:
+    assert old_side_wrote_seconds({"a": 120.0, "b": 152.5, "c": 151.0}, 150.0) == pytest.approx(2.5)
+    assert old_side_wrote_seconds({"a": 120.0}, 150.0) == 0.0
+    assert old_side_wrote_seconds({}, 150.0) == 0.0
+    assert old_side_wrote_seconds(None, 150.0) is None
+    assert old_side_wrote_seconds({"a": 120.0}, None) is None
+
+
+def test_who_reached_the_old_side_after_its_return_and_whom_dns_led_there() -> None:
+    log = [read(140), read(151), read(152, status=503), read(153, region=DR), bad(154)]
+    assert old_side_answers(log, OLD, 150.0) == 2
+    assert old_side_answers(log, OLD, None) is None
+    resolved = [
+        Attempt(Kind.PAGE, "", 0, sent, sent + 1, answer=(address,))
+        for sent, address in ((149, "127.0.1.10"), (151, "127.0.2.10"), (152, "127.0.1.10"))
+    ]
+    assert led_back(resolved, {"127.0.1.10"}, 150.0) == 1
+    assert led_back(log, {"127.0.1.10"}, 150.0) == 0
+    assert led_back(log, {"127.0.1.10"}, None) is None
 
 
 def test_any_answer_by_dr_before_the_promotion_is_found() -> None:
@@ -207,6 +237,11 @@ def test_a_whole_rehearsal() -> None:
         "missing_writes": ("b", "c"),
         "missing_streamed_writes": 1,
         "writes_on_both_sides": 0,
+        "writes_on_both_sides_ids": (),
+        "old_side_commits": None,
+        "old_side_wrote_seconds": None,
+        "old_side_answers": None,
+        "led_back": None,
     }
     assert (figures.t_first_bad, figures.t_first_good_after) == (100.1, 112.0)
 
@@ -218,7 +253,7 @@ def test_without_a_log_nothing_is_known_and_nothing_breaks() -> None:
     assert figures.rpo_seconds is None
     assert figures.missing_writes is None
     assert figures.missing_streamed_writes is None
-    assert figures.writes_on_both_sides == ()
+    assert figures.both_sides == {}
     assert score([], Facts(active_ids=frozenset())).rpo_seconds == 0.0
 
 
@@ -242,12 +277,35 @@ attempts = st.builds(
 )
 
 
-@given(st.lists(attempts), st.none() | times, st.none() | st.frozensets(st.sampled_from("abc")), st.none() | times)
+@given(
+    st.lists(attempts),
+    st.none() | times,
+    st.none() | st.frozensets(st.sampled_from("abc")),
+    st.none() | times,
+    st.none() | times,
+)
 def test_no_log_however_odd_breaks_the_score(
-    log: list[Attempt], lost_at: float | None, active: frozenset[str] | None, promoted_at: float | None
+    log: list[Attempt],
+    lost_at: float | None,
+    active: frozenset[str] | None,
+    promoted_at: float | None,
+    returned_at: float | None,
 ) -> None:
-    figures = score(log, Facts(lost_at, OLD, active, {"a": 1}, 1, 1, promoted_at))
-    for value in (figures.rto_seconds, figures.outage_seconds, figures.rpo_seconds):
+    figures = score(
+        log,
+        Facts(
+            lost_at=lost_at,
+            old_region=OLD,
+            returned_at=returned_at,
+            active_ids=active,
+            commit_lsns={"a": 1},
+            received_lsn=1,
+            promotions=1,
+            promoted_at=promoted_at,
+        ),
+    )
+    durations = (figures.rto_seconds, figures.outage_seconds, figures.rpo_seconds, figures.old_side_wrote_seconds)
+    for value in durations:
         assert value is None or (value >= 0 and math.isfinite(value))
     assert len(figures.missing_writes or ()) <= figures.acknowledged_writes
     if figures.rto_seconds is not None and figures.outage_seconds is not None:

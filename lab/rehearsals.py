@@ -1,0 +1,193 @@
+"""Every fault once, one rehearsal after the other, each in a process of its own, and a table of how they ended.
+
+    python -m lab.rehearsals [--only app-lost,dr-isolated] [--timings lab] [--out docs/rehearsals.md] [--results FOLDER]
+
+Exit code 0 where each ended as it should, 1 where one did not, 2 for bad input.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lab.options import Fault, Profile
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "rehearsals.md"
+CASES: Mapping[str, tuple[str, ...]] = {fault.value: ("--fault", fault.value) for fault in Fault} | {
+    "revived-primary-leased": ("--fault", Fault.REVIVED_PRIMARY.value, "--lease")
+}
+"""The options of each rehearsal, by the name that --only takes."""
+
+_COLUMNS = (
+    "rehearsal",
+    "should end",
+    "ended",
+    "finding",
+    "RTO",
+    "floor",
+    "lost writes",
+    "RPO",
+    "on both sides",
+    "whole",
+)
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """What one rehearsal came to."""
+
+    name: str
+    code: int
+    document: Mapping[str, Any] = field(default_factory=dict)
+    """Its result document; empty where it wrote none."""
+    said: str = ""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """All that was not as it should be."""
+        if not self.document:
+            lines = [line for line in self.said.splitlines() if line.strip()]
+            return (f"exit code {self.code}: {lines[-1] if lines else 'it said nothing'}",)
+        return tuple(self.document["problems"])
+
+
+def chosen(only: str | None) -> tuple[str, ...]:
+    """The names of the rehearsals that are asked for; ValueError for one that there is not."""
+    if only is None:
+        return tuple(CASES)
+    names = tuple(dict.fromkeys(name.strip() for name in only.split(",") if name.strip()))
+    unknown = [name for name in names if name not in CASES]
+    if unknown or not names:
+        raise ValueError(f"unknown {' '.join(unknown) or 'nothing'}: choose from {' '.join(CASES)}")
+    return names
+
+
+def rehearse(name: str, more: Sequence[str], folder: Path) -> Rehearsed:
+    """Rehearse once; the result document goes into the folder."""
+    out = folder / f"{name}.json"
+    out.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "relight_cli.main", "rehearse", *CASES[name], *more, "--json", str(out)]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    document = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
+    return Rehearsed(name, done.returncode, document, done.stdout + done.stderr)
+
+
+def table(rehearsed: Iterable[Rehearsed]) -> Iterator[str]:
+    """The table in Markdown, line by line."""
+    yield f"| {' | '.join(_COLUMNS)} |"
+    yield "|" + "---|" * len(_COLUMNS)
+    for one in rehearsed:
+        yield f"| {' | '.join(_row(one))} |"
+
+
+def _row(one: Rehearsed) -> tuple[str, ...]:
+    name, d = f"`{one.name}`", one.document
+    if not d:
+        return (name, "", "no result", *[""] * (len(_COLUMNS) - 3))
+    failed_over = d["promotions"] > 0
+    missing = d["missing_writes"]
+    return (
+        name,
+        d["expected"],
+        d["status"] + (" (!)" if one.problems else ""),
+        d["finding"] or "",
+        _seconds(d["rto_seconds"], 2) if failed_over else "",
+        _seconds(d["rto_floor_seconds"], 1) if failed_over else "",
+        "unknown" if missing is None else f"{len(missing)} of {d['acknowledged_writes']}",
+        _seconds(d["rpo_seconds"], 2),
+        _both(d),
+        f"{d['ended'] - d['started']:.0f} s",
+    )
+
+
+def _both(d: Mapping[str, Any]) -> str:
+    count, wrote = d["writes_on_both_sides"], d["old_side_wrote_seconds"]
+    said = "unknown" if count is None else str(count)
+    return f"{said}, the last {wrote:.1f} s after its return" if count and wrote else said
+
+
+def _seconds(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f} s"
+
+
+def page(rehearsed: Sequence[Rehearsed], now: datetime) -> str:
+    """The page that is kept: the table, what was wrong, when it was taken and on what."""
+    document = next((one.document for one in rehearsed if one.document), {})
+    lines = [
+        "# How each fault ends",
+        "",
+        "Written by `make rehearse-all`, which rehearses every fault once and fails where one ends otherwise than it",
+        "should. **Not on AWS**: all of it in the lab, on one machine ([what that imitates](limits.md)). What the",
+        "faults and the columns mean is in [the rehearsal](rehearsal.md).",
+        "",
+        f"{now:%Y-%m-%d}, timings `{document.get('timings', '')}`. {_machine(document.get('machine', {}))}",
+        "",
+        *table(rehearsed),
+        "",
+        *_wrong(rehearsed),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _wrong(rehearsed: Iterable[Rehearsed]) -> Iterator[str]:
+    found = [f"- `{one.name}`: {problem}" for one in rehearsed for problem in one.problems]
+    if found:
+        yield from ("What was not as it should be:", "", *found)
+    else:
+        yield "Each ended as it should."
+
+
+def _machine(machine: Mapping[str, Any]) -> str:
+    if not machine:
+        return "No rehearsal came to a result."
+    memory = machine["memory_mib"]
+    parts = [
+        machine["cpu"] or "unknown processor",
+        f"{machine['cores']} cores",
+        "unknown memory" if memory is None else f"{memory / 1024:.1f} GiB",
+        machine["platform"],
+        f"Python {machine['python']}",
+    ]
+    return ", ".join(parts) + "."
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run them, print the table, and write the page where every fault was rehearsed, or where --out says so."""
+    parser = argparse.ArgumentParser(prog="python -m lab.rehearsals", description="Rehearse every fault once.")
+    parser.add_argument("--only", metavar="NAMES", help="some of them, separated by commas")
+    parser.add_argument("--timings", choices=[profile.value for profile in Profile], default=Profile.LAB.value)
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="where the page goes; else docs/, unless --only is given"
+    )
+    parser.add_argument("--results", type=Path, metavar="FOLDER", help="keep the result documents there")
+    given = parser.parse_args(words)
+    try:
+        names = chosen(given.only)
+    except ValueError as error:
+        parser.error(f"--only: {error}")
+    out = given.out or (PAGE if given.only is None else None)
+    done: list[Rehearsed] = []
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = given.results or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, name in enumerate(names, 1):
+            one = rehearse(name, ["--timings", given.timings], folder)
+            done.append(one)
+            status = one.document.get("status", "no result")
+            print(f"{number} of {len(names)}  {name}: {status}", *(f"\n    ! {p}" for p in one.problems), flush=True)
+    print("", *table(done), sep="\n")
+    if out is not None:
+        out.write_text(page(done, datetime.now(UTC)), encoding="utf-8")
+        print(f"\nThe page is {out}")
+    return 1 if any(one.code or one.problems for one in done) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""The table of all faults: which rehearsals there are, what a row says, and what is made of a bad end."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from lab.options import Fault
+from lab.rehearsals import CASES, Rehearsed, chosen, main, page, table
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+MACHINE = {"cpu": "A model", "cores": 2, "memory_mib": 8192, "platform": "Linux-6", "python": "3.13.0"}
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    """The parts of a result document that the table reads."""
+    return {
+        "status": "SUCCEEDED",
+        "expected": "SUCCEEDED",
+        "problems": [],
+        "finding": "region_lost",
+        "timings": "lab",
+        "rto_seconds": 17.9,
+        "rto_floor_seconds": 20.0,
+        "rpo_seconds": 0.0,
+        "missing_writes": [],
+        "acknowledged_writes": 208,
+        "writes_on_both_sides": 0,
+        "old_side_wrote_seconds": None,
+        "promotions": 1,
+        "started": 100.0,
+        "ended": 138.2,
+        "machine": MACHINE,
+    } | changes
+
+
+def test_every_fault_is_rehearsed_once_and_a_revived_primary_with_the_lease_too() -> None:
+    assert [words[1] for words in CASES.values() if "--lease" not in words] == [fault.value for fault in Fault]
+    assert [name for name, words in CASES.items() if "--lease" in words] == ["revived-primary-leased"]
+
+
+def test_some_can_be_chosen() -> None:
+    assert chosen(None) == tuple(CASES)
+    assert chosen("dr-isolated, app-lost,dr-isolated") == ("dr-isolated", "app-lost")
+    for wrong in ("flood", "app-lost,flood", "", ","):
+        with pytest.raises(ValueError, match="choose from primary-lost"):
+            chosen(wrong)
+
+
+def test_bad_input_is_exit_code_2(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--only", "flood"])
+    assert ended.value.code == 2
+    assert "--only: unknown flood" in capfd.readouterr().err
+
+
+def test_a_row_says_what_was_seen() -> None:
+    rows = list(
+        table(
+            [
+                Rehearsed("primary-lost", 0, document()),
+                Rehearsed("none", 0, document(status="NO_RUN", expected="NO_RUN", finding=None, promotions=0)),
+                Rehearsed(
+                    "revived-primary",
+                    0,
+                    document(writes_on_both_sides=3, old_side_wrote_seconds=3.21, missing_writes=["a", "b", "c"]),
+                ),
+                Rehearsed("false-alarm", 1, document(missing_writes=None, problems=["it failed over"])),
+                Rehearsed("dr-isolated", 2, {}, "relight: no PostgreSQL\n"),
+            ]
+        )
+    )
+    assert len({row.count("|") for row in rows}) == 1
+    assert rows[2] == (
+        "| `primary-lost` | SUCCEEDED | SUCCEEDED | region_lost | 17.90 s | 20.0 s | 0 of 208 | 0.00 s | 0 | 38 s |"
+    )
+    assert rows[3].startswith("| `none` | NO_RUN | NO_RUN |  |  |  | 0 of 208 |")
+    assert "| 3 of 208 |" in rows[4]
+    assert "| 3, the last 3.2 s after its return |" in rows[4]
+    assert "| SUCCEEDED (!) |" in rows[5]
+    assert "| unknown |" in rows[5]
+    assert "| no result |" in rows[6]
+
+
+def test_the_page_says_when_and_on_what_and_what_was_wrong() -> None:
+    good = page([Rehearsed("primary-lost", 0, document())], NOW)
+    assert "2026-11-23, timings `lab`. A model, 2 cores, 8.0 GiB, Linux-6, Python 3.13.0." in good
+    assert "Each ended as it should." in good
+    bad = page(
+        [Rehearsed("none", 1, document(problems=["a run was started"])), Rehearsed("app-lost", 2, {}, "x\n\n")], NOW
+    )
+    assert "- `none`: a run was started" in bad
+    assert "- `app-lost`: exit code 2: x" in bad
+    assert "Each ended" not in bad
+    assert "No rehearsal came to a result." in page([Rehearsed("app-lost", 2)], NOW)
