@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from botocore.exceptions import ClientError
 from relight.ledger import Ledger
+from relight.moment import lasting, told
 from relight.question import Answer, Question, Reply
 
 from relight_cli.aws import NO_ANSWER, Aws, code_of
 from relight_cli.deployed import Deployed
 from relight_cli.exit_code import Exit, Refused
-from relight_cli.moment import lasting, told
 from relight_cli.reaching import identity, reaching, reading
 
 _CLOSED = frozenset({"InvalidToken", "TaskTimedOut", "TaskDoesNotExist"})
@@ -24,7 +24,7 @@ _DECLINED = "Declined"
 """The error name that the state machine catches."""
 _ASKED_IN_VAIN = frozenset({Exit.NO_ANSWER, Exit.NO_LEDGER, Exit.DENIED, Exit.AWS})
 _WHAT_FOLLOWS = {
-    Reply.APPROVED: "it goes on; follow it with",
+    Reply.APPROVED: "it looks at the facts once more and goes on; follow it with",
     Reply.DECLINED: "it stands down and undoes what it has done; follow it with",
 }
 
@@ -207,14 +207,15 @@ class Answering:
         if now.question != question and not now.ended:
             what = f"run {wish.run} in {found.region} has asked anew meanwhile"
             raise Refused(what, do="run this again to see its newest question", code=Exit.TOKEN)
-        raise objection(now, wish) or self._closed(found, wish)
+        raise objection(now, wish) or self._closed(now, wish)
 
     def _closed(self, found: Asked, wish: Wish) -> Refused:
         """Of a task that is closed while the ledger knows of no answer."""
         run = f"run {wish.run} in {found.region}"
         if not self._runs(found):
             return Refused(f"{run} has ended", do="see its execution in the console", code=Exit.ENDED)
-        what = f"the question of {run} is closed: somebody has answered this moment, or it is over, or called back"
+        why = "somebody has answered this moment, or it is over, or called back"
+        what = f"the question of {run} is closed: {why}{_last(found)}"
         return Refused(what, do="run this again for what it says now", code=Exit.TOKEN)
 
     def _runs(self, found: Asked) -> bool:

@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from relight.ledger import Head
+from relight.moment import lasting, told
 
 from relight_cli.aws import Aws
 from relight_cli.complaint import complain
 from relight_cli.deployed import Deployed
 from relight_cli.exit_code import Exit, Refused
-from relight_cli.moment import lasting, moment, told
+from relight_cli.moment import moment
 from relight_cli.reaching import identity, reading
 
 LONGEST = 30 * 86400.0

@@ -1,7 +1,7 @@
-"""Moments as people write and read them. Pure; a moment is epoch seconds."""
+"""Moments as people write them; `relight.moment` says how they read them. Pure; a moment is epoch seconds."""
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile(r"(?:(\d{1,5})d)?(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s)?")
@@ -23,16 +23,3 @@ def moment(text: str, after: float) -> float:
         return at.timestamp()
     except (OverflowError, ValueError):
         raise ValueError(f"{text!r} is not {FORMS}") from None
-
-
-def told(at: float) -> str:
-    """The moment in UTC, to the second."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def lasting(seconds: float) -> str:
-    """A duration as people say it, its two largest units: `2 h 5 min`, `40 s`; nothing is left of what has passed."""
-    left = max(0, round(seconds))
-    units = [(left // 86400, "d"), (left // 3600 % 24, "h"), (left // 60 % 60, "min"), (left % 60, "s")]
-    first = next((index for index, (count, _) in enumerate(units) if count), len(units) - 1)
-    return " ".join(f"{count} {unit}" for count, unit in units[first : first + 2] if count or unit == units[first][1])

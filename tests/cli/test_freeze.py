@@ -15,8 +15,8 @@ from relight.rules import decide
 from relight_cli.command import run
 from relight_cli.deployed import Deployed
 from relight_cli.exit_code import Exit, Refused
-from relight_cli.freezing import LONGEST, Frozen, Outcome, Window, lines, window
-from relight_cli.moment import lasting, moment
+from relight_cli.freezing import Frozen, Outcome, Window, lines, window
+from relight_cli.moment import moment
 
 from lab import network
 from lab.cloud import Cloud
@@ -269,22 +269,6 @@ def test_a_window_that_is_none_is_refused(begins: str | None, until: str, said: 
     assert refused.value.code is Exit.BAD_INPUT
     assert said in refused.value.sentence
     assert ("in --from" if begins == "yesterday" else "in --until") in refused.value.sentence
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [
-        (0, "0 s"),
-        (-5, "0 s"),
-        (59.6, "1 min"),
-        (3600, "1 h"),
-        (3661, "1 h 1 min"),
-        (LONGEST, "30 d"),
-        (90061, "1 d 1 h"),
-    ],
-)
-def test_a_duration_is_said_in_its_two_largest_units(seconds: float, said: str) -> None:
-    assert lasting(seconds) == said
 
 
 @pytest.mark.parametrize(
