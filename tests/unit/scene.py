@@ -44,10 +44,21 @@ class Scene:
         self.dbcheck.receiver = {"status": "streaming", "last_message_at": self.clock()}
         self.peer_rds.reached = True
 
-    def lose(self) -> None:
-        """The Region is gone; what was replicated last is what was replicated now."""
+    def tick(self) -> None:
+        """A stream that is alive goes on, and is heard."""
+        if self.dbcheck.receiver is not None:
+            known = self.dbcheck.last_replayed_at is not None
+            self.dbcheck.last_replayed_at = self.clock() - 2 if known else None
+            self.dbcheck.receiver = {"status": "streaming", "last_message_at": self.clock()}
+
+    def lose_application(self) -> None:
+        """Nobody answers clients any more; the database goes on, and replicates."""
         self.names.records[(f"_seen.{DOMAIN}", "TXT")] = ["down"]
         self.web.pages["/health/ready"] = NO_TARGETS
+
+    def lose(self) -> None:
+        """The Region is gone; what was replicated last is what was replicated now."""
+        self.lose_application()
         self.dbcheck.last_replayed_at = self.clock()
         self.dbcheck.receiver = None
         self.peer_rds.reached = False

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from relight.assess import assess
+from relight.assess import approved, assess
+from relight.decision import Action, Finding, Verdict
 from relight.errors import InputInvalid, RunSuperseded
 from relight.ledger import Ledger, State
 from relight.policy import Approval
-from relight.run import Run
+from relight.run import Mode, Run
+from relight.signal import Seen, Signal, View
 
 from tests.unit.conftest import Clients
 from tests.unit.loopback import NameServer, WebServer
@@ -93,8 +95,9 @@ def test_where_not_all_of_the_quorum_was_down_nothing_was_detected(
     ask: Ask, scene: Scene, ledger: Ledger, run: Run
 ) -> None:
     scene.names.records[("_seen.shop.example", "TXT")] = ["down"]
+    ledger.keep_signals([Signal(View.OUTSIDE, Seen.DOWN, NOW - 60, NOW - 5, "down")])
     assert ask()["finding"] == "one_view_only"
-    assert ledger.timeline(run.id)[0] == {"t0": NOW, "t2": NOW}
+    assert ledger.timeline(run.id)[0] == {"t0": NOW - 60, "t2": NOW}
 
 
 def test_a_run_by_hand_against_a_healthy_primary_has_no_first_bad_sample(ask: Ask, ledger: Ledger, run: Run) -> None:
@@ -142,15 +145,101 @@ def test_force_without_a_reason_is_refused(ask: Ask, event: dict[str, Any]) -> N
 def test_force_with_a_reason_overrules_the_readiness(ask: Ask, scene: Scene) -> None:
     scene.rds.status["shop-dr"] = "storage-full"
     assert ask({"trigger": "manual", "reason": "test"})["finding"] == "dr_not_ready"
+    scene.lose()
     assert ask({"trigger": "manual", "force": True, "reason": "test"})["sentence"] == "started by hand, forced"
 
 
 @pytest.mark.parametrize(
-    "event", [{"trigger": "alarm", "reason": "x"}, {"trigger": None, "reason": "x"}, {"force": "yes", "reason": "x"}]
+    ("event", "complaint"),
+    [
+        ({"trigger": "alarm", "reason": "x"}, '"trigger": .* it is automatic, manual'),
+        ({"mode": "quick", "reason": "x"}, '"mode": .* it is emergency, planned'),
+        ({"force": "yes", "reason": "x"}, "\"force\" is 'yes'; it is true or false"),
+        ({"unseen_at": "noon", "reason": "x"}, "\"unseen_at\" is 'noon'"),
+    ],
 )
-def test_an_input_that_is_not_what_it_should_be_is_refused(ask: Ask, event: dict[str, Any]) -> None:
-    with pytest.raises(InputInvalid):
+def test_an_input_that_is_not_what_it_should_be_is_refused(ask: Ask, event: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(InputInvalid, match=complaint):
         ask(event)
+
+
+def test_what_is_left_out_is_what_the_machinery_means(ask: Ask, scene: Scene, ledger: Ledger) -> None:
+    scene.lose()
+    scene.has_been_down(ledger, 12)
+    assert ask({"reason": "x", "trigger": None, "mode": None, "unseen_at": None})["finding"] == "down_too_short"
+
+
+@pytest.mark.parametrize(
+    ("mode", "action", "finding", "goes_on"),
+    [
+        (None, "proceed", "by_hand", "planned"),
+        ("planned", "proceed", "by_hand", "planned"),
+        ("emergency", "proceed", "by_hand", "emergency"),
+    ],
+)
+def test_a_person_may_say_in_which_mode(ask: Ask, mode: str | None, action: str, finding: str, goes_on: str) -> None:
+    verdict = ask({"trigger": "manual", "reason": "game day", "mode": mode})
+    assert (verdict["action"], verdict["finding"], verdict["mode"]) == (action, finding, goes_on)
+
+
+def test_planned_mode_without_a_stream_is_refused(ask: Ask, scene: Scene) -> None:
+    scene.lose()
+    verdict = ask({"trigger": "manual", "reason": "game day", "mode": "planned"})
+    assert (verdict["action"], verdict["finding"]) == ("refuse", "planned_impossible")
+
+
+def test_the_alarm_that_started_the_run_is_the_view_from_outside_where_dns_says_nothing(
+    ask: Ask, scene: Scene, ledger: Ledger
+) -> None:
+    scene.lose()
+    scene.names.records[("_seen.shop.example", "TXT")] = []
+    ledger.keep_signals([Signal(View.FROM_DR, Seen.DOWN, NOW - 70, NOW - 5, "down")])
+    verdict = ask({"trigger": "automatic", "reason": "alarm", "unseen_at": NOW - 20})
+    assert (verdict["finding"], verdict["views"]["outside"]["seen"]) == ("down_too_short", "DOWN")
+    assert verdict["views"]["outside"]["since"] == NOW - 20
+
+
+# A person has answered: the facts are gathered again, and what they ask for must still be what was approved.
+
+
+ASKING = Verdict(Action.ASK, Finding.POLICY_APPROVE, "by policy", 0.0, 12.0, Mode.EMERGENCY)
+
+
+def test_what_was_approved_goes_on_and_says_so() -> None:
+    assert approved(ASKING, "policy_approve") == Verdict(
+        Action.PROCEED, Finding.POLICY_APPROVE, "approved by a person: by policy", 0.0, 12.0, Mode.EMERGENCY
+    )
+
+
+@pytest.mark.parametrize("finding", [None, "data_loss_too_large", "", "anything"])
+def test_an_approval_of_something_else_is_none(finding: str | None) -> None:
+    assert approved(ASKING, finding) == ASKING
+
+
+@pytest.mark.parametrize("action", [Action.WAIT, Action.STAND_DOWN, Action.REFUSE, Action.PROCEED])
+def test_nobody_can_approve_what_is_not_asked(action: Action) -> None:
+    verdict = Verdict(action, Finding.POLICY_APPROVE, "because")
+    assert approved(verdict, "policy_approve") == verdict
+
+
+def test_an_approved_run_goes_on_while_the_facts_still_ask_for_it(ask: Ask, scene: Scene, ledger: Ledger) -> None:
+    scene.lose()
+    scene.has_been_down(ledger, 70)
+    event = {"trigger": "automatic", "reason": "probe", "approved": "policy_approve"}
+    verdict = ask(event, policy=Approval.APPROVE)
+    assert (verdict["action"], verdict["mode"]) == ("proceed", "emergency")
+
+
+def test_an_approved_run_stands_down_where_the_primary_is_back(ask: Ask) -> None:
+    event = {"trigger": "automatic", "reason": "probe", "approved": "policy_approve"}
+    assert ask(event, policy=Approval.APPROVE)["action"] == "stand_down"
+
+
+def test_who_approved_a_planned_run_has_not_approved_an_emergency(ask: Ask, scene: Scene, ledger: Ledger) -> None:
+    scene.lose()
+    scene.has_been_down(ledger, 70)
+    event = {"trigger": "automatic", "reason": "probe", "approved": "application_lost"}
+    assert (ask(event, policy=Approval.APPROVE)["action"], ask(event)["finding"]) == ("ask", "region_lost")
 
 
 def test_a_superseded_run_is_not_answered_and_leaves_no_trace(ask: Ask, ledger: Ledger, run: Run, clock: Clock) -> None:

@@ -22,6 +22,12 @@ def test_maintenance_lasts_as_long_as_the_freeze(until: float | None, maintenanc
     assert gauges(replace(STEADY, frozen_until=until), here, HOME, NOW)["MAINTENANCE"] == maintenance
 
 
+def test_a_maintenance_window_that_is_still_to_come_keeps_nothing_quiet() -> None:
+    window = replace(STEADY, frozen_from=NOW + 1, frozen_until=NOW + 3600)
+    assert gauges(window, HERE, HOME, NOW)["MAINTENANCE"] == 0.0
+    assert gauges(window, HERE, HOME, NOW + 1)["MAINTENANCE"] == 1.0
+
+
 @pytest.mark.parametrize(
     ("head", "seconds"),
     [

@@ -6,7 +6,9 @@ from dataclasses import replace
 import pytest
 from botocore.exceptions import ClientError
 from relight.errors import RunSuperseded
-from relight.ledger import Capacity, Head, Ledger, Promotion, State
+from relight.health import HealthEvent
+from relight.ledger import Capacity, DatabaseProperties, Head, Ledger, Promotion, Quiesce, State
+from relight.question import Answer, Question, Reply, Urgency
 from relight.run import Run
 from relight.signal import Seen, Signal, View
 
@@ -26,7 +28,23 @@ CHANGES: dict[str, Change] = {
     "forget_capacity": lambda ledger, run: ledger.forget_capacity(run),
     "finish": lambda ledger, run: ledger.finish(run, succeeded=True, now=NOW),
     "finish, not succeeded": lambda ledger, run: ledger.finish(run, succeeded=False, now=NOW),
+    "stop_granting": lambda ledger, run: ledger.stop_granting(run, NOW),
+    "begin_quiesce": lambda ledger, run: ledger.begin_quiesce(run, NOW),
+    "note_quiesced": lambda ledger, run: ledger.note_quiesced(run, "0/5000"),
+    "end_quiesce": lambda ledger, run: ledger.end_quiesce(run),
+    "refuse": lambda ledger, run: ledger.refuse(run, "kim", "we know why", NOW),
 }
+QUESTION = Question(
+    asked=1,
+    token="a-task-token",
+    asked_at=NOW - 5,
+    expires_at=NOW + 295.5,
+    finding="policy_approve",
+    sentence="the primary is lost",
+    mode="emergency",
+    urgency=Urgency.FIRST,
+)
+OUTAGE = HealthEvent("2026-09-21T12:00:00Z", "arn:1", "RDS", "AWS_RDS_OPERATIONAL_ISSUE", "issue", HOME, "down")
 
 
 def test_an_empty_table_says_that_home_is_active(ledger: Ledger) -> None:
@@ -213,15 +231,132 @@ def test_a_mirrored_epoch_never_goes_back(
     assert head.written
 
 
+# What a planned run and a write lease need to remember.
+
+
+def test_granting_has_stopped_when_it_first_did_and_goes_on_with_a_steady_state(ledger: Ledger, run: Run) -> None:
+    with pytest.raises(RunSuperseded):
+        ledger.stop_granting(run, NOW)  # before the ledger says that this Region is being activated it means nothing
+    ledger.begin_promoting(run, HERE, withhold_go=False)
+    ledger.stop_granting(run, NOW + 1.5)
+    ledger.stop_granting(run, NOW + 60)
+    assert ledger.head().granting_stopped_at == NOW + 1.5
+    ledger.set_state(run, State.STEADY)
+    assert ledger.head().granting_stopped_at is None
+
+
+def test_a_stop_of_the_peers_writes_is_noted_before_it_is_tried_and_stays_as_it_began(ledger: Ledger, run: Run) -> None:
+    with pytest.raises(RunSuperseded):
+        ledger.begin_quiesce(run, NOW)
+    ledger.begin_promoting(run, HERE, withhold_go=False)
+    with pytest.raises(RunSuperseded):
+        ledger.note_quiesced(run, "0/5000")
+    ledger.begin_quiesce(run, NOW)
+    assert ledger.head().quiesce == Quiesce(NOW, None)
+    ledger.note_quiesced(run, "0/5000")
+    ledger.begin_quiesce(run, NOW + 60)
+    assert ledger.head().quiesce == Quiesce(NOW, "0/5000")
+
+
+@pytest.mark.parametrize("how", ["let in again", "succeeded"])
+def test_the_stop_is_forgotten_when_writes_are_let_in_again_or_the_run_has_succeeded(
+    ledger: Ledger, run: Run, how: str
+) -> None:
+    ledger.begin_promoting(run, HERE, withhold_go=False)
+    ledger.begin_quiesce(run, NOW)
+    ledger.set_state(run, State.STEADY)
+    assert ledger.head().quiesce is not None, "a steady state alone lets nobody write again"
+    if how == "succeeded":
+        ledger.finish(run, succeeded=True, now=NOW)
+    else:
+        ledger.end_quiesce(run)
+    assert ledger.head().quiesce is None
+
+
+# What an operator says, and what people are asked.
+
+
 def test_what_an_operator_has_frozen_is_in_the_head(ledger: Ledger) -> None:
-    ledger.dynamodb.update_item(
-        TableName=ledger.table,
-        Key={"pk": {"S": "region"}, "sk": {"S": "head"}},
-        UpdateExpression="SET frozen_until = :until, frozen_because = :why",
-        ExpressionAttributeValues={":until": {"N": "1790000100"}, ":why": {"S": "upgrade"}},
-    )
+    ledger.freeze(NOW - 10, NOW + 100.5, "upgrade", "kim")
     head = ledger.head()
-    assert (head.frozen_until, head.frozen_because, head.written) == (1790000100.0, "upgrade", False)
+    assert (head.frozen_from, head.frozen_until, head.frozen_because, head.frozen_by) == (
+        NOW - 10,
+        NOW + 100.5,
+        "upgrade",
+        "kim",
+    )
+    assert not head.written, "a freeze says nothing of which Region is active"
+
+
+def test_a_freeze_replaces_another_and_can_be_taken_back_twice(ledger: Ledger, run: Run) -> None:
+    ledger.freeze(NOW, NOW + 100, "upgrade", "kim")
+    ledger.freeze(NOW + 50, NOW + 60, "reboot", "lee")
+    assert (ledger.head().frozen_from, ledger.head().frozen_by) == (NOW + 50, "lee")
+    before = replace(ledger.head(), frozen_from=None, frozen_until=None, frozen_because=None, frozen_by=None)
+    for _ in range(2):
+        ledger.unfreeze()
+        assert ledger.head() == before
+    assert ledger.require(run).owner == run.owner, "it belongs to no run, and touches none"
+
+
+def test_only_the_newest_question_of_a_run_is_kept(ledger: Ledger, run: Run) -> None:
+    assert ledger.question(run.id) is None
+    ledger.keep_question(run, QUESTION)
+    assert ledger.question(run.id) == QUESTION
+    second = replace(QUESTION, asked=2, token="another", urgency=Urgency.REPEATED)
+    ledger.keep_question(run, second)
+    assert ledger.question(run.id) == second
+    assert ledger.question("run-2") is None
+
+
+@pytest.mark.parametrize("reply", Reply)
+def test_who_answered_what_is_kept(ledger: Ledger, run: Run, reply: Reply) -> None:
+    assert ledger.answer(run.id) is None
+    answer = Answer(reply, "kim", "the primary burns", NOW + 0.25, "policy_approve")
+    ledger.keep_answer(run, answer)
+    assert ledger.answer(run.id) == answer
+    assert ledger.timeline(run.id) == ({}, []), "it is beside the timeline, not in it"
+
+
+def test_the_last_refusal_is_remembered_until_a_run_has_succeeded(ledger: Ledger, run: Run) -> None:
+    ledger.refuse(run, "kim", "we know why", NOW)
+    ledger.refuse(run, "nobody", "nobody answered", NOW + 5)
+    assert ledger.head().refused_at == NOW + 5
+    ledger.finish(run, succeeded=False, now=NOW + 6)
+    assert ledger.head().refused_at == NOW + 5
+    ledger.finish(run, succeeded=True, now=NOW + 7)
+    assert ledger.head().refused_at is None
+
+
+# What AWS says about itself, and what the primary's database is like.
+
+
+def test_the_events_of_a_time_come_oldest_first(ledger: Ledger) -> None:
+    later = replace(OUTAGE, time="2026-09-21T13:00:00Z", description="still")
+    for event in (later, OUTAGE, replace(OUTAGE, time="2026-09-21T10:59:59Z")):
+        ledger.keep_health(event)
+    noon = 1789992000.0
+    assert ledger.health(noon - 3600, noon + 3600) == [OUTAGE, later]
+    assert ledger.health(noon, noon) == [OUTAGE]
+    assert ledger.health(noon + 3601, noon + 9999) == []
+
+
+def test_the_same_event_again_replaces_itself_and_all_of_them_go_by_themselves(ledger: Ledger) -> None:
+    ledger.keep_health(OUTAGE)
+    ledger.keep_health(replace(OUTAGE, description="worse"))
+    ledger.keep_health(replace(OUTAGE, arn="arn:2"))
+    found = ledger.health(0, 2e9)
+    assert [(event.arn, event.description) for event in found] == [("arn:1", "worse"), ("arn:2", "down")]
+    items = ledger.dynamodb.scan(TableName=ledger.table)["Items"]
+    assert {item["expires"]["N"] for item in items} == {str(1789992000 + 90 * 86400)}
+
+
+def test_what_keeps_the_primarys_database_safe_is_remembered(ledger: Ledger) -> None:
+    assert ledger.database("shop-primary") is None
+    ledger.keep_database("shop-primary", DatabaseProperties(False, 1, False), NOW)
+    ledger.keep_database("shop-primary", DatabaseProperties(True, 14, True), NOW + 60)
+    assert ledger.database("shop-primary") == DatabaseProperties(True, 14, True)
+    assert ledger.database("another") is None
 
 
 def test_signals_come_back_as_they_were_kept(ledger: Ledger) -> None:

@@ -1,69 +1,32 @@
 """The probe: it keeps what it saw, and starts one run whenever the verdict, or what a dead run left, says so."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
-from relight.ledger import Capacity, Ledger, State
-from relight.probe import Probe, is_news, run_name
+from botocore.exceptions import EndpointConnectionError
+from relight.ledger import Capacity, DatabaseProperties, Ledger, State
+from relight.probe import is_news, run_name
 from relight.signal import Seen, Signal, View
 
 from tests.unit.conftest import Clients
 from tests.unit.loopback import NameServer, WebServer, black_hole, closed_port
 from tests.unit.rds import PEER, REPLICA
 from tests.unit.scene import READY, Scene, make_scene
-from tests.unit.standby import HERE, HOME, MACHINE, NOW, Clock, execution, release_lock, take_lock
+from tests.unit.standby import HERE, HOME, NOW, Clock, execution, release_lock, take_lock
+from tests.unit.watcher import Machine, Watcher, make_machine
 
 WINDOW = int(NOW // 60)
 
 
-@dataclass
-class Machine:
-    """The state machine on moto, which starts executions and lets them run for ever."""
+class Silent:
+    """An API that does not answer."""
 
-    api: Any
-
-    def names(self) -> list[str]:
-        """Of all executions that were started, oldest first."""
-        found = self.api.list_executions(stateMachineArn=MACHINE)["executions"]
-        return [execution["name"] for execution in sorted(found, key=lambda e: e["startDate"])]
-
-    def start(self, name: str) -> str:
-        """Start one as somebody else does; its ARN."""
-        return str(self.api.start_execution(stateMachineArn=MACHINE, name=name, input="{}")["executionArn"])
-
-    def stop(self, name: str) -> None:
-        self.api.stop_execution(executionArn=execution(name))
-
-
-@dataclass
-class Watcher:
-    """The probe and its metrics."""
-
-    scene: Scene
-    ledger: Ledger
-    machine: Machine
-    peer_groups: Any
-    clock: Clock
-    metrics: list[tuple[str, float]] = field(default_factory=list)
-
-    def watch(self, **changed: Any) -> dict[str, Any]:
-        """One minute of watching."""
-        settings = self.scene.settings(**changed)
-        probe = Probe(
-            settings,
-            self.scene.lookout(self.ledger, settings),
-            self.ledger,
-            self.machine.api,
-            self.peer_groups,
-            self.clock,
-            self.clock.advance,
-            lambda name, value: self.metrics.append((name, value)),
-        )
-        return probe.watch()
+    def __getattr__(self, name: str) -> Any:
+        raise EndpointConnectionError(endpoint_url="https://rds.eu-west-1.amazonaws.com/")
 
 
 @pytest.fixture
@@ -73,18 +36,14 @@ def scene(names: NameServer, web: WebServer, clock: Clock, clients: Clients) -> 
 
 @pytest.fixture
 def machine(aws: None, clients: Clients) -> Machine:
-    api = clients("stepfunctions", HERE)
-    role = "arn:aws:iam::123456789012:role/failover"
-    definition = '{"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}'
-    api.create_state_machine(name="relight-shop-failover", definition=definition, roleArn=role)
-    return Machine(api)
+    return make_machine(clients("stepfunctions", HERE))
 
 
 @pytest.fixture
 def watcher(scene: Scene, ledger: Ledger, machine: Machine, clients: Clients, clock: Clock) -> Watcher:
-    # The primary has been seen up, long ago.
-    ledger.keep_signals([Signal(View.FROM_DR, Seen.UP, NOW - 20_000, NOW - 10_000, "it was ready")])
-    return Watcher(scene, ledger, machine, clients("autoscaling", HOME), clock)
+    found = Watcher(scene, ledger, machine, clients("autoscaling", HOME), clock)
+    found.was_up(10_000)
+    return found
 
 
 def primary_group(clients: Clients, desired: int) -> None:
@@ -261,20 +220,23 @@ def test_an_owner_that_cannot_be_asked_about_keeps_its_lock_and_the_watching_goe
     assert watcher.metrics.count(("OwnerUnknown", 1.0)) == 2
 
 
-@pytest.mark.parametrize("left", ["promoting", "capacity raised", "both, lock included"])
+@pytest.mark.parametrize("left", ["promoting", "capacity raised", "both, lock included", "writes still stopped"])
 def test_it_starts_a_run_for_what_a_dead_run_left_although_the_primary_is_up(
     watcher: Watcher, ledger: Ledger, clock: Clock, left: str
 ) -> None:
     run = take_lock(ledger, "by-hand", clock(), owner=watcher.machine.start("by-hand"))
     if left != "capacity raised":
         ledger.set_state(run, State.PROMOTING)
-    if left != "promoting":
+    if left in {"capacity raised", "both, lock included"}:
         ledger.remember_capacity(run, {"shop-dr": Capacity(0, 0, 1)})
+    if left == "writes still stopped":
+        ledger.begin_quiesce(run, NOW)
+        ledger.set_state(run, State.STEADY)
     watcher.machine.stop("by-hand")
     if left != "both, lock included":
         release_lock(ledger)
     said = watcher.watch(samples=1)
-    assert said["verdict"]["finding"] == "primary_up"
+    assert said["verdict"]["finding"] == ("primary_up" if left == "capacity raised" else "abandoned")
     assert watcher.machine.names() == ["by-hand", f"failover-2-{WINDOW}"]
 
 
@@ -301,6 +263,10 @@ def test_a_region_that_is_active_and_steady_is_left_alone(watcher: Watcher, ledg
 
 def clients_reach_it(scene: Scene) -> None:
     scene.names.records[("_seen.shop.example", "TXT")] = ["up"]
+
+
+def its_database_lives(scene: Scene) -> None:
+    scene.dbcheck.receiver = {"status": "streaming", "last_message_at": scene.clock()}
 
 
 def it_answers_here(scene: Scene) -> None:
@@ -335,11 +301,53 @@ def test_what_stands_in_the_way_keeps_it_from_starting(
     assert watcher.machine.names() == []
 
 
+def test_a_lost_application_wakes_nobody_at_once_and_then_asks(watcher: Watcher, ledger: Ledger, clock: Clock) -> None:
+    watcher.scene.lose_application()
+    said = watcher.watch(samples=1)
+    assert (said["verdict"]["finding"], said["started"]) == ("application_down_too_short", f"failover-1-{WINDOW}")
+    watcher.scene.has_been_down(ledger, 70)
+    its_database_lives(watcher.scene)
+    assert watcher.watch(samples=1)["verdict"]["finding"] == "application_lost"
+
+
+@pytest.mark.parametrize(("refused", "started"), [(10, False), (890, False), (901, True)])
+def test_what_was_declined_is_not_asked_again_at_once(
+    watcher: Watcher, ledger: Ledger, clock: Clock, refused: float, started: bool
+) -> None:
+    ledger.refuse(take_lock(ledger, "run-1", clock()), "kim", "we know", NOW - refused)
+    release_lock(ledger)
+    watcher.scene.lose_application()
+    watcher.scene.has_been_down(ledger, 70)
+    said = watcher.watch(samples=1)
+    assert said["verdict"]["finding"] == "application_lost"
+    assert (said["started"] is not None) is started
+
+
 def test_a_region_that_cannot_prove_its_own_connectivity_starts_nothing(watcher: Watcher) -> None:
     watcher.scene.lose()
     said = watcher.watch(samples=1, control_targets=(f"http://127.0.0.1:{closed_port()}/ping",))
     assert (said["verdict"]["finding"], said["started"]) == ("dr_isolated", None)
     assert watcher.machine.names() == []
+
+
+def test_it_remembers_what_keeps_the_primarys_database_safe_while_it_is_up(
+    watcher: Watcher, ledger: Ledger, clients: Clients
+) -> None:
+    primary = clients("rds", HOME)
+    primary.create_db_instance(
+        DBInstanceIdentifier=PEER,
+        DBInstanceClass="db.t4g.micro",
+        Engine="postgres",
+        MultiAZ=True,
+        BackupRetentionPeriod=14,
+        DeletionProtection=True,
+    )
+    watcher.scene.peer_rds = primary
+    watcher.watch(samples=1)
+    assert ledger.database(PEER) == DatabaseProperties(True, 14, True)
+    watcher.scene.peer_rds = Silent()  # type: ignore[assignment]
+    watcher.watch(samples=1)
+    assert ledger.database(PEER) == DatabaseProperties(True, 14, True), "it forgets nothing"
 
 
 def test_it_remembers_the_primarys_capacity_while_it_is_up(watcher: Watcher, ledger: Ledger, clients: Clients) -> None:

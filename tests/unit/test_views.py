@@ -35,6 +35,20 @@ def test_outside_is_unknown_where_no_name_server_answers() -> None:
     assert sample.sentence.startswith("no name server of the zone answered")
 
 
+@pytest.mark.parametrize("seen", [Seen.UP, Seen.DOWN])
+def test_an_alarm_says_nothing_where_dns_does(seen: Seen) -> None:
+    sample = Sample(NOW, seen, "DNS says so")
+    assert views.told_by_alarm(sample, NOW - 5) == sample
+
+
+def test_an_alarm_is_the_same_view_where_dns_says_nothing_and_as_old_as_it_is() -> None:
+    nothing = Sample(NOW, Seen.UNKNOWN, "no name server answered")
+    assert views.told_by_alarm(nothing, None) == nothing
+    told = views.told_by_alarm(nothing, NOW - 5)
+    assert (told.at, told.seen, told.answered) == (NOW - 5, Seen.DOWN, False)
+    assert told.sentence == "Route 53's alarm says that its checkers do not reach it (no name server answered)"
+
+
 @pytest.mark.parametrize(
     ("status", "body", "seen", "answered"),
     [
