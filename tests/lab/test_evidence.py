@@ -68,3 +68,30 @@ RED = execution("red", "FAILED")
 )
 def test_the_end_of_a_rehearsal(executions: list[ExecutionRecord], records: dict[str, str], status: Status) -> None:
     assert ended(executions, records) is status
+
+
+class Old:
+    """The old primary's server, with orders that it had before the other side took over, and since."""
+
+    def __init__(self, *, running: bool) -> None:
+        self._running = running
+
+    def is_running(self) -> bool:
+        return self._running
+
+    def sql(self, _: str, params: tuple[float], **__: Any) -> list[tuple[str, bool]]:
+        return [(name, at <= params[0]) for name, at in (("early", 100.0), ("just then", 110.0), ("late", 120.0))]
+
+
+@pytest.mark.parametrize(
+    ("running", "moment", "commits"),
+    [
+        (True, 110.0, ({"early", "just then"}, {"late"})),
+        (True, None, (None, None)),
+        (False, 110.0, (None, None)),
+    ],
+)
+def test_what_the_old_side_committed_before_and_since(*, running: bool, moment: float | None, commits: Any) -> None:
+    old = SimpleNamespace(server=Old(running=running))
+    world = SimpleNamespace(databases=SimpleNamespace(database=lambda *_: old), database_id=lambda _: "shop-primary")
+    assert Evidence(cast("World", world))._old_commits(moment) == commits
