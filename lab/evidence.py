@@ -1,6 +1,7 @@
 """What is known of a rehearsal beside the clients' log: executions, the runs' own records, the databases, the group."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -205,5 +206,11 @@ class Evidence:
             promotion=world.timings.promotion,
             boot=world.timings.instance_boot,
             ttl=float(world.timings.alias_ttl),
-            lease=float(world.function_environment("promote").get("LEASE_SECONDS", "0")),
+            lease=_lease_seconds(world.function_environment("promote")),
         )
+
+
+def _lease_seconds(promote: Mapping[str, str]) -> float:
+    """How long at least the promotion waits for the old side's lease to run out: its clock may be late besides."""
+    term = float(promote.get("LEASE_TERM_SECONDS", "0"))
+    return term + float(promote["LONGEST_TRANSACTION_SECONDS"]) if term else 0.0
