@@ -32,6 +32,7 @@ class Fleet:
     balancing: Any
     ec2: Any
     target_group: str
+    region: str = HERE
     health: dict[str, str] = field(default_factory=dict)
     activities: list[Activity] = field(default_factory=list)
 
@@ -43,7 +44,7 @@ class Fleet:
             MinSize=sizes.minimum,
             DesiredCapacity=sizes.desired,
             MaxSize=sizes.maximum,
-            AvailabilityZones=[f"{HERE}a"],
+            AvailabilityZones=[f"{self.region}a"],
             TargetGroupARNs=list(target_groups),
         )
 
@@ -74,8 +75,8 @@ class Fleet:
         """Let one more instance come to a group, of that health in the first of its target groups."""
         answer = self.ec2.run_instances(ImageId=IMAGE, MinCount=1, MaxCount=1, InstanceType="t4g.small")
         identifier: str = answer["Instances"][0]["InstanceId"]
-        group = get_backend("autoscaling")[ACCOUNT][HERE].autoscaling_groups[name]
-        instance = get_backend("ec2")[ACCOUNT][HERE].get_instance(identifier)
+        group = get_backend("autoscaling")[ACCOUNT][self.region].autoscaling_groups[name]
+        instance = get_backend("ec2")[ACCOUNT][self.region].get_instance(identifier)
         group.instance_states.append(InstanceState(instance, autoscaling_group=group))
         for arn in self.describe(name)["TargetGroupARNs"][:1]:
             self.balancing.register_targets(TargetGroupArn=arn, Targets=[{"Id": identifier}])
@@ -92,12 +93,12 @@ class Fleet:
 
 
 @contextmanager
-def make_fleet(clients: Clients) -> Iterator[Fleet]:
+def make_fleet(clients: Clients, region: str = HERE) -> Iterator[Fleet]:
     """At min 0, desired 0, max 1, without instances."""
-    groups, balancing, ec2 = clients("autoscaling", HERE), clients("elbv2", HERE), clients("ec2", HERE)
+    groups, balancing, ec2 = clients("autoscaling", region), clients("elbv2", region), clients("ec2", region)
     vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
     made = balancing.create_target_group(Name=NAME, Protocol="HTTP", Port=8000, VpcId=vpc, TargetType="instance")
-    fleet = Fleet(groups, balancing, ec2, made["TargetGroups"][0]["TargetGroupArn"])
+    fleet = Fleet(groups, balancing, ec2, made["TargetGroups"][0]["TargetGroupArn"], region)
 
     def health_for(original: Callable[..., Any]) -> Callable[..., Any]:
         def answer(group: Any, target: dict[str, Any], backend: Any) -> Any:

@@ -40,17 +40,19 @@ def state(functions: LambdaClient, function: str) -> dict[str, Any] | None:
 
 
 def let_in(functions: LambdaClient, function: str, still: Callable[[], bool]) -> dict[str, Any]:
-    """Let writes in again where Relight has stopped them, as `dbcheck` answers; raises as `ask` does.
+    """Let writes in again where Relight has stopped them (`was_stopped`), as `dbcheck` answers; raises as `ask` does.
 
     `still` is asked once it is known which stop is meant, and only that one is taken back: so nobody who is late lets
     writes in behind the back of a run that has stopped them in between, and counts on it.
     """
     seen = ask(functions, function, "state")
     if not seen["reached"] or seen["in_recovery"] or not seen["writes_stopped"]:
-        return {"reached": seen["reached"], "allowed": seen["writable"], "sentence": seen["sentence"]}
+        known = {key: seen[key] for key in ("reached", "sentence")}
+        return {**known, "allowed": seen["writable"], "was_stopped": False}
     if not still():
-        return {"reached": True, "allowed": False, "sentence": "its writes are to stay stopped now"}
-    return ask(functions, function, "allow", stopped_at=seen["stopped_at"])
+        why = "its writes are to stay stopped now"
+        return {"reached": True, "allowed": False, "was_stopped": True, "sentence": why}
+    return ask(functions, function, "allow", stopped_at=seen["stopped_at"]) | {"was_stopped": True}
 
 
 def instance(rds: RDSClient, identifier: str) -> DBInstanceTypeDef | None:
