@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
-from relight.errors import NotAReplicaOfThePeer, ReplicaNotFound, RunSuperseded
+from relight.errors import EngineNotSupported, NotAReplicaOfThePeer, ReplicaNotFound, RunSuperseded
 from relight.ledger import Ledger, Promotion, State
-from relight.run import Run
+from relight.run import Mode, Run
 from relight.settings import PromoteSettings
 from relight.step import Outcome, perform
 from relight.steps.promote import CALL_AGAIN_SECONDS, Promote, replicates
@@ -27,7 +27,10 @@ SETTINGS = PromoteSettings(
     backup_retention_days=7,
     dbcheck_function="relight-shop-dbcheck",
     look_again_seconds=10.0,
+    lease_term_seconds=0.0,
+    longest_transaction_seconds=10.0,
 )
+LEASED = replace(SETTINGS, lease_term_seconds=30.0)  # 42 s, with 2 s for the clocks' drift
 type Look = Callable[..., Outcome]
 
 
@@ -335,3 +338,97 @@ def test_the_backup_retention_is_the_configured_one(promote: Promote, rds: Rds, 
 )
 def test_the_source_is_known_by_its_arn(source: str, is_it: bool) -> None:
     assert replicates(source, HOME, PEER) is is_it
+
+
+def test_a_replica_of_another_engine_is_refused(look: Look, rds: Rds, ledger: Ledger) -> None:
+    rds.engine = "mysql"
+    with pytest.raises(EngineNotSupported, match="shop-dr is of the engine mysql; Relight promotes postgres only"):
+        look()
+    assert (rds.promotions, ledger.head().promotion) == ([], None)
+
+
+# The write lease
+
+
+@pytest.fixture
+def leased(promote: Promote) -> Promote:
+    return replace(promote, settings=LEASED)
+
+
+def test_the_old_sides_lease_is_waited_for(leased: Promote, rds: Rds, ledger: Ledger, run: Run, clock: Clock) -> None:
+    waits(leased.ensure(run), "this Region still grants the old side its write lease")
+    ledger.stop_granting(run, clock())
+    waits(leased.ensure(run), "the old side may write until its lease runs out, in 42 s")
+    clock.advance(38.5)
+    waits(leased.ensure(run), "in 4 s", 4)
+    ledger.stop_granting(run, clock())  # a run that goes on where one died does not begin to wait again
+    clock.advance(3.4)
+    waits(leased.ensure(run), "in 1 s", 1)
+    assert (rds.promotions, ledger.head().promotion) == ([], None)
+    clock.advance(0.2)
+    waits(leased.ensure(run), "shop-dr is being promoted")
+    assert len(rds.promotions) == 1
+
+
+def test_without_a_lease_nothing_is_waited_for(promote: Promote, rds: Rds, run: Run) -> None:
+    promote.ensure(run)
+    assert len(rds.promotions) == 1
+
+
+def test_a_planned_run_whose_peer_is_known_to_be_stopped_waits_for_no_lease(
+    leased: Promote, rds: Rds, ledger: Ledger, run: Run, clock: Clock
+) -> None:
+    planned = replace(run, mode=Mode.PLANNED)
+    ledger.stop_granting(run, clock())
+    ledger.begin_quiesce(run, clock())
+    waits(leased.ensure(planned), "until its lease runs out")  # not confirmed is not stopped
+    ledger.note_quiesced(run, "0/3000060")
+    assert rds.promotions == []
+    waits(leased.ensure(planned), "shop-dr is being promoted")
+
+
+def test_what_an_earlier_planned_run_has_noted_spares_an_emergency_nothing(
+    leased: Promote, rds: Rds, ledger: Ledger, run: Run, clock: Clock
+) -> None:
+    """Writes may have been let in again since, by the peer's guard, which says nothing here."""
+    ledger.begin_quiesce(run, clock())
+    ledger.note_quiesced(run, "0/3000060")
+    ledger.stop_granting(run, clock())
+    waits(leased.ensure(run), "until its lease runs out")
+    assert rds.promotions == []
+
+
+def test_behind_the_door_no_lease_is_waited_for(leased: Promote, rds: Rds, ledger: Ledger, run: Run) -> None:
+    ledger.open_door(run, REPLICA, None)
+    waits(leased.ensure(run), "shop-dr is being promoted")
+
+
+# Writes that were stopped on the old side are stopped here too, by replication
+
+
+def test_writes_that_were_stopped_on_the_old_side_are_let_in_here(
+    look: Look, rds: Rds, dbcheck: Dbcheck, ledger: Ledger
+) -> None:
+    look()
+    rds.end()
+    dbcheck.stopped_at = "1"
+    waits(look(), "does not take writes: it is a replica", 2)
+    dbcheck.in_recovery = False
+    assert look().status == "DONE"
+    assert (dbcheck.writable, dbcheck.writes, ledger.head().active) == (True, 1, HERE)
+
+
+def test_what_cannot_be_let_in_is_asked_again(look: Look, rds: Rds, dbcheck: Dbcheck, ledger: Ledger) -> None:
+    look()
+    rds.end()
+    dbcheck.in_recovery, dbcheck.stopped_at = False, "1"
+
+    def refuse(check: str) -> None:
+        dbcheck.failure = "Sandbox.Timedout" if check == "allow" else None
+
+    dbcheck.before = refuse
+    waits(look(), "could not be asked to write: relight-shop-dbcheck failed: Sandbox.Timedout", 2)
+    assert ledger.head().active == HOME
+    dbcheck.before = lambda check: None
+    dbcheck.failure = None
+    assert look().status == "DONE"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from relight import database
-from relight.errors import DatabaseCheckFailed, NotAReplicaOfThePeer, ReplicaNotFound
+from relight.errors import DatabaseCheckFailed, EngineNotSupported, NotAReplicaOfThePeer, ReplicaNotFound
+from relight.facts import ENGINE
+from relight.run import Mode
 from relight.step import Outcome
 
 if TYPE_CHECKING:
@@ -60,8 +63,30 @@ class Promote:
                 f"{identifier} replicates from {replica.source}, not from {self.settings.peer_database_id} "
                 f"in {self.settings.peer_region}"
             )
-        if replica.status != "available":
-            return self._wait(f"{identifier} is {replica.status}: RDS promotes only what is available")
+        if replica.engine not in {ENGINE, None}:
+            raise EngineNotSupported(f"{identifier} is of the engine {replica.engine}; Relight promotes {ENGINE} only")
+        return self._await_lease(run, head) or self._promote(run, head, replica.status)
+
+    def _await_lease(self, run: Run, head: Head) -> Outcome | None:
+        """Wait until nobody on the old side can commit by a write lease any more; None where nobody can."""
+        lease_seconds = self.settings.lease_seconds
+        # Of a planned run it has been confirmed at the database itself that nobody writes there. What an earlier run
+        # may have noted counts for no emergency: writes may have been let in again since.
+        confirmed = run.mode is Mode.PLANNED and head.quiesce is not None and head.quiesce.lsn is not None
+        if lease_seconds <= 0 or confirmed or head.door_opened:
+            return None
+        if head.granting_stopped_at is None:
+            return self._wait("this Region still grants the old side its write lease")
+        left = head.granting_stopped_at + lease_seconds - self.clock()
+        if left <= 0:
+            return None
+        said = f"the old side may write until its lease runs out, in {math.ceil(left)} s"
+        return Outcome.wait(said, min(self.settings.look_again_seconds, math.ceil(left)))
+
+    def _promote(self, run: Run, head: Head, status: str) -> Outcome:
+        identifier = self.settings.replica_id
+        if status != "available":
+            return self._wait(f"{identifier} is {status}: RDS promotes only what is available")
         called = head.promotion.called_at if head.promotion and head.promotion.instance == identifier else None
         if called is not None and self.clock() - called < CALL_AGAIN_SECONDS:
             return self._wait(f"RDS has accepted the promotion of {identifier} and has not begun it yet")
@@ -93,7 +118,7 @@ class Promote:
         if status not in SERVING:
             return self._wait(f"{identifier} is no replica any more and is {status}")
         try:
-            answer = database.ask(self.functions, self.settings.dbcheck_function, "write")
+            answer = self._write()
         except (DatabaseCheckFailed, BotoCoreError, ClientError) as error:  # behind the door: only forward
             return self._wait(f"{identifier} is {status}, but could not be asked to write: {error}", soon=True)
         if not answer["writable"]:
@@ -101,6 +126,15 @@ class Promote:
         self.ledger.activate(run, self.settings.aws_region)
         self.ledger.mark(run, "t4", self.clock())
         return Outcome.done(f"{identifier} is promoted and took a write", instance=identifier)
+
+    def _write(self) -> dict[str, Any]:
+        """Have a write taken. The replica was told by replication that writes are stopped where its source was."""
+        function = self.settings.dbcheck_function
+        answer = database.ask(self.functions, function, "write")
+        if answer["reached"] and not answer["in_recovery"] and answer["writes_stopped"]:
+            database.ask(self.functions, function, "allow")
+            answer = database.ask(self.functions, function, "write")
+        return answer
 
     def _wait(self, sentence: str, *, soon: bool = False) -> Outcome:
         return Outcome.wait(sentence, self.settings.look_again_seconds / (5 if soon else 1))
