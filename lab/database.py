@@ -9,6 +9,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,9 +26,12 @@ from lab.timings import Timings
 
 _START_SECONDS = 0.8
 """What a restart of the server takes at its end, so that a reboot as a whole lasts what the timings say."""
+_SOON_SECONDS = 0.1
 _LOOK_SECONDS = 0.5
 """How long the answer to "does it stream?" is good."""
 _FIRST_STREAM_SECONDS = 30.0
+_RESTORABLE_MINUTES = 5.0
+"""How old the newest moment to which RDS could restore an instance is, at most."""
 _TROUBLE = (LabError, PostgresError, psycopg.Error, OSError)
 
 
@@ -45,6 +49,8 @@ class House(Protocol):
     timings: Timings
     network: Network
     folder: Path
+    reboot_seconds: float | None
+    """How long a reboot that somebody asks for lasts; None: as the timings say."""
 
     def pause(self, side: Side, seconds: float) -> None:
         """Wait that long; EndedError if the lab stops or the Region is lost meanwhile."""
@@ -78,7 +84,11 @@ class Database:
         """Its replication slot at its source, and the name of its folder: both stay when it is renamed."""
         self._house = house
         self._link: Relay | None = None
+        self._backed_up: float | None = None
+        """When its first backup was done (epoch seconds)."""
+        self._failed = False
         self._busy = threading.Lock()
+        self._starts = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._looked: tuple[float, bool] = (0.0, False)
 
@@ -111,27 +121,40 @@ class Database:
         """`available` for a while yet, `modifying`, `rebooting`, and then a primary of its own."""
         self._phase(None, self._promote)
 
-    def modify(self, change: Callable[[], None], password: str | None) -> None:
-        """`modifying` for a moment, then `change` is made to the record; a new master password counts at once."""
-        self._phase("modifying", lambda: self._modify(change, password))
+    def modify(self, change: Callable[[], None], password: str | None, *, adds_a_zone: bool = False) -> None:
+        """`modifying`, longer where a standby is made, then `change` is made to the record.
+
+        A new master password counts at once. Backups that were switched on begin with the first.
+        """
+        timings = self._house.timings
+        seconds = timings.rds_modifying if adds_a_zone else timings.rds_pending
+        self._phase("modifying", lambda: self._modify(change, password, seconds))
 
     def rename(self, identifier: str, address: str, change: Callable[[], None], password: str | None) -> None:
         """`renaming`, then `rebooting` under the new name and at the new address, with the change made."""
         self._phase("renaming", lambda: self._rename(identifier, address, change, password))
 
     def reboot(self) -> None:
-        self._phase("rebooting", self._restart)
+        """`rebooting`, the server down for as long as that takes."""
+        self._phase("rebooting", lambda: self._restart(seconds=self._house.reboot_seconds))
 
     def stop_server(self) -> None:
         """`stopping`, `stopped`: what StopDBInstance does."""
         self._phase("stopping", lambda: self._server().stop(), then="stopped")
 
     def start_server(self) -> None:
-        self._phase("starting", lambda: self._server().start())
+        self._phase("starting", lambda: self._start(self._server()))
 
     def delete(self) -> None:
         """`deleting`, and then it and its data are gone."""
         self._phase("deleting", self._delete)
+
+    def fail(self) -> None:
+        """`failed`, and its server killed: RDS cannot mend it, and nothing but DeleteDBInstance is left."""
+        self._failed = True
+        self.record.status = "failed"
+        with self._starts:  # what is just being started is killed as well
+            self.lose()
 
     # -- what is looked at ------------------------------------------------------------------------------------
 
@@ -142,6 +165,13 @@ class Database:
             answer = self._ask_streams()
             self._looked = (time.monotonic(), answer)
         return answer
+
+    @property
+    def latest_restorable(self) -> float | None:
+        """To when it could be restored (epoch seconds); None before its first backup."""
+        if self._backed_up is None:
+            return None
+        return max(self._backed_up, time.time() - _RESTORABLE_MINUTES * self._house.timings.minute)
 
     def lag(self) -> float | None:
         """How many seconds the replica is behind, -1 where it receives nothing; None for what has no lag to tell.
@@ -193,7 +223,7 @@ class Database:
         if not self._busy.acquire(blocking=False):
             raise BusyError(f"{self.identifier} has something under way")
         if status:
-            self.record.status = status
+            self._say(status)
 
         def run() -> None:
             try:
@@ -201,17 +231,41 @@ class Database:
             except EndedError:
                 return
             except _TROUBLE as error:
-                self.record.status = "failed"
+                self._say("failed")
                 self._house.trouble(f"database {self.identifier}: {error}")
             else:
                 if self.record.status != "deleted":
-                    self.record.status = then
+                    self._say(then)
             finally:
                 self._busy.release()
 
+        self._spawn(run)
+
+    def _spawn(self, run: Callable[[], None]) -> None:
         thread = threading.Thread(target=run, name=f"rds-{self.identifier}", daemon=True)
         self._threads = [other for other in self._threads if other.is_alive()] + [thread]
         thread.start()
+
+    def _say(self, status: str) -> None:
+        """What has failed stays so until it is deleted."""
+        if not self._failed or status in ("deleting", "deleted"):
+            self.record.status = status
+
+    def _pause(self, seconds: float) -> None:
+        """EndedError also where the instance has failed meanwhile."""
+        over = time.monotonic() + seconds
+        while True:
+            self._house.pause(self.side, max(0.0, min(_SOON_SECONDS, over - time.monotonic())))
+            if self._failed:
+                raise EndedError
+            if time.monotonic() >= over:
+                return
+
+    def _start(self, server: Postgres) -> None:
+        with self._starts:
+            if self._failed:
+                raise EndedError
+            server.start()
 
     def _create(self, password: str) -> None:
         host, port = self.place
@@ -219,9 +273,11 @@ class Database:
         server = Postgres.create(
             self._data_dir(), host, port, record.master_username, password, record.db_name or "postgres"
         )
-        self._house.pause(self.side, 0)
-        server.start()
+        self._pause(0)
+        self._start(server)
         self.server = server
+        if self._keeps_backups:
+            self._backed_up = time.time()  # the first one is a part of the creation
 
     def _replicate(self, source: "Database") -> None:
         host, port = self.place
@@ -229,22 +285,22 @@ class Database:
         self._link = Relay((link_address(self.side), 0), source.place, lambda: self._path_to(source))
         self._link.start()
         server = Postgres.copy_of(upstream, self._data_dir(), host, port, slot=self.slot, link=self._link.address)
-        self._house.pause(self.side, 0)
-        server.start()
+        self._pause(0)
+        self._start(server)
         self.server = server
         deadline = time.monotonic() + _FIRST_STREAM_SECONDS
         while not server.streams():
             if time.monotonic() > deadline:
                 raise PostgresError(f"it does not stream from {source.identifier}; see {server.log}")
-            self._house.pause(self.side, 0.05)
+            self._pause(0.05)
 
     def _promote(self) -> None:
         timings = self._house.timings
-        self._house.pause(self.side, timings.rds_pending)
-        self.record.status = "modifying"
-        self._house.pause(self.side, timings.rds_modifying)
+        self._pause(timings.rds_pending)
+        self._say("modifying")
+        self._pause(timings.rds_modifying)
         self._house.hold_promotion(self.side)
-        self.record.status = "rebooting"
+        self._say("rebooting")
         source = self.source
         self._restart(lambda server: self._pg_promote(server, source))
         # All at once: whoever sees the replica gone sees `available`, and the other way round.
@@ -254,7 +310,8 @@ class Database:
         self.record.source_db_instance_identifier = None
         self.record.is_replica = False
         self.record.status_infos = None
-        self.record.status = "available"
+        self._say("available")
+        self._spawn(self._begin_backups)
 
     def _pg_promote(self, server: Postgres, source: "Database | None") -> None:
         self._house.promoted(self.identifier)
@@ -262,8 +319,36 @@ class Database:
         if source is not None:
             self._unlink(source)
 
-    def _modify(self, change: Callable[[], None], password: str | None) -> None:
-        self._house.pause(self.side, self._house.timings.rds_pending)
+    @property
+    def _keeps_backups(self) -> bool:
+        return bool(int(self.record.backup_retention_period or 0))
+
+    def _begin_backups(self) -> None:
+        """RDS makes the first backup by itself, soon after the promotion and when nothing else is under way."""
+        with suppress(EndedError):
+            self._pause(self._house.timings.rds_pending)
+            while self._keeps_backups and self._backed_up is None and self.record.status != "deleted":
+                if self.record.status == "available":
+                    with suppress(BusyError):
+                        self._phase("backing-up", self._back_up)
+                        return
+                self._pause(_SOON_SECONDS)
+
+    def _back_up(self) -> None:
+        """The instance serves meanwhile."""
+        self._pause(self._house.timings.rds_modifying)
+        self._backed_up = time.time()
+
+    def _modify(self, change: Callable[[], None], password: str | None, seconds: float) -> None:
+        self._change(change, password, seconds)
+        if not self._keeps_backups:
+            self._backed_up = None
+        elif self._backed_up is None:
+            self._say("backing-up")
+            self._back_up()
+
+    def _change(self, change: Callable[[], None], password: str | None, seconds: float) -> None:
+        self._pause(seconds)
         if password is not None:
             server = self._server()
             server.sql(
@@ -273,12 +358,12 @@ class Database:
         change()
 
     def _rename(self, identifier: str, address: str, change: Callable[[], None], password: str | None) -> None:
-        self._modify(change, password)
+        self._change(change, password, self._house.timings.rds_pending)
         old = self.identifier
         self.record.db_instance_identifier = identifier
         self.address = address
         self._house.renamed(self, old)
-        self.record.status = "rebooting"
+        self._say("rebooting")
         self._restart()
 
     def _delete(self) -> None:
@@ -290,19 +375,19 @@ class Database:
         if self.server is not None:
             self.server.destroy()
         self._house.gone(self)
-        self.record.status = "deleted"
+        self._say("deleted")
 
-    def _restart(self, at_the_end: Callable[[Postgres], None] | None = None) -> None:
+    def _restart(self, at_the_end: Callable[[Postgres], None] | None = None, *, seconds: float | None = None) -> None:
         """Stop the server, keep it down for the length of a reboot, start it where its address now is."""
         server = self._server()
-        over = time.monotonic() + self._house.timings.rds_rebooting
+        over = time.monotonic() + (self._house.timings.rds_rebooting if seconds is None else seconds)
         server.stop()
-        self._house.pause(self.side, max(0.0, over - _START_SECONDS - time.monotonic()))
+        self._pause(max(0.0, over - _START_SECONDS - time.monotonic()))
         server.hosts, server.port = (self.address,), int(self.record.port)
-        server.start()
+        self._start(server)
         if at_the_end is not None:
             at_the_end(server)
-        self._house.pause(self.side, max(0.0, over - time.monotonic()))
+        self._pause(max(0.0, over - time.monotonic()))
 
     def _unlink(self, source: "Database") -> None:
         """End the replication at both ends, as far as the other one can be reached."""

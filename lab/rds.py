@@ -39,6 +39,8 @@ class Databases:
         self.network = network
         self.timings = timings
         self.folder = folder
+        self.reboot_seconds: float | None = None
+        """How long RebootDBInstance keeps the server down from now on, in real seconds; None: as the timings say."""
         self.promotions: list[tuple[str, float]] = []
         """Identifier and Unix time, of each call of pg_promote."""
         self.errors: list[str] = []
@@ -100,6 +102,10 @@ class Databases:
                 raise TimeoutError(f"database {identifier} is {database.record.status}, not {status}: {trouble}")
             time.sleep(0.02)
         return database
+
+    def fail(self, side: Side, identifier: str) -> None:
+        """Let that instance fail for good: `failed`, and its server killed. KeyError if there is none."""
+        self.database(side, identifier).fail()
 
     def set_status(self, identifier: str, status: str) -> None:
         """Let the instance of that name say so, as when AWS backs it up (`backing-up`) or its disk is full."""

@@ -5,6 +5,7 @@ what the lab does not imitate is refused with a sentence that says so.
 """
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from moto.rds.models import DBInstance, RDSBackend
 
 from lab.binaries import run
 from lab.database import Database
+from lab.modification import modification
 from lab.region import side_of
 from lab.seam import Seams, require
 
@@ -31,27 +33,6 @@ _NOT_IMITATED = (
     "create_db_cluster",
     "switchover_blue_green_deployment",
 )
-# What ModifyDBInstance changes at once whatever ApplyImmediately says; the rest waits for it, as on AWS.
-_AT_ONCE = frozenset(
-    {
-        "deletion_protection",
-        "backup_retention_period",
-        "preferred_backup_window",
-        "preferred_maintenance_window",
-        "copy_tags_to_snapshot",
-        "auto_minor_version_upgrade",
-        "publicly_accessible",
-        "vpc_security_group_ids",
-        "db_parameter_group_name",
-        "cloudwatch_logs_export_configuration",
-        "monitoring_interval",
-        "monitoring_role_arn",
-        "max_allocated_storage",
-        "ca_certificate_identifier",
-        "enable_iam_database_authentication",
-    }
-)
-_NO_CHANGE = frozenset({"db_instance_identifier", "apply_immediately", "allow_major_version_upgrade"})
 _INHERITED = (
     "engine",
     "engine_version",
@@ -66,6 +47,7 @@ _INHERITED = (
 
 require(RDSBackend, "_validate_db_identifier", "find_db_from_id", "create_db_snapshot", "add_event")
 require(DBInstance, "update", "db_parameter_groups", "vpc_security_group_membership_list", "get_cfn_attribute")
+require(DBInstance, "backup_retention_period")
 
 
 class RdsApi:
@@ -89,6 +71,7 @@ class RdsApi:
             seams.replace(RDSBackend, name, _refusal(name))
         seams.replace(DBInstance, "address", property(self._address))
         seams.wrap(DBInstance, "endpoint", self._endpoint)
+        seams.replace(DBInstance, "latest_restorable_time", property(self._latest_restorable_time))
 
     def _create(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def create_db_instance(backend: Any, db_kwargs: Any) -> Any:
@@ -146,31 +129,26 @@ class RdsApi:
         def modify_db_instance(backend: Any, db_instance_identifier: str, db_kwargs: Any) -> Any:
             record = _found(backend, db_instance_identifier)
             database = self._database(record)
-            wanted = _given(db_kwargs)
             _require_state(database, "available", "storage-full")
-            new_name = wanted.pop("new_db_instance_identifier", None)
-            password = wanted.pop("master_user_password", None)
-            if int(wanted.get("backup_retention_period", 1)) == 0 and record.replicas:
-                raise InvalidParameterCombination("Backups cannot be disabled while the instance has read replicas.")
-            changes = {name: value for name, value in wanted.items() if name not in _NO_CHANGE}
-            if not wanted.get("apply_immediately"):
-                later = {name: value for name, value in changes.items() if name not in _AT_ONCE}
-                changes = {name: value for name, value in changes.items() if name in _AT_ONCE}
-                if new_name:
-                    later["db_instance_identifier"], new_name = new_name, None
-                record.pending_modified_values = getattr(record, "pending_modified_values", {}) | later
+            found = modification(record, _given(db_kwargs))
+            record.pending_modified_values = record.pending_modified_values | found.later | found.shown
 
             def apply() -> None:
-                original(backend, record.db_instance_identifier, dict(changes))
+                original(backend, record.db_instance_identifier, dict(found.now))
+                applied = {*found.now, "db_instance_identifier"} if found.new_name else {*found.now}
+                left = {name: value for name, value in record.pending_modified_values.items() if name not in applied}
+                record.pending_modified_values = left
 
-            if new_name:
-                backend._validate_db_identifier(new_name)
-                if new_name in backend.databases:
+            if found.nothing:
+                return record
+            if found.new_name:
+                backend._validate_db_identifier(found.new_name)
+                if found.new_name in backend.databases:
                     raise DBInstanceAlreadyExists
-                address = self._databases.address(database.side, new_name)
-                database.rename(new_name.lower(), address, apply, password)
-            elif changes or password:
-                database.modify(apply, password)
+                address = self._databases.address(database.side, found.new_name)
+                database.rename(found.new_name.lower(), address, apply, found.password)
+            else:
+                database.modify(apply, found.password, adds_a_zone=found.adds_a_zone)
             return record
 
         return modify_db_instance
@@ -242,6 +220,11 @@ class RdsApi:
             return database.address
         # A snapshot keeps a copy of the record, and nothing listens for it.
         return self._databases.address(side_of(record.region), record.db_instance_identifier)
+
+    def _latest_restorable_time(self, record: Any) -> datetime | None:
+        database = self._databases.of(record)
+        latest = None if database is None else database.latest_restorable
+        return None if latest is None else datetime.fromtimestamp(latest, UTC)
 
     def _endpoint(self, original: property) -> property:
         """There is none before the instance exists."""

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from lab.resources.call import OneCall
 from lab.resources.kind import Kind, Made, Properties, Request
 
@@ -170,8 +172,17 @@ def _update_instance(request: Request, made: Made, changed: frozenset[str]) -> M
 
 
 def _modify(request: Request, made: Made, wanted: Mapping[str, Any]) -> None:
-    identifier = made.physical_id
-    request.call("rds", "modify_db_instance", DBInstanceIdentifier=identifier, ApplyImmediately=True, **wanted)
+    """As soon as RDS takes it: an instance may be backed up, or modified by somebody else, just now."""
+    identifier, deadline = made.physical_id, time.monotonic() + _DEADLINE
+    while True:
+        try:
+            request.call("rds", "modify_db_instance", DBInstanceIdentifier=identifier, ApplyImmediately=True, **wanted)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "InvalidDBInstanceState" or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 def _promote(request: Request, made: Made) -> None:

@@ -446,3 +446,106 @@ def test_a_network_acl_silences_what_lives_and_a_security_group_only_what_is_new
     until(answers)
     way.close()
     assert not answers()
+
+
+@pytest.fixture
+def promoted(rds: Rds) -> Rds:
+    """`shop-dr`, promoted with seven days of backups."""
+    rds.create_pair()
+    rds[Side.DR].promote_read_replica(DBInstanceIdentifier="shop-dr", BackupRetentionPeriod=7)
+    until(lambda: "ReadReplicaSourceDBInstanceIdentifier" not in rds.look(Side.DR, "shop-dr"))
+    return rds
+
+
+def test_the_first_backup_after_a_promotion_begins_by_itself(promoted: Rds) -> None:
+    rds = promoted
+    assert "LatestRestorableTime" in rds.look(Side.PRIMARY, "shop")
+    assert "LatestRestorableTime" not in rds.look(Side.DR, "shop-dr")
+    until(lambda: rds.status(Side.DR, "shop-dr") == "backing-up")
+    rds.sql(Side.DR, "shop-dr", "CREATE TABLE orders (id int)")  # it serves meanwhile
+    modify = rds[Side.DR].modify_db_instance
+    wanted = {"DBInstanceIdentifier": "shop-dr", "MultiAZ": True, "ApplyImmediately": True}
+    assert code_of(modify, **wanted) == "InvalidDBInstanceState"
+    rds.databases.wait(Side.DR, "shop-dr")
+    now = rds.look(Side.DR, "shop-dr")
+    age = datetime.now(UTC) - now["LatestRestorableTime"]
+    assert timedelta() <= age < timedelta(minutes=5)
+    assert (now["Engine"], now["BackupRetentionPeriod"], now["MultiAZ"]) == ("postgres", 7, False)
+
+
+def test_a_promoted_instance_becomes_what_the_primary_was(promoted: Rds) -> None:
+    rds = promoted
+    until(lambda: "LatestRestorableTime" in rds.look(Side.DR, "shop-dr"))
+    rds.databases.wait(Side.DR, "shop-dr")
+    rds[Side.DR].modify_db_instance(
+        DBInstanceIdentifier="shop-dr",
+        MultiAZ=True,
+        BackupRetentionPeriod=14,
+        DeletionProtection=True,
+        ApplyImmediately=True,
+    )
+    now = rds.look(Side.DR, "shop-dr")
+    assert (now["DBInstanceStatus"], now["MultiAZ"]) == ("modifying", False)
+    assert now["PendingModifiedValues"] == {"MultiAZ": True, "BackupRetentionPeriod": 14}
+    rds.sql(Side.DR, "shop-dr", "CREATE TABLE orders (id int)")  # it serves meanwhile
+    rds.databases.wait(Side.DR, "shop-dr")
+    now = rds.look(Side.DR, "shop-dr")
+    assert (now["MultiAZ"], now["BackupRetentionPeriod"], now["DeletionProtection"]) == (True, 14, True)
+    assert now.get("PendingModifiedValues", {}) == {}
+    rds[Side.DR].modify_db_instance(DBInstanceIdentifier="shop-dr", MultiAZ=True, ApplyImmediately=True)
+    assert rds.status(Side.DR, "shop-dr") == "available", "nothing is to be changed"
+
+
+def test_backups_are_switched_on_like_any_change_and_begin_with_the_first(rds: Rds) -> None:
+    primary = rds[Side.PRIMARY]
+    rds.create(BackupRetentionPeriod=0)
+    rds.databases.wait(Side.PRIMARY, "shop")
+    assert "LatestRestorableTime" not in rds.look(Side.PRIMARY, "shop")
+    primary.modify_db_instance(DBInstanceIdentifier="shop", BackupRetentionPeriod=7)
+    now = rds.look(Side.PRIMARY, "shop")
+    assert (now["DBInstanceStatus"], now["BackupRetentionPeriod"]) == ("available", 0)
+    assert now["PendingModifiedValues"] == {"BackupRetentionPeriod": 7}
+    primary.modify_db_instance(DBInstanceIdentifier="shop", CopyTagsToSnapshot=True, ApplyImmediately=True)
+    until(lambda: rds.status(Side.PRIMARY, "shop") == "backing-up")
+    rds.databases.wait(Side.PRIMARY, "shop")
+    now = rds.look(Side.PRIMARY, "shop")
+    assert (now["BackupRetentionPeriod"], now.get("PendingModifiedValues", {})) == (7, {})
+    assert "LatestRestorableTime" in now
+    primary.modify_db_instance(DBInstanceIdentifier="shop", BackupRetentionPeriod=0, ApplyImmediately=True)
+    until(lambda: "LatestRestorableTime" not in rds.look(Side.PRIMARY, "shop"))
+
+
+def test_an_instance_that_fails_is_dead_and_can_only_be_deleted(rds: Rds) -> None:
+    rds.create_pair()
+    primary = rds[Side.PRIMARY]
+    primary.reboot_db_instance(DBInstanceIdentifier="shop")  # whatever is under way does not bring it back
+    rds.databases.fail(Side.PRIMARY, "shop")
+    database = rds.databases.database(Side.PRIMARY, "shop")
+    until(lambda: not database.busy)
+    assert (rds.status(Side.PRIMARY, "shop"), database.pids()) == ("failed", [])
+    with pytest.raises(psycopg.OperationalError):
+        rds.connect(Side.PRIMARY, "shop")
+    until(lambda: rds.look(Side.DR, "shop-dr")["StatusInfos"][0]["Status"] == "error")
+    for refused in (primary.reboot_db_instance, primary.modify_db_instance):
+        assert code_of(refused, DBInstanceIdentifier="shop") == "InvalidDBInstanceState"
+    with pytest.raises(KeyError):
+        rds.databases.fail(Side.DR, "shop")
+    primary.delete_db_instance(DBInstanceIdentifier="shop", SkipFinalSnapshot=True)
+    until(lambda: code_of_look(rds, "shop") == "DBInstanceNotFound")
+    assert rds.databases.errors == []
+
+
+def test_a_reboot_takes_the_server_down_for_as_long_as_one_says(rds: Rds) -> None:
+    rds.create_pair()
+    server = rds.databases.database(Side.PRIMARY, "shop").server
+    assert server is not None
+    rds.databases.reboot_seconds = 4.0
+    began = time.monotonic()
+    rds[Side.PRIMARY].reboot_db_instance(DBInstanceIdentifier="shop")
+    until(lambda: not server.is_running())
+    assert rds.status(Side.PRIMARY, "shop") == "rebooting"
+    until(lambda: rds.look(Side.DR, "shop-dr")["StatusInfos"][0]["Status"] == "error")
+    rds.databases.wait(Side.PRIMARY, "shop")
+    assert time.monotonic() - began >= 4.0
+    assert rds.sql(Side.PRIMARY, "shop", "SELECT 1") == [(1,)]
+    until(lambda: rds.look(Side.DR, "shop-dr")["StatusInfos"][0]["Status"] == "replicating")
