@@ -22,7 +22,7 @@ from lab import metric_data
 from lab.alarm import Definition, evaluate
 from lab.cloud import ACCOUNT
 from lab.composite import Composites
-from lab.region import GLOBAL, REGION_NAME
+from lab.region import region_names
 from lab.seam import Seams
 from lab.timings import Timings
 
@@ -98,7 +98,7 @@ class Alarms:
         minute = 0
         while not self._stop.wait(self._minute / _LOOKS_IN_A_MINUTE):
             now = int(time.time() // self._minute)
-            for region in (*REGION_NAME.values(), GLOBAL):
+            for region in region_names():
                 if region in self._lost:
                     continue
                 try:

@@ -25,7 +25,7 @@ from moto.events.models import EventsBackend, Rule
 
 from lab.cloud import ACCOUNT
 from lab.network import Network, Path
-from lab.region import GLOBAL, REGION_NAME, Vantage, place_of, side_of
+from lab.region import place_of, region_names, vantage_in
 from lab.seam import Seams
 from lab.target_input import moment, target_input
 from lab.timings import Timings
@@ -166,7 +166,7 @@ class Events:
 
     def _run(self) -> None:
         while True:
-            for region in (*REGION_NAME.values(), GLOBAL):
+            for region in region_names():
                 if region not in self._lost:
                     self._schedule(region, time.monotonic())
             with self._changed:
@@ -228,8 +228,7 @@ class Events:
 
     def _forward(self, region: str, place: str, bus: str, payload: Any) -> None:
         """To another Region's bus, if there is a way; AWS keeps the event's own source, detail, Region and time."""
-        vantage = Vantage.OUTSIDE if region == GLOBAL else Vantage.of(side_of(region))
-        if place in self._lost or self._network.state(vantage, place_of(place)) is not Path.OPEN:
+        if place in self._lost or self._network.state(vantage_in(region), place_of(place)) is not Path.OPEN:
             raise ConnectionError(f"{place} cannot be reached from {region}")
         self.emit(place, payload, bus)
 

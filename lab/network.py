@@ -8,7 +8,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from lab.pipe import Address, Door, Pipe, data_plane
-from lab.region import Place, Shared, Side, Vantage
+from lab.region import Place, Shared, Side, Vantage, site_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -29,7 +29,10 @@ PLACES: tuple[Place, ...] = (*Side, *Shared)
 
 
 class Network:
-    """The state of each path from a vantage to a place. Everything is open at first. Safe in any thread."""
+    """The state of each path from a vantage to a place. Everything is open at first. Safe in any thread.
+
+    Where the primary Region is us-east-1, the global control planes are a part of it and share its paths.
+    """
 
     def __init__(self) -> None:
         self._paths: dict[tuple[Vantage, Place], Path] = dict.fromkeys(product(Vantage, PLACES), Path.OPEN)
@@ -39,14 +42,15 @@ class Network:
 
     def state(self, vantage: Vantage, place: Place) -> Path:
         with self._lock:
-            return self._paths[vantage, place]
+            return self._paths[vantage, site_of(place)]
 
     def set(self, vantage: Vantage, place: Place, path: Path) -> None:
         """Change one path in one direction."""
-        self._change({(vantage, place): path})
+        self._change({(vantage, site_of(place)): path})
 
     def lose(self, place: Place, how: Path) -> None:
         """Nobody reaches that place any more, and from inside it nobody reaches anything outside it."""
+        place = site_of(place)
         with self._lock:
             self._lost[place] = how
         self._change(dict.fromkeys(_around(place), how))
@@ -57,6 +61,7 @@ class Network:
 
     def restore(self, place: Place) -> None:
         """Open each path to and from that place, but those that end in another place that is still lost."""
+        place = site_of(place)
         with self._lock:
             self._lost.pop(place, None)
             lost = {edge: how for other, how in self._lost.items() for edge in _around(other)}

@@ -6,10 +6,10 @@ labs on one machine do not meet.
 """
 
 import errno
+import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from types import MappingProxyType
 
 
 class Side(StrEnum):
@@ -24,7 +24,7 @@ class Side(StrEnum):
 
 
 class Shared(StrEnum):
-    """What belongs to neither side: the control planes that AWS runs for all Regions in us-east-1."""
+    """What belongs to neither side: the control planes that AWS runs for all Regions in us-east-1 (see `site_of`)."""
 
     GLOBAL = "global"
 
@@ -51,9 +51,31 @@ class Vantage(StrEnum):
         return None if self is Vantage.OUTSIDE else Side(self.value)
 
 
-GLOBAL = "us-east-1"
-REGION_NAME: Mapping[Side, str] = MappingProxyType({Side.PRIMARY: "eu-west-1", Side.DR: "eu-central-1"})
+class _RegionNames(Mapping[Side, str]):
+    """What the Regions are called now; the modules that know this object see a change of it."""
 
+    def __init__(self, names: Mapping[Side, str]) -> None:
+        self._names = dict(names)
+
+    def __getitem__(self, side: Side) -> str:
+        return self._names[side]
+
+    def __iter__(self) -> Iterator[Side]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def call_primary(self, name: str) -> None:
+        self._names[Side.PRIMARY] = name
+
+
+GLOBAL = "us-east-1"
+PRIMARY_NAME = "eu-west-1"
+"""What the primary Region is called unless `set_primary` is told otherwise."""
+REGION_NAME = _RegionNames({Side.PRIMARY: PRIMARY_NAME, Side.DR: "eu-central-1"})
+
+_NAME = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 _NET = {Side.PRIMARY: 1, Side.DR: 2}
 _CLAIM_PORT = 4509
 _BLOCKS = range(1, 200)
@@ -94,11 +116,40 @@ def _network(side: Side) -> str:
     return f"127.{_block}.{_NET[side]}"
 
 
+def set_primary(name: str) -> None:
+    """Call the primary Region that from now on, before a lab begins in this process.
+
+    In us-east-1 it has AWS's global control planes in it: who loses the one loses the other. ValueError for the DR
+    Region's own name, and for what is no name of a Region.
+    """
+    if name == REGION_NAME[Side.DR]:
+        raise ValueError(f"{name} is the DR Region already")
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name of a Region")
+    REGION_NAME.call_primary(name)
+
+
+def region_names() -> tuple[str, ...]:
+    """Every Region that the lab has, us-east-1 included, each once."""
+    return tuple(dict.fromkeys((*REGION_NAME.values(), GLOBAL)))
+
+
+def site_of(place: Place) -> Place:
+    """Where a place really lies: AWS's global control planes are in the primary Region where that is us-east-1."""
+    return Side.PRIMARY if place is Shared.GLOBAL and REGION_NAME[Side.PRIMARY] == GLOBAL else place
+
+
 def place_of(region_name: str) -> Place:
     """Whose API a Region's name means, us-east-1 included; ValueError for a Region that the lab does not have."""
     if region_name == GLOBAL:
-        return Shared.GLOBAL
+        return site_of(Shared.GLOBAL)
     return side_of(region_name)
+
+
+def vantage_in(region_name: str) -> Vantage:
+    """The vantage of whoever is inside the Region of that name: us-east-1 is the world outside, unless it is a side."""
+    place = place_of(region_name)
+    return Vantage.of(place) if isinstance(place, Side) else Vantage.OUTSIDE
 
 
 def side_of(region_name: str) -> Side:

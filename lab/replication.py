@@ -19,7 +19,7 @@ from moto.s3.models import FakeBucket, FakeDeleteMarker, FakeKey, S3Backend
 from moto.s3.responses import S3Response
 
 from lab.network import Network, Path
-from lab.region import GLOBAL, Vantage, side_of
+from lab.region import place_of, vantage_in
 from lab.seam import Seams, require
 
 require(FakeBucket, "is_versioned", "arn")
@@ -130,10 +130,8 @@ class Replication:
         if destination is None or not destination.is_versioned:
             return False
         source = change.backend.get_bucket(change.bucket)
-        if GLOBAL in (source.region_name, destination.region_name):
-            return True
-        here, there = side_of(source.region_name), side_of(destination.region_name)
-        return self._network.state(Vantage.of(here), there) is Path.OPEN
+        here, there = vantage_in(source.region_name), place_of(destination.region_name)
+        return self._network.state(here, there) is Path.OPEN
 
     def _arrive(self, change: _Change) -> None:
         bucket = change.backend.get_bucket(_destination(change.rule))
