@@ -1,6 +1,6 @@
 """From the first bad sample to the verdict, without the hold-down: python benchmarks/detection.py [N] [options].
 
-By the run's own record of rehearsals (`--timings aws` unless told otherwise), several at a time because they mostly wait.
+By the own record of rehearsals (`--timings aws` unless told otherwise), several at a time because they mostly wait.
 Prints a table in Markdown, the median and the worst; exit code 1 where a rehearsal did not end as it should.
 """
 
