@@ -19,7 +19,7 @@ from lab.instance import Instance, environment_of
 from lab.loadbalancing import LoadBalancers
 from lab.network import Path as NetworkPath
 from lab.region import REGION_NAME, Side, Vantage, instance_address, side_of
-from lab.scaling_activity import Activity
+from lab.scaling_activity import INSUFFICIENT_CAPACITY, Activity
 from lab.scaling_api import ScalingApi
 from lab.scaling_group import Closable, Machine, ScalingGroup
 from lab.seam import Seams
@@ -105,6 +105,17 @@ class Autoscaling:
             self._lost.add(side)
             for group in self._of(side):
                 group.lose()
+
+    def lose_instances(self, side: Side) -> None:
+        """All machines of that side lose power, and AWS has no others there as long as `capacity_error` says so.
+
+        The Region lives on: its groups end what is dead, and launch in vain.
+        """
+        with self._lock:
+            self.capacity_error[REGION_NAME[side]] = INSUFFICIENT_CAPACITY
+            for group in self._of(side):
+                group.crash()
+        self._wake.set()
 
     def processes(self) -> dict[str, int]:
         """Instance id to process id, of the processes that run now."""

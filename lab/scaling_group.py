@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 RUNNING_SHARE = 0.5
 """The part of `instance_boot` after which EC2 says `running` and the group `InService`; the rest is the start of the
 operating system, after which the application is started."""
+TERMINATED = "an EC2 health check indicating it has been terminated or stopped"
 RESTART_SECONDS = 1.0
 """After how long a process that ended by itself is started again, as systemd does."""
 
@@ -130,6 +131,13 @@ class ScalingGroup:
         for member in self.members:
             member.machine.process.kill()
 
+    def crash(self) -> None:
+        """Every instance is gone, also one that has just been launched; the group finds that out by itself."""
+        for member in self.members:
+            member.machine.process.crash()
+            member.state.health_status = "Unhealthy"
+            member.illness = TERMINATED
+
     def _advance(self, member: Member, now: float) -> None:
         boot = self._site.timings.instance_boot
         if member.state.lifecycle_state == "Pending" and now >= member.launched + boot * RUNNING_SHARE:
@@ -173,7 +181,7 @@ class ScalingGroup:
     def _illness(self, member: Member, now: float) -> str:
         exit_code = member.machine.process.exit_code
         if exit_code is not None and exit_code < 0:
-            return "an EC2 health check indicating it has been terminated or stopped"
+            return TERMINATED
         if self.group.health_check_type != "ELB" or member.in_service is None:
             return ""
         grace = float(self.group.health_check_grace_period or 0) * self._site.timings.target_check_scale

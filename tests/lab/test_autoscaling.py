@@ -310,6 +310,37 @@ def test_a_launch_that_finds_no_capacity_says_so_and_is_tried_again(fleet: Fleet
     until(lambda: list(fleet.health().values()) == ["healthy"])
 
 
+def test_instances_that_are_lost_do_not_come_back_before_there_is_capacity(fleet: Fleet) -> None:
+    lost = fleet.serve(1)
+    fleet.desire(2)
+    until(lambda: len(fleet.states()) == 2)  # the second has only just been launched
+    pids = fleet.autoscaling.processes().values()
+    fleet.autoscaling.lose_instances(SIDE)
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    until(lambda: fleet.states() == [] and fleet.health() == {})
+    assert "EC2 health check" in fleet.activities("Successful")[0]["Cause"]
+    assert "InsufficientInstanceCapacity" in until(lambda: fleet.activities("Failed"))[0]["StatusMessage"]
+    held = time.monotonic() + 2 * TIMINGS.instance_boot
+    until(lambda: time.monotonic() > held)
+    assert (fleet.states(), fleet.autoscaling.processes()) == ([], {})
+    del fleet.autoscaling.capacity_error[REGION]
+    until(lambda: list(fleet.health().values()) == ["healthy", "healthy"])
+    assert not set(lost) & set(fleet.instances())
+
+
+def test_lost_instances_are_not_replaced_while_launch_is_suspended(fleet: Fleet) -> None:
+    fleet.serve(1)
+    fleet.suspend("Launch")
+    fleet.autoscaling.lose_instances(SIDE)
+    del fleet.autoscaling.capacity_error[REGION]
+    until(lambda: fleet.states() == [])
+    held = time.monotonic() + 3 * TIMINGS.instance_boot
+    until(lambda: time.monotonic() > held)
+    assert (fleet.states(), fleet.activities("Failed")) == ([], [])
+    fleet.resume("Launch")
+    until(lambda: list(fleet.health().values()) == ["healthy"])
+
+
 def test_limits_are_those_of_aws(fleet: Fleet) -> None:
     set_desired, update = fleet.client.set_desired_capacity, fleet.client.update_auto_scaling_group
     code, message = error_of(set_desired, AutoScalingGroupName="web", DesiredCapacity=4)
