@@ -2,7 +2,7 @@
 
 A session under the lease is read-only by default. A transaction that may write is begun as such, under the lease, and
 the lease is looked at again right before its COMMIT. The server ends a transaction that has lasted for the longest time
-allowed (the session's timeouts). So what passes the look before the COMMIT is committed no later than that time after
+allowed (transaction_timeout). So what passes the look before the COMMIT is committed no later than that time after
 it, whatever stands still in between: its transaction had begun on the server when this process looked.
 
 A statement in autocommit mode that may write gets a transaction of its own, because nothing else would bound how late
@@ -22,12 +22,13 @@ from relight_lease import statement
 from relight_lease.errors import LeaseLost
 from relight_lease.keeper import Keeper
 
-_KNOWS_TRANSACTION_TIMEOUT = 170000
+_ENDS_TRANSACTIONS = 170000
+"""Since this version a server ends a transaction by its age (transaction_timeout), the work on its COMMIT included."""
 _ARM = """
 SELECT set_config(name, CASE WHEN name = 'default_transaction_read_only' THEN 'on'
                              WHEN setting::bigint BETWEEN 1 AND %(most)s THEN setting
                              ELSE %(most)s::text END, false)
-FROM pg_catalog.pg_settings WHERE name = ANY(%(names)s)
+FROM pg_catalog.pg_settings WHERE name IN ('default_transaction_read_only', %(timeout)s)
 """
 _NARROW = "SELECT set_config('transaction_read_only', 'on', true), pg_current_xact_id_if_assigned() IS NOT NULL"
 _WROTE = "SELECT pg_current_xact_id_if_assigned() IS NOT NULL"
@@ -39,6 +40,7 @@ class LeasedConnection(psycopg.Connection[Any]):
     _keeper: Keeper
     _longest: float
     _takes_writes = False
+    _ends_transactions = False
     _narrowed = False
     """Whether, for lack of the lease, the transaction is read-only."""
     _begun_read_only = False
@@ -50,13 +52,18 @@ class LeasedConnection(psycopg.Connection[Any]):
         lease, too. Raises psycopg's errors, NotSupportedError for a server older than 14.
         """
         self._keeper, self._longest = keeper, longest
+        factories: tuple[Any, Any] = self.cursor_factory, self.server_cursor_factory
+        self.cursor_factory, self.server_cursor_factory = map(leased, factories)
         by_default = self.info.parameter_status("default_transaction_read_only")
         if by_default is None:
             raise psycopg.NotSupportedError("the write lease needs PostgreSQL 14 or later, and a session of its own")
         self._takes_writes = by_default == "off"
+        self._ends_transactions = self.info.server_version >= _ENDS_TRANSACTIONS
+        # Before, only the wait for a COMMIT can be bounded, and what it may do for long is done before the look.
+        timeout = "transaction_timeout" if self._ends_transactions else "idle_in_transaction_session_timeout"
         autocommit = self.autocommit
         self.autocommit = True
-        self._ask(_ARM, timeouts(self.info.server_version, longest))
+        self._ask(_ARM, {"timeout": timeout, "most": int(longest * 1000)})
         self.autocommit = autocommit
 
     # What the cursors need.
@@ -166,6 +173,8 @@ class LeasedConnection(psycopg.Connection[Any]):
             raise psycopg.NotSupportedError("a pipeline cannot commit under the write lease; leave it first")
         if self._status is not TransactionStatus.INTRANS or self._begun_read_only:
             return None
+        if not self._ends_transactions:
+            self._ask("SET CONSTRAINTS ALL IMMEDIATE")
         end = self._keeper.end()
         if end is None and self._ask(_WROTE)[0]:
             raise self._lost()
@@ -216,8 +225,7 @@ class LeasedConnection(psycopg.Connection[Any]):
             raise
 
     def _refuse_to_take_back(self, text: str) -> None:
-        known = self.info.server_version >= _KNOWS_TRANSACTION_TIMEOUT
-        if what := statement.taken_back(text, by_transaction_timeout=known):
+        if what := statement.taken_back(text, ends_transactions=self._ends_transactions):
             raise psycopg.NotSupportedError(f"{what} would take back what the write lease rests on")
         if self._alone and statement.begins(text):
             raise psycopg.NotSupportedError("under the write lease a transaction is begun by atomic(), not by a text")
@@ -234,22 +242,7 @@ class LeasedConnection(psycopg.Connection[Any]):
         """A statement of the connection's own, past all looks; its first row."""
         with psycopg.Cursor(self, row_factory=psycopg.rows.tuple_row) as cursor:
             cursor.execute(query, parameters, prepare=False)
-            return cursor.fetchone() or ()
-
-
-def timeouts(server_version: int, longest: float) -> dict[str, Any]:
-    """Parameters for _ARM: the settings that bound a transaction, and at most how many milliseconds each may be.
-
-    Before PostgreSQL 17 two add up to the bound that counts, from the look before the COMMIT to its end: the server
-    waits for the COMMIT as long as for any statement, and then works on it.
-    """
-    milliseconds = int(longest * 1000)
-    if server_version >= _KNOWS_TRANSACTION_TIMEOUT:
-        names = ["default_transaction_read_only", "transaction_timeout"]
-    else:
-        names = ["default_transaction_read_only", "statement_timeout", "idle_in_transaction_session_timeout"]
-        milliseconds //= 2
-    return {"names": names, "most": milliseconds}
+            return (cursor.fetchone() or ()) if cursor.description else ()
 
 
 class LeasedCursor:
@@ -282,6 +275,6 @@ class LeasedCursor:
 
 
 @cache
-def leased(cursor: type) -> type:
+def leased(cursor: Any) -> Any:
     """That class of psycopg's cursors, under the lease."""
     return cursor if issubclass(cursor, LeasedCursor) else type(f"Leased{cursor.__name__}", (LeasedCursor, cursor), {})

@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 from django.core.exceptions import ImproperlyConfigured
 
-from relight_lease.connection import LeasedConnection, leased
+from relight_lease.connection import LeasedConnection
 from relight_lease.keeper import shared
 from relight_lease.settings import configured
 
@@ -21,10 +21,10 @@ class LeasedDatabase:
 
     def get_connection_params(self) -> dict[str, Any]:
         """Raises ImproperlyConfigured where psycopg's pool is asked for."""
-        params: dict[str, Any] = super().get_connection_params()  # type: ignore[misc]
         if self.settings_dict["OPTIONS"].get("pool"):  # type: ignore[attr-defined]
             raise ImproperlyConfigured("a database under the write lease cannot have a pool")
-        return {**params, "cursor_factory": leased(params["cursor_factory"])}
+        params: dict[str, Any] = super().get_connection_params()  # type: ignore[misc]
+        return params
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         """Raises ImproperlyConfigured where the settings make no sense, or the wrapper makes other connections."""

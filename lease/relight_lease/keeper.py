@@ -3,6 +3,7 @@
 import logging
 import os
 import threading
+import weakref
 from collections.abc import Callable
 
 from relight_lease.lease import Lease
@@ -35,10 +36,11 @@ class Keeper:
         self._ask = ask
         self._region = region
         self._begin = begin
-        self._begin_anew()
-        os.register_at_fork(after_in_child=self._begin_anew)
+        self.begin_anew()
+        _all.add(self)
 
-    def _begin_anew(self) -> None:
+    def begin_anew(self) -> None:
+        """As if it had just been made."""
         self._lease.take_away()
         self._starting = threading.Lock()
         self._started = False
@@ -102,6 +104,17 @@ class Keeper:
             begun = self._lease.clock()
             self.renew()
             pause.wait(max(0.0, begun + self._lease.term / 3 - self._lease.clock()))
+
+
+_all: weakref.WeakSet[Keeper] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for keeper in _all:
+        keeper.begin_anew()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def keeper_of(settings: LeaseSettings) -> Keeper:

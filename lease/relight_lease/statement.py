@@ -24,7 +24,7 @@ _ENDS = re.compile(rf"{_NOTHING}(?:commit|end)\b", re.IGNORECASE | re.DOTALL)
 _HARMLESS = re.compile(rf"{_NOTHING}(?:rollback|abort|release)\b", re.IGNORECASE | re.DOTALL)
 
 _LITERAL = re.compile(r"'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$|--[^\n]*|/\*.*?\*/", re.DOTALL)
-_SUSPECT = re.compile(r"read\s+write|transaction_|characteristics|chain|prepare|\ball\b|_timeout", re.IGNORECASE)
+_SUSPECT = re.compile(r"read\s+write|transaction_|characteristics|chain|prepare|\ball\b|commit|\bend\b", re.IGNORECASE)
 _SETS = r"\b(?:set|reset)\b[^;]*\b"
 _TAKEN_BACK = tuple(
     (re.compile(pattern, re.IGNORECASE), what)
@@ -39,10 +39,15 @@ _TAKEN_BACK = tuple(
     )
 )
 _BY_FUNCTION = re.compile(
-    r"\bset_config\s*\(\s*'(?:default_transaction_read_only|transaction_read_only|transaction_timeout)'", re.IGNORECASE
+    r"\bset_config\s*\(\s*'(?:(?:default_)?transaction_read_only|(?:idle_in_)?transaction_(?:session_)?timeout)'",
+    re.IGNORECASE,
 )
-_WITHOUT_TRANSACTION_TIMEOUT = re.compile(
-    rf"{_SETS}(?:statement_timeout|idle_in_transaction_session_timeout)\b", re.IGNORECASE
+_ON_OLDER_SERVERS = tuple(
+    (re.compile(pattern, re.IGNORECASE), what)
+    for pattern, what in (
+        (rf"{_SETS}idle_in_transaction_session_timeout\b", "a change of idle_in_transaction_session_timeout"),
+        (r"(?:^|;)\s*(?:commit|end)\b", "a COMMIT by its text, on a server older than 17,"),
+    )
 )
 
 
@@ -72,16 +77,15 @@ def harmless(text: str) -> bool:
     return bool(_HARMLESS.match(text)) and not several(text)
 
 
-def taken_back(text: str, *, by_transaction_timeout: bool) -> str | None:
+def taken_back(text: str, *, ends_transactions: bool) -> str | None:
     """In words, what it would take back of what the lease rests on in its session; None for all but a few statements.
 
-    `by_transaction_timeout` says whether a transaction's length is bounded by that setting, or by two older ones.
+    `ends_transactions` says whether the server ends a transaction by its age.
     """
     if not _SUSPECT.search(text):
         return None
     if _BY_FUNCTION.search(text):
         return "a change of the session's settings"
     bare = _LITERAL.sub(" ", text)
-    if not by_transaction_timeout and _WITHOUT_TRANSACTION_TIMEOUT.search(bare):
-        return "a change of the timeouts"
-    return next((what for pattern, what in _TAKEN_BACK if pattern.search(bare)), None)
+    patterns = _TAKEN_BACK if ends_transactions else (*_TAKEN_BACK, *_ON_OLDER_SERVERS)
+    return next((what for pattern, what in patterns if pattern.search(bare)), None)

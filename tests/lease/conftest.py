@@ -58,7 +58,12 @@ CREATE TABLE written (item text PRIMARY KEY, checked text); CREATE SEQUENCE numb
 CREATE FUNCTION put(item text) RETURNS text LANGUAGE sql AS 'INSERT INTO written VALUES (item) RETURNING item';
 CREATE PROCEDURE put_and_commit(item text) LANGUAGE plpgsql AS
     $$ BEGIN INSERT INTO written VALUES (item); COMMIT; INSERT INTO written VALUES (item || '+'); END $$;
-CREATE FUNCTION at_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0); RETURN NULL; END $$;
+CREATE FUNCTION at_commit() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN
+        PERFORM pg_sleep(coalesce(current_setting('written.pause', true), '0')::float);
+        PERFORM set_config('written.done', 'yes', false);
+        RETURN NULL;
+    END $$;
 CREATE CONSTRAINT TRIGGER late AFTER INSERT ON written DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION at_commit();
 """
