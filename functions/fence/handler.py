@@ -1,4 +1,4 @@
-"""Cuts the peer's application off from the peer's database, or lets it in again."""
+"""Cuts the peer's application off from the peer's database, lets it in again, or empties the peer."""
 
 import os
 import time
@@ -12,30 +12,29 @@ from relight.network_acl import fence_of
 from relight.run import Run
 from relight.settings import FenceSettings
 from relight.step import perform
-from relight.steps.fence import Fencing
+from relight.steps.fence import Fencing, Intent, Peer
 
 logger = Logger()
 settings = FenceSettings.from_env(os.environ)
 ledger = Ledger(client("dynamodb", settings.aws_region), settings.ledger_table, settings.home_region)
-ec2 = client(
-    "ec2",
-    settings.peer_region,
-    connect=settings.peer_connect_seconds,
-    read=settings.peer_read_seconds,
-    attempts=2,
+bounds: dict[str, Any] = {
+    "connect": settings.peer_connect_seconds,
+    "read": settings.peer_read_seconds,
+    "attempts": 2,
+}
+peer = Peer(
+    fence_of(client("ec2", settings.peer_region, **bounds), settings.peer_network_acl_id, settings.peer_app_cidrs),
+    client("lambda", settings.peer_region, **bounds),
+    client("autoscaling", settings.peer_region, **bounds),
 )
-acl = fence_of(ec2, settings.peer_network_acl_id, settings.peer_app_cidrs)
-threads = ThreadPoolExecutor(max_workers=4)
-fencing = Fencing(acl, ledger, settings.fence_seconds, time.time, threads, settings.aws_region)
+fencing = Fencing(settings, ledger, peer, time.time, ThreadPoolExecutor(max_workers=4))
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """{"run", "intent": "cut" | "lift"} -> the step's outcome, which is always DONE."""
-    run = Run.from_event(event)
-    if event.get("intent", "cut") == "lift":
-        said = perform("fence (lift)", run, ledger, time.time, fencing.lift)
-    else:
-        said = perform("fence", run, ledger, time.time, lambda: fencing.cut(run))
+    """{"run", "intent": "cut" | "lift" | "empty"} -> the step's outcome, which is always DONE."""
+    run, intent = Run.from_event(event), Intent(event.get("intent", Intent.CUT))
+    name = "fence" if intent is Intent.CUT else f"fence ({intent})"
+    said = perform(name, run, ledger, time.time, lambda: fencing.ensure(run, intent))
     logger.info("fenced", extra={"run": run.id, "outcome": said})
     return said

@@ -5,7 +5,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 from relight.clients import client
-from relight.guard import Guard
+from relight.guard import Guard, Hands
 from relight.ledger import Ledger
 from relight.network_acl import fence_of
 from relight.settings import GuardSettings
@@ -19,11 +19,17 @@ peer_dynamodb = client(
     read=settings.peer_read_seconds,
     attempts=2,
 )
+hands = Hands(
+    fence_of(client("ec2", settings.aws_region), settings.network_acl_id, settings.app_cidrs),
+    # Once, and longer than it takes: nothing else waits for it.
+    client("lambda", settings.aws_region, read=20, attempts=1),
+    client("autoscaling", settings.aws_region),
+)
 guard = Guard(
     settings,
     Ledger(client("dynamodb", settings.aws_region), settings.ledger_table, settings.home_region),
     Ledger(peer_dynamodb, settings.peer_ledger_table, settings.home_region),
-    fence_of(client("ec2", settings.aws_region), settings.network_acl_id, settings.app_cidrs),
+    hands,
     client("cloudwatch", settings.aws_region),
 )
 
@@ -34,5 +40,5 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     said = guard.watch()
     logger.info("guarded", extra=said)
     if "lacking" in said:
-        logger.warning("superseded, and not fenced", extra={"why": said["lacking"]})
+        logger.warning("not all of it could be done", extra={"standing": said["standing"], "lacking": said["lacking"]})
     return said

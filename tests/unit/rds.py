@@ -122,7 +122,7 @@ class Dbcheck:
     lsn: str = "0/3000060"
     replayed_lsn: str | None = None
     refusal: Exception | None = None  # of Lambda
-    before: Callable[[str], None] = lambda check: None  # what happens just before a check is answered
+    before: Callable[[str], object] = lambda check: None  # what happens just before a check is answered
     stops: int = 0
 
     @property

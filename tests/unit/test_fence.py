@@ -4,21 +4,40 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
-from relight.ledger import Ledger
+from relight.errors import RunSuperseded
+from relight.ledger import Capacity, Ledger, State
 from relight.network_acl import NetworkAcl
 from relight.run import Run
-from relight.steps.fence import Fencing
+from relight.settings import FenceSettings
+from relight.steps.fence import Fencing, Intent, Peer
 
 from tests.unit.conftest import Clients
 from tests.unit.firewall import CIDRS, make_acl, rules
+from tests.unit.fleet import Fleet, make_fleet
 from tests.unit.loopback import black_hole, closed_port
-from tests.unit.standby import HERE, HOME, Clock
+from tests.unit.rds import REPLICA, Dbcheck, error
+from tests.unit.standby import HERE, HOME, Clock, take_lock
 
+GROUPS = ("shop-primary", "shop-workers")
+SETTINGS = FenceSettings(
+    aws_region=HERE,
+    home_region=HOME,
+    peer_region=HOME,
+    ledger_table="relight-shop",
+    peer_connect_seconds=2,
+    peer_read_seconds=5,
+    peer_network_acl_id="acl-12345678",
+    peer_app_cidrs=CIDRS,
+    peer_dbcheck_function="relight-shop-dbcheck",
+    peer_group_names=GROUPS,
+    fence_seconds=5.0,
+)
 type MakeFencing = Callable[..., Fencing]
 
 
@@ -28,15 +47,30 @@ def acl(aws: None, clients: Clients) -> NetworkAcl:
 
 
 @pytest.fixture
-def fencing(ledger: Ledger, clock: Clock) -> Iterator[MakeFencing]:
+def dbcheck() -> Dbcheck:
+    """That of the peer, whose database takes writes."""
+    return Dbcheck(in_recovery=False)
+
+
+@pytest.fixture
+def fencing(ledger: Ledger, clock: Clock, dbcheck: Dbcheck, clients: Clients) -> Iterator[MakeFencing]:
+    """`fencing(acl, seconds, groups)`: the step, with what the peer lets it do."""
     with ThreadPoolExecutor(max_workers=4) as threads:
-        yield lambda acl, seconds=5.0: Fencing(acl, ledger, seconds, clock, threads, HERE)
+
+        def make(acl: NetworkAcl | None, seconds: float = 5.0, groups: Any = None) -> Fencing:
+            peer = Peer(acl, dbcheck, groups or clients("autoscaling", HOME))  # type: ignore[arg-type]
+            return Fencing(replace(SETTINGS, fence_seconds=seconds), ledger, peer, clock, threads)
+
+        yield make
+
+
+def bounded(timeout: float) -> Config:
+    return Config(connect_timeout=timeout, read_timeout=timeout, retries={"total_max_attempts": 1})
 
 
 def lost(port: int, timeout: float) -> NetworkAcl:
     """The network ACL of a Region whose API is at that port, and lost."""
-    config = Config(connect_timeout=timeout, read_timeout=timeout, retries={"total_max_attempts": 1})
-    ec2 = boto3.client("ec2", region_name=HOME, endpoint_url=f"http://127.0.0.1:{port}", config=config)
+    ec2 = boto3.client("ec2", region_name=HOME, endpoint_url=f"http://127.0.0.1:{port}", config=bounded(timeout))
     return NetworkAcl(ec2, "acl-12345678", CIDRS)
 
 
@@ -70,7 +104,7 @@ def test_a_fence_is_lifted_and_lifting_none_is_well(fencing: MakeFencing, acl: N
     before = rules(acl)
     fencing(acl).cut(run)
     for _ in range(2):
-        outcome = fencing(acl).lift()
+        outcome = fencing(acl).lift(run)
         assert (outcome.facts, outcome.sentence) == ({"fence": "lifted"}, "the peer is not fenced")
         assert rules(acl) == before
 
@@ -82,7 +116,7 @@ def test_a_refused_endpoint_is_failed_at_once_and_the_run_goes_on(
     assert (outcome.status, outcome.facts) == ("DONE", {"fence": "failed"})
     assert outcome.sentence.startswith("the peer could not be fenced: EndpointConnectionError")
     assert ledger.timeline(run.id)[0] == {"t3": clock()}
-    assert fencing(lost(closed_port(), 1)).lift().facts == {"fence": "failed"}
+    assert fencing(lost(closed_port(), 1)).lift(run).facts == {"fence": "failed"}
 
 
 def test_a_black_holed_endpoint_is_unknown_when_the_bound_has_passed(
@@ -93,7 +127,7 @@ def test_a_black_holed_endpoint_is_unknown_when_the_bound_has_passed(
         assert (outcome.status, outcome.facts) == ("DONE", {"fence": "unknown"})
         assert outcome.sentence == "the fence was asked for, and the peer did not answer within 0.05 s"
         assert ledger.timeline(run.id)[0] == {"t3": clock()}
-        lifted = fencing(lost(port, 0.8), 0.05).lift()
+        lifted = fencing(lost(port, 0.8), 0.05).lift(run)
     assert lifted.sentence == "the peer did not answer within 0.05 s: its guard lifts a fence itself"
 
 
@@ -133,16 +167,164 @@ def test_an_api_that_refuses_is_failed_with_its_words(fencing: MakeFencing, acl:
     assert "acl-00000000" in outcome.sentence
 
 
-def test_where_the_peers_network_acl_is_not_known_nothing_is_fenced(fencing: MakeFencing, run: Run) -> None:
-    outcome = fencing(None).cut(run)
-    assert outcome.facts == {"fence": "failed"}
-    assert outcome.sentence == "the peer could not be fenced: its network ACL is not configured here"
-
-
 def test_the_fence_stays_while_this_region_is_active(
     fencing: MakeFencing, acl: NetworkAcl, ledger: Ledger, run: Run
 ) -> None:
     fencing(acl).cut(run)
     ledger.activate(run, HERE)
-    assert fencing(acl).lift().facts == {"fence": "kept"}
+    assert fencing(acl).lift(run).facts == {"fence": "kept"}
     assert acl.denied()
+
+
+def test_the_fence_stays_while_the_one_way_door_is_open(
+    fencing: MakeFencing, acl: NetworkAcl, ledger: Ledger, run: Run
+) -> None:
+    fencing(acl).cut(run)
+    ledger.set_state(run, State.PROMOTING)
+    ledger.open_door(run, REPLICA, None)
+    assert fencing(acl).lift(run).facts == {"fence": "kept"}
+    assert acl.denied()
+
+
+# Where the peer's network ACL is not ours, its `dbcheck` is the fence
+
+
+def test_the_peers_database_is_the_fence_where_its_network_acl_is_not_ours(
+    fencing: MakeFencing, dbcheck: Dbcheck, ledger: Ledger, run: Run, clock: Clock
+) -> None:
+    for _ in range(2):
+        outcome = fencing(None).cut(run)
+        assert outcome.facts == {"fence": "fenced"}
+        assert not dbcheck.writable
+    assert ledger.timeline(run.id)[0] == {"t3": clock()}
+    for _ in range(2):
+        outcome = fencing(None).lift(run)
+        assert (outcome.facts, outcome.sentence) == ({"fence": "lifted"}, "the peer is not fenced")
+        assert dbcheck.writable
+
+
+def test_sessions_that_could_not_be_ended_are_no_fence(fencing: MakeFencing, dbcheck: Dbcheck, run: Run) -> None:
+    dbcheck.sessions_left = 1
+    outcome = fencing(None).cut(run)
+    assert outcome.facts == {"fence": "failed"}
+    assert outcome.sentence == "the peer could not be fenced: sessions have not ended: 1"
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"reached": False}, "unreachable: it is not there"),
+        ({"failure": "Sandbox.Timedout"}, "DatabaseCheckFailed: relight-shop-dbcheck failed: Sandbox.Timedout"),
+        ({"refusal": error("AccessDeniedException", "not authorized", "Invoke", 403)}, "not authorized"),
+    ],
+)
+def test_a_peer_whose_database_cannot_be_asked_is_not_fenced(
+    fencing: MakeFencing, dbcheck: Dbcheck, run: Run, changed: dict[str, Any], sentence: str
+) -> None:
+    for name, value in changed.items():
+        setattr(dbcheck, name, value)
+    for outcome in (fencing(None).cut(run), fencing(None).lift(run)):
+        assert (outcome.status, outcome.facts) == ("DONE", {"fence": "failed"})
+        assert sentence in outcome.sentence
+
+
+def test_a_peers_database_that_hangs_is_unknown_when_the_bound_has_passed(
+    fencing: MakeFencing, dbcheck: Dbcheck, run: Run
+) -> None:
+    answered = threading.Event()
+    dbcheck.before = lambda check: answered.wait(10)
+    try:
+        assert fencing(None, 0.05).cut(run).facts == {"fence": "unknown"}
+        assert fencing(None, 0.05).lift(run).facts == {"fence": "unknown"}
+    finally:
+        answered.set()
+
+
+def test_a_late_lift_does_not_let_writes_in_behind_the_next_runs_back(
+    fencing: MakeFencing, dbcheck: Dbcheck, ledger: Ledger, run: Run, clock: Clock
+) -> None:
+    fencing(None).cut(run)
+    dbcheck.before = lambda check: take_lock(ledger, "run-2", clock())
+    with pytest.raises(RunSuperseded):
+        fencing(None).lift(run)
+    assert not dbcheck.writable
+
+
+# The peer's instances, once this Region is active
+
+
+@pytest.fixture
+def fleet(aws: None, clients: Clients) -> Iterator[Fleet]:
+    with make_fleet(clients, HOME) as made:
+        made.add("shop-primary", Capacity(2, 3, 6))
+        made.add("shop-workers", Capacity(1, 1, 1))
+        yield made
+
+
+def test_behind_the_promotion_the_peer_keeps_no_instances(
+    fencing: MakeFencing, fleet: Fleet, ledger: Ledger, run: Run
+) -> None:
+    ledger.activate(run, HERE)
+    for _ in range(2):
+        outcome = fencing(None).ensure(run, Intent.EMPTY)
+        assert (outcome.status, outcome.facts) == ("DONE", {"emptied": "done"})
+        assert outcome.sentence == "the peer keeps no instances: shop-primary, shop-workers"
+        assert [fleet.sizes(name) for name in GROUPS] == [Capacity(0, 0, 6), Capacity(0, 0, 1)]
+
+
+def test_before_the_promotion_the_peer_keeps_its_instances(
+    fencing: MakeFencing, fleet: Fleet, ledger: Ledger, run: Run
+) -> None:
+    ledger.set_state(run, State.PROMOTING)
+    ledger.open_door(run, REPLICA, 1.0)
+    assert fencing(None).empty(run).facts == {"emptied": "failed"}
+    assert [fleet.sizes(name) for name in GROUPS] == [Capacity(2, 3, 6), Capacity(1, 1, 1)]
+
+
+def test_one_group_that_cannot_be_emptied_does_not_hold_up_the_others(
+    fencing: MakeFencing, fleet: Fleet, ledger: Ledger, run: Run
+) -> None:
+    ledger.activate(run, HERE)
+    fleet.groups.delete_auto_scaling_group(AutoScalingGroupName="shop-primary", ForceDelete=True)
+    outcome = fencing(None).empty(run)
+    assert outcome.facts == {"emptied": "failed"}
+    assert "shop-primary: " in outcome.sentence
+    assert outcome.sentence.endswith("its guard empties it")
+    assert fleet.sizes("shop-workers") == Capacity(0, 0, 1)
+
+
+def test_without_the_names_of_its_groups_the_peer_keeps_what_it_has(
+    fencing: MakeFencing, ledger: Ledger, run: Run
+) -> None:
+    ledger.activate(run, HERE)
+    made = fencing(None)
+    outcome = replace(made, settings=replace(made.settings, peer_group_names=None)).empty(run)
+    assert outcome.facts == {"emptied": "failed"}
+    assert "are not configured here" in outcome.sentence
+
+
+def test_a_lost_peer_is_not_emptied_and_holds_nothing_up(fencing: MakeFencing, ledger: Ledger, run: Run) -> None:
+    ledger.activate(run, HERE)
+    with black_hole() as port:
+        silent = boto3.client("autoscaling", HOME, endpoint_url=f"http://127.0.0.1:{port}", config=bounded(0.8))
+        assert fencing(None, 0.05, silent).empty(run).facts == {"emptied": "unknown"}
+    refused = boto3.client("autoscaling", HOME, endpoint_url=f"http://127.0.0.1:{closed_port()}", config=bounded(1))
+    outcome = fencing(None, 5, refused).empty(run)
+    assert outcome.facts == {"emptied": "failed"}
+    assert "EndpointConnectionError" in outcome.sentence
+
+
+def test_a_late_handler_does_not_go_on_to_empty_a_peer_that_is_going_home(
+    fencing: MakeFencing, fleet: Fleet, ledger: Ledger, run: Run, clock: Clock
+) -> None:
+    """One call took long: when the next group's turn comes, another run holds the lock."""
+    ledger.activate(run, HERE)
+
+    class Slow:
+        def update_auto_scaling_group(self, **given: Any) -> None:
+            fleet.groups.update_auto_scaling_group(**given)
+            take_lock(ledger, "run-2", clock())
+
+    with pytest.raises(RunSuperseded):
+        fencing(None, 5, Slow()).empty(run)
+    assert [fleet.sizes(name) for name in GROUPS] == [Capacity(0, 0, 6), Capacity(1, 1, 1)]

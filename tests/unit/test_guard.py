@@ -1,22 +1,26 @@
 """The guard: it fences on proof that this Region has been superseded, and on nothing less."""
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
-from relight.guard import Guard, Standing, standing
-from relight.ledger import HEAD, Head, Ledger, State
+from botocore.exceptions import ClientError
+from relight.guard import Guard, Hands, Standing, standing
+from relight.ledger import HEAD, Capacity, Head, Ledger, State
 from relight.network_acl import NetworkAcl, fence_of
 from relight.run import Run
 from relight.settings import GuardSettings
 
 from tests.unit.conftest import Clients
 from tests.unit.firewall import CIDRS, make_acl
+from tests.unit.fleet import Fleet, make_fleet
 from tests.unit.loopback import black_hole, closed_port
-from tests.unit.standby import HERE, HOME, Clock, take_lock
+from tests.unit.rds import REPLICA, Dbcheck, error
+from tests.unit.standby import HERE, HOME, Clock, release_lock, take_lock
 from tests.unit.test_switch import NAMESPACE, published
 
 OWNER = "arn:aws:states:eu-west-1:123456789012:execution:relight-shop-failback:x"
@@ -102,27 +106,58 @@ def test_the_standing_of_dr(own: Head, other: Head, expected: Standing) -> None:
     assert standing(own, other, HERE, HOME, HOME) is expected
 
 
+GROUP, SERVING, EMPTY = "shop-primary", Capacity(2, 3, 6), Capacity(0, 0, 6)
+
+
 @pytest.fixture
 def acl(aws: None, clients: Clients) -> NetworkAcl:
     return make_acl(clients("ec2", HOME))
 
 
 @pytest.fixture
-def guard(acl: NetworkAcl, ledger: Ledger, peer_ledger: Ledger, clients: Clients) -> Guard:
-    """That of the home Region: its own ledger is `peer_ledger`, the other one is that of DR."""
-    settings = GuardSettings(
-        aws_region=HOME,
+def dbcheck() -> Dbcheck:
+    """Of the guarded Region, whose database takes writes."""
+    return Dbcheck(in_recovery=False)
+
+
+@pytest.fixture
+def fleet(aws: None, clients: Clients) -> Iterator[Fleet]:
+    """The guarded Region's group, which serves."""
+    with make_fleet(clients, HOME) as made:
+        made.add(GROUP, SERVING)
+        yield made
+
+
+def told(here: str, peer: str, network_acl_id: str | None) -> GuardSettings:
+    return GuardSettings(
+        aws_region=here,
         home_region=HOME,
-        peer_region=HERE,
+        peer_region=peer,
         ledger_table="relight-shop",
         peer_connect_seconds=2,
         peer_read_seconds=5,
         switch_namespace=NAMESPACE,
         peer_ledger_table="relight-shop",
-        network_acl_id=acl.acl_id,
+        network_acl_id=network_acl_id,
         app_cidrs=CIDRS,
+        dbcheck_function="relight-shop-dbcheck",
+        group_names=(f"arn:aws:autoscaling:{here}:123456789012:autoScalingGroup:*:autoScalingGroupName/{GROUP}",),
     )
-    return Guard(settings, peer_ledger, ledger, acl, clients("cloudwatch", HOME))
+
+
+@pytest.fixture
+def guard(
+    acl: NetworkAcl, ledger: Ledger, peer_ledger: Ledger, dbcheck: Dbcheck, fleet: Fleet, clients: Clients
+) -> Guard:
+    """That of the home Region: its own ledger is `peer_ledger`, the other one is that of DR."""
+    hands = Hands(acl, dbcheck, fleet.groups)  # type: ignore[arg-type]
+    return Guard(told(HOME, HERE, acl.acl_id), peer_ledger, ledger, hands, clients("cloudwatch", HOME))
+
+
+@pytest.fixture
+def powerless(guard: Guard) -> Guard:
+    """The same where the network ACL is not ours."""
+    return replace(guard, hands=replace(guard.hands, acl=None))
 
 
 def test_it_publishes_its_switches_and_leaves_a_steady_region_alone(guard: Guard, acl: NetworkAcl) -> None:
@@ -132,6 +167,7 @@ def test_it_publishes_its_switches_and_leaves_a_steady_region_alone(guard: Guard
         "standing": "unknown",
         "fenced": False,
         "lifted": False,
+        "emptied": False,
     }
     assert published(guard.cloudwatch, "HOLD") == published(guard.cloudwatch, "MAINTENANCE") == [0.0]
     assert not acl.denied()
@@ -191,24 +227,376 @@ def test_an_unreadable_ledger_neither_fences_nor_lifts(
         gone: Any = Ledger(lost, "relight-shop", HOME)
         if how == "no such table":
             gone = Ledger(guard.peer_ledger.dynamodb, "another", HOME)
-        said = Guard(guard.settings, peer_ledger, gone, acl, guard.cloudwatch).watch()
+        said = replace(guard, peer_ledger=gone).watch()
     assert (said["standing"], said["fenced"], said["lifted"]) == ("unknown", False, False)
     assert acl.denied() == (set(CIDRS) if fenced else set())
     assert published(guard.cloudwatch, "HOLD") == [0.0], "its switches it publishes all the same"
 
 
-def test_a_superseded_region_whose_network_acl_is_not_known_says_that_it_is_not_fenced(
-    guard: Guard, acl: NetworkAcl, ledger: Ledger, run: Run
-) -> None:
-    powerless = replace(guard, acl=None)
-    assert "lacking" not in powerless.watch()
+# Where the network ACL is not ours, this Region's `dbcheck` is the fence
+
+
+def supersede(ledger: Ledger, run: Run) -> None:
+    """The other Region has become active."""
     ledger.activate(run, HERE)
     ledger.finish(run, succeeded=True, now=1.0)
+
+
+def test_a_superseded_region_whose_network_acl_is_not_ours_has_its_writes_stopped(
+    powerless: Guard, dbcheck: Dbcheck, ledger: Ledger, run: Run
+) -> None:
+    ledger.set_state(run, State.PROMOTING)
+    for _ in range(2):
+        said = powerless.watch()
+        assert (said["standing"], said["fenced"]) == ("superseded", True)
+        assert "lacking" not in said
+        assert not dbcheck.writable
+    supersede(ledger, run)
+    assert powerless.watch()["fenced"]
+    assert powerless.ledger.head().active == HERE, "what it has seen it remembers"
+
+
+def test_writes_are_let_in_when_the_run_has_stood_down(
+    powerless: Guard, dbcheck: Dbcheck, ledger: Ledger, run: Run
+) -> None:
+    ledger.set_state(run, State.PROMOTING)
+    powerless.watch()
+    ledger.finish(run, succeeded=False, now=1.0)
     said = powerless.watch()
-    assert (said["standing"], said["fenced"]) == ("superseded", False)
-    assert said["lacking"].endswith("there is nothing to fence with")
-    assert not acl.denied()
-    assert guard.ledger.head().active == HERE, "what it has seen it remembers"
+    assert (said["standing"], said["lifted"]) == ("confirmed", True)
+    assert dbcheck.writable
+    assert powerless.watch()["lifted"] is False
+
+
+def test_writes_that_a_planned_run_has_stopped_are_let_in_by_the_guard_of_a_region_that_nobody_could_reach(
+    guard: Guard, dbcheck: Dbcheck, ledger: Ledger, run: Run
+) -> None:
+    dbcheck.stopped_at = "1"
+    ledger.set_state(run, State.PROMOTING)
+    guard.watch()
+    assert not dbcheck.writable, "a run relies on it"
+    ledger.finish(run, succeeded=False, now=1.0)
+    said = guard.watch()
+    assert (said["standing"], said["lifted"]) == ("confirmed", True)
+    assert dbcheck.writable
+
+
+def test_what_somebody_else_has_made_read_only_is_left_so(
+    guard: Guard, dbcheck: Dbcheck, ledger: Ledger, run: Run
+) -> None:
+    dbcheck.read_only = True
+    ledger.finish(run, succeeded=False, now=1.0)
+    said = guard.watch()
+    assert (said["standing"], said["lifted"]) == ("confirmed", False)
+    assert "lacking" not in said
+
+
+def test_writes_are_not_let_in_behind_the_back_of_a_run_that_has_just_begun(
+    guard: Guard, dbcheck: Dbcheck, ledger: Ledger, run: Run, clock: Clock
+) -> None:
+    """The guard has read `steady`; by the time that its `dbcheck` answers, a planned run has stopped the writes."""
+    ledger.finish(run, succeeded=False, now=1.0)
+
+    def meanwhile(check: str) -> None:
+        ledger.set_state(run, State.PROMOTING)
+        dbcheck.stopped_at = "1"
+
+    dbcheck.before = meanwhile
+    said = guard.watch()
+    assert (said["standing"], said["lifted"]) == ("confirmed", False)
+    assert said["lacking"] == ["the database's writes stay stopped: its writes are to stay stopped now"]
+    assert not dbcheck.writable
+
+
+def test_only_the_stop_that_was_seen_is_taken_back(guard: Guard, dbcheck: Dbcheck, ledger: Ledger, run: Run) -> None:
+    """The same, later still: after the second look at the other ledger."""
+    ledger.finish(run, succeeded=False, now=1.0)
+    dbcheck.stopped_at = "1"
+
+    def meanwhile(check: str) -> None:
+        if check == "allow":
+            ledger.set_state(run, State.PROMOTING)
+            dbcheck.stopped_at = "2"
+
+    dbcheck.before = meanwhile
+    assert guard.watch()["lifted"] is False
+    assert not dbcheck.writable
+
+
+@pytest.mark.parametrize("sessions", [0, 1])
+def test_a_database_that_could_not_be_stopped_is_told_of(
+    powerless: Guard, dbcheck: Dbcheck, ledger: Ledger, run: Run, sessions: int
+) -> None:
+    supersede(ledger, run)
+    dbcheck.sessions_left = sessions
+    dbcheck.reached = bool(sessions)
+    said = powerless.watch()
+    assert said["fenced"] is False
+    (lacking,) = said["lacking"]
+    assert lacking.startswith("the database could not be stopped: ")
+
+
+def test_a_replica_takes_no_writes_and_needs_no_stop(
+    powerless: Guard, dbcheck: Dbcheck, ledger: Ledger, run: Run
+) -> None:
+    supersede(ledger, run)
+    dbcheck.in_recovery = True
+    said = powerless.watch()
+    assert said["fenced"] is False
+    assert "lacking" not in said
+
+
+FAILURES: list[dict[str, Any]] = [
+    {"failure": "Sandbox.Timedout"},
+    {"refusal": error("AccessDeniedException", "not authorized", "Invoke", 403)},
+    {"reached": False},
+]
+
+
+@pytest.mark.parametrize("changed", FAILURES)
+@pytest.mark.parametrize("superseded", [True, False])
+def test_a_dbcheck_that_fails_keeps_nothing_else_from_being_done(
+    guard: Guard, dbcheck: Dbcheck, fleet: Fleet, ledger: Ledger, run: Run, changed: dict[str, Any], superseded: bool
+) -> None:
+    for name, value in changed.items():
+        setattr(dbcheck, name, value)
+    if not superseded:
+        assert guard.hands.acl is not None
+        guard.hands.acl.deny()
+        ledger.finish(run, succeeded=False, now=1.0)
+        said = guard.watch()
+        assert (said["lifted"], len(said["lacking"])) == (True, 1)
+        assert said["lacking"][0].startswith("whether the database's writes are stopped is not known: ")
+        assert not guard.hands.acl.denied()
+    else:
+        supersede(ledger, run)
+        said = replace(guard, hands=replace(guard.hands, acl=None)).watch()
+        assert (said["fenced"], said["emptied"], len(said["lacking"])) == (False, True, 1)
+        assert fleet.sizes(GROUP) == EMPTY
+        assert guard.ledger.head().active == HERE
+    assert published(guard.cloudwatch, "HOLD") == [0.0]
+
+
+@pytest.mark.parametrize("standing", ["unknown", "superseded", "confirmed"])
+def test_the_database_is_asked_only_where_its_answer_counts(
+    guard: Guard, dbcheck: Dbcheck, ledger: Ledger, run: Run, standing: str
+) -> None:
+    """Superseded, the network ACL is enough."""
+    asked: list[str] = []
+    dbcheck.before = asked.append
+    if standing == "superseded":
+        supersede(ledger, run)
+    elif standing == "confirmed":
+        ledger.finish(run, succeeded=False, now=1.0)
+    else:
+        take_lock(guard.ledger, "home-1", 1.0)
+        take_lock(guard.ledger, "home-2", 1.0)
+    assert guard.watch()["standing"] == standing
+    assert asked == (["state"] if standing == "confirmed" else [])
+
+
+# The instances of a superseded Region
+
+
+def test_the_instances_go_once_the_other_region_is_active_and_not_before(
+    guard: Guard, fleet: Fleet, ledger: Ledger, run: Run
+) -> None:
+    ledger.set_state(run, State.PROMOTING)
+    ledger.open_door(run, REPLICA, 1.0)
+    said = guard.watch()
+    assert (said["standing"], said["emptied"]) == ("superseded", False)
+    assert fleet.sizes(GROUP) == SERVING
+    ledger.activate(run, HERE)
+    for _ in range(2):
+        assert guard.watch()["emptied"]
+        assert fleet.sizes(GROUP) == EMPTY
+    ledger.finish(run, succeeded=True, now=1.0)
+    fleet.resize(SERVING, GROUP)  # an alarm of the group's own, or somebody who does not know
+    assert guard.watch()["emptied"]
+    assert fleet.sizes(GROUP) == EMPTY
+
+
+@pytest.mark.parametrize("names", [None, ("shop-none", GROUP)])
+def test_instances_that_could_not_be_taken_are_told_of_and_keep_nothing_else_from_being_done(
+    guard: Guard, acl: NetworkAcl, fleet: Fleet, ledger: Ledger, run: Run, names: tuple[str, ...] | None
+) -> None:
+    supersede(ledger, run)
+    arns = names and tuple(f"arn:aws:autoscaling:::autoScalingGroup:x:autoScalingGroupName/{name}" for name in names)
+    said = replace(guard, settings=replace(guard.settings, group_names=arns)).watch()
+    assert (said["fenced"], said["emptied"]) == (True, False)
+    (lacking,) = said["lacking"]
+    assert lacking.startswith("the instances could not be taken: ")
+    assert acl.denied() == set(CIDRS)
+    assert fleet.sizes(GROUP) == (EMPTY if names else SERVING), "one group does not hold up the others"
+    assert guard.ledger.head().active == HERE
+
+
+def test_a_network_acl_that_aws_will_not_change_keeps_nothing_else_from_being_done(
+    guard: Guard, acl: NetworkAcl, fleet: Fleet, ledger: Ledger, run: Run
+) -> None:
+    gone = replace(guard, hands=replace(guard.hands, acl=NetworkAcl(acl.ec2, "acl-00000000", CIDRS)))
+    supersede(ledger, run)
+    said = gone.watch()
+    assert (said["fenced"], said["emptied"]) == (False, True)
+    (lacking,) = said["lacking"]
+    assert lacking.startswith("the network ACL could not be changed: ")
+    assert fleet.sizes(GROUP) == EMPTY
+    assert guard.ledger.head().active == HERE
+
+
+def test_switches_that_cannot_be_published_fail_the_watch_when_all_else_is_done(
+    guard: Guard, acl: NetworkAcl, fleet: Fleet, ledger: Ledger, run: Run
+) -> None:
+    class Refusing:
+        def put_metric_data(self, **given: Any) -> None:
+            raise error("InternalServiceFault", "try again", "PutMetricData", 500)
+
+    supersede(ledger, run)
+    refusing: Any = Refusing()
+    with pytest.raises(ClientError, match="try again"):
+        replace(guard, cloudwatch=refusing).watch()
+    assert acl.denied() == set(CIDRS)
+    assert fleet.sizes(GROUP) == EMPTY
+
+
+def test_instances_are_not_taken_from_a_region_that_has_just_begun_to_go_home(
+    guard: Guard, acl: NetworkAcl, fleet: Fleet, ledger: Ledger, run: Run, clock: Clock
+) -> None:
+    """The guard has seen that it is superseded; while it fences, this Region's own run takes the lock."""
+    supersede(ledger, run)
+
+    class GoingHome:
+        def __getattr__(self, name: str) -> Any:
+            if name == "create_network_acl_entry":
+                for run_id in ("home-1", "home-2"):
+                    take_lock(guard.ledger, run_id, clock())
+            return getattr(acl.ec2, name)
+
+    going: Any = GoingHome()
+    said = replace(guard, hands=replace(guard.hands, acl=NetworkAcl(going, acl.acl_id, CIDRS))).watch()
+    assert said["emptied"] is False
+    assert said["lacking"] == ["the instances could not be taken: it is not to be emptied any more"]
+    assert fleet.sizes(GROUP) == SERVING
+
+
+# The Region that serves is never touched
+
+
+def untouched(guard: Guard, acl: NetworkAcl, dbcheck: Dbcheck, fleet: Fleet, expected: str) -> None:
+    """Two watches, with the network ACL ours and not ours."""
+    for watching in (guard, replace(guard, hands=replace(guard.hands, acl=None))):
+        for _ in range(2):
+            said = watching.watch()
+            assert (said["standing"], said["fenced"], said["emptied"]) == (expected, False, False)
+            assert not acl.denied()
+            assert dbcheck.writable
+            assert fleet.sizes(GROUP) == SERVING
+
+
+def test_a_run_that_stood_down_with_the_mirror_failing_leaves_the_serving_region_untouched(
+    guard: Guard, acl: NetworkAcl, dbcheck: Dbcheck, fleet: Fleet, ledger: Ledger, run: Run
+) -> None:
+    """This Region has been told that the other one is promoting, and not that it no longer is."""
+    guard.ledger.mirror(run.epoch, HOME, State.PROMOTING)
+    ledger.set_state(run, State.PROMOTING)
+    ledger.finish(run, succeeded=False, now=1.0)
+    release_lock(ledger)
+    untouched(guard, acl, dbcheck, fleet, "confirmed")
+
+
+def test_a_run_that_stood_down_before_this_region_was_told_of_it_leaves_the_serving_region_untouched(
+    guard: Guard, acl: NetworkAcl, dbcheck: Dbcheck, fleet: Fleet, ledger: Ledger, run: Run
+) -> None:
+    ledger.set_state(run, State.PROMOTING)
+    ledger.finish(run, succeeded=False, now=1.0)
+    untouched(guard, acl, dbcheck, fleet, "confirmed")
+
+
+@pytest.fixture
+def serving_dr(guard: Guard, ledger: Ledger, peer_ledger: Ledger, run: Run) -> Guard:
+    """That of the DR Region, which is active since a failover that the primary has been told of; hands as above."""
+    supersede(ledger, run)
+    release_lock(ledger)
+    peer_ledger.mirror(run.epoch, HERE, State.STEADY)
+    settings = replace(guard.settings, aws_region=HERE, peer_region=HOME)
+    arns = tuple(f"arn:aws:autoscaling:::autoScalingGroup:x:autoScalingGroupName/{name}" for name in (GROUP,))
+    return replace(guard, settings=replace(settings, group_names=arns), ledger=ledger, peer_ledger=peer_ledger)
+
+
+def test_a_failback_that_stood_down_before_its_promotion_leaves_the_serving_region_untouched(
+    serving_dr: Guard, acl: NetworkAcl, dbcheck: Dbcheck, fleet: Fleet, clock: Clock
+) -> None:
+    """Its own ledger has been told `promoting`, and not that this is over; the other one says `steady`."""
+    untouched(serving_dr, acl, dbcheck, fleet, "confirmed")
+    home = take_lock(serving_dr.peer_ledger, "home-1", clock())
+    untouched(serving_dr, acl, dbcheck, fleet, "confirmed")
+    serving_dr.peer_ledger.set_state(home, State.PROMOTING)
+    serving_dr.ledger.mirror(home.epoch, HERE, State.PROMOTING)
+    serving_dr.peer_ledger.finish(home, succeeded=False, now=1.0)
+    release_lock(serving_dr.peer_ledger)
+    untouched(serving_dr, acl, dbcheck, fleet, "confirmed")
+
+
+def test_a_failback_stopped_before_its_promotion_takes_no_instance_of_the_serving_region(
+    serving_dr: Guard, fleet: Fleet, clock: Clock
+) -> None:
+    """Nobody has written `steady`: until somebody does, what is cut off can be lifted, and is not lost."""
+    home = take_lock(serving_dr.peer_ledger, "home-1", clock())
+    serving_dr.peer_ledger.set_state(home, State.PROMOTING)
+    assert serving_dr.watch()["emptied"] is False
+    assert fleet.sizes(GROUP) == SERVING
+
+
+def test_a_failback_stopped_before_its_promotion_leaves_the_region_that_it_was_for_untouched(
+    guard: Guard, acl: NetworkAcl, dbcheck: Dbcheck, fleet: Fleet, ledger: Ledger, run: Run, clock: Clock
+) -> None:
+    """The home Region's own ledger says promoting, at a higher epoch; the other one is steady."""
+    supersede(ledger, run)
+    guard.ledger.mirror(run.epoch, HERE, State.STEADY)
+    home = take_lock(guard.ledger, "home-1", clock())
+    guard.ledger.set_state(home, State.PROMOTING)
+    untouched(guard, acl, dbcheck, fleet, "unknown")
+    release_lock(guard.ledger)
+    untouched(guard, acl, dbcheck, fleet, "unknown")
+
+
+@pytest.mark.parametrize("how", ["refused", "no such table", "empty"])
+@pytest.mark.parametrize("region", [HOME, HERE])
+def test_an_unreadable_or_an_empty_ledger_leaves_the_serving_region_untouched(
+    guard: Guard, acl: NetworkAcl, dbcheck: Dbcheck, fleet: Fleet, run: Run, region: str, how: str, clients: Clients
+) -> None:
+    if region == HERE:
+        supersede(guard.peer_ledger, run)
+        settings = replace(guard.settings, aws_region=HERE, peer_region=HOME)
+        arns = tuple(f"arn:aws:autoscaling:::autoScalingGroup:x:autoScalingGroupName/{name}" for name in (GROUP,))
+        guard = replace(
+            guard,
+            settings=replace(settings, group_names=arns),
+            ledger=guard.peer_ledger,
+            peer_ledger=guard.ledger,
+        )
+    if how == "empty":
+        other = Ledger(clients("dynamodb", HOME if region == HERE else HERE), "relight-shop", HOME)
+        other.dynamodb.delete_item(TableName="relight-shop", Key={name: {"S": value} for name, value in HEAD.items()})
+    elif how == "no such table":
+        other = Ledger(guard.peer_ledger.dynamodb, "another", HOME)
+    else:
+        config = Config(connect_timeout=0.2, read_timeout=0.2, retries={"total_max_attempts": 1})
+        lost = boto3.client("dynamodb", HERE, endpoint_url=f"http://127.0.0.1:{closed_port()}", config=config)
+        other = Ledger(lost, "relight-shop", HOME)
+    untouched(replace(guard, peer_ledger=other), acl, dbcheck, fleet, "unknown")
+
+
+def test_an_older_ledger_leaves_the_serving_region_untouched(
+    guard: Guard, acl: NetworkAcl, dbcheck: Dbcheck, fleet: Fleet, ledger: Ledger, run: Run, clock: Clock
+) -> None:
+    """Restored from a backup of the time before the users came home."""
+    supersede(ledger, run)
+    for name in ("home-1", "home-2"):
+        home = take_lock(guard.ledger, name, clock())
+    guard.ledger.activate(home, HOME)
+    guard.ledger.finish(home, succeeded=True, now=2.0)
+    untouched(guard, acl, dbcheck, fleet, "unknown")
 
 
 @pytest.mark.parametrize(("acl_id", "cidrs"), [(None, CIDRS), ("acl-1", None), ("acl-1", ()), (None, None)])
@@ -222,19 +610,9 @@ def test_a_fence_needs_a_network_acl_and_what_it_denies(
 def test_in_dr_it_publishes_stop_and_go_from_the_ledger(
     acl: NetworkAcl, ledger: Ledger, peer_ledger: Ledger, run: Run, clients: Clients
 ) -> None:
-    settings = GuardSettings(
-        aws_region=HERE,
-        home_region=HOME,
-        peer_region=HOME,
-        ledger_table="relight-shop",
-        peer_connect_seconds=2,
-        peer_read_seconds=5,
-        switch_namespace=NAMESPACE,
-        peer_ledger_table="relight-shop",
-        network_acl_id=acl.acl_id,
-        app_cidrs=CIDRS,
-    )
-    guard = Guard(settings, ledger, peer_ledger, acl, clients("cloudwatch", HERE))
+    settings = told(HERE, HOME, acl.acl_id)
+    hands: Any = Hands(acl, Dbcheck(), clients("autoscaling", HERE))  # type: ignore[arg-type]
+    guard = Guard(settings, ledger, peer_ledger, hands, clients("cloudwatch", HERE))
     assert guard.watch()["switches"] == {"STOP": 0.0, "GO": 0.0}
     # A run that stood down has told the primary so; fenced, DR could not serve after the next promotion.
     peer_ledger.mirror(1, HOME, State.STEADY)
@@ -268,7 +646,7 @@ def test_beside_the_switches_it_tells_of_a_freeze_and_of_a_missing_standby_in_on
 
     recorder: Any = Recorder()
     settings = replace(guard.settings, aws_region=HERE, peer_region=HOME)
-    said = Guard(settings, ledger, peer_ledger, guard.acl, recorder, lambda: 1600.0).watch()
+    said = Guard(settings, ledger, peer_ledger, guard.hands, recorder, lambda: 1600.0).watch()
     assert said["gauges"] == {"MAINTENANCE": 1.0, "UnprotectedSeconds": 600.0}
     (call,) = sent
     assert call["Namespace"] == NAMESPACE

@@ -3,7 +3,7 @@ the other one has superseded it.
 
 It fences only on a strongly consistent read of the other ledger that says so at a higher epoch; an unreadable or an
 empty ledger never fences. Lifting is as careful: only where the other ledger says, steadily, that this Region is
-active.
+active. Instances it takes only where the other Region is active, not while it is about to become so.
 """
 
 from __future__ import annotations
@@ -15,14 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from relight import switches
+from relight import database, fleet, switches
+from relight.errors import DatabaseCheckFailed
 from relight.gauges import gauges
 from relight.ledger import Head, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mypy_boto3_autoscaling import AutoScalingClient
     from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_lambda import LambdaClient
 
     from relight.ledger import Ledger
     from relight.network_acl import NetworkAcl
@@ -55,20 +58,29 @@ def standing(own: Head, other: Head | None, here: str, peer: str, home: str) -> 
 
 
 @dataclass(frozen=True)
+class Hands:
+    """What the guard can do in its Region; `acl` is None where the network ACL is not ours: then `dbcheck` fences."""
+
+    acl: NetworkAcl | None
+    functions: LambdaClient
+    groups: AutoScalingClient
+
+
+@dataclass(frozen=True)
 class Guard:
     """One watch."""
 
     settings: GuardSettings
     ledger: Ledger
     peer_ledger: Ledger
-    acl: NetworkAcl | None  # None where this Region's network ACL is not ours
+    hands: Hands
     cloudwatch: CloudWatchClient
     clock: Callable[[], float] = time.time
 
     def watch(self) -> dict[str, Any]:
-        """Publish, then look at the other ledger, then fence or lift.
+        """Publish, then look at the other ledger, then fence or lift. What could not be done is told as `lacking`.
 
-        Raises what publishing raised, but only once a superseded Region has been fenced.
+        Raises what publishing raised, but only once everything else has been done.
         """
         s = self.settings
         own = self.ledger.head()
@@ -81,18 +93,84 @@ class Guard:
             unpublished = error
         other = self._other()
         found = standing(own, other, s.aws_region, s.peer_region, s.home_region)
-        lacking = "" if self.acl else "this Region's network ACL is not known: there is nothing to fence with"
-        fenced = lifted = False
+        done = {"fenced": False, "lifted": False, "emptied": False}
+        lacking: list[str] = []
         if other is not None and found is Standing.SUPERSEDED:
-            fenced = self.acl is not None and self.acl.deny()
-            if other.active == s.peer_region:
-                self.ledger.mirror(other.epoch, other.active, other.state)
+            done |= self._fence(other, lacking)
         elif found is Standing.CONFIRMED:
-            lifted = self.acl is not None and self.acl.lift()
+            done |= self._let_in(lacking)
         if unpublished is not None:
             raise unpublished
-        said = {"switches": values, "gauges": beside, "standing": found.value, "fenced": fenced, "lifted": lifted}
-        return said | ({"lacking": lacking} if lacking and found is Standing.SUPERSEDED else {})
+        said = {"switches": values, "gauges": beside, "standing": found.value, **done}
+        return said | ({"lacking": lacking} if lacking else {})
+
+    def _fence(self, other: Head, lacking: list[str]) -> dict[str, bool]:
+        """The quick things first. What the database is asked comes last: its function may hang."""
+        fenced = emptied = False
+        acl = self.hands.acl
+        if acl is not None:
+            fenced = self._try("the network ACL could not be changed", acl.deny, lacking)
+        if other.active == self.settings.peer_region:
+            emptied = self._try("the instances could not be taken", lambda: self._empty(lacking), lacking)
+            self._try("the ledger could not be told", lambda: self._mirror(other), lacking)
+        if acl is None:
+            fenced = self._try("the database could not be stopped", lambda: self._stop(lacking), lacking)
+        return {"fenced": fenced, "emptied": emptied}
+
+    def _let_in(self, lacking: list[str]) -> dict[str, bool]:
+        acl = self.hands.acl
+        lifted = acl is not None and self._try("the network ACL could not be changed", acl.lift, lacking)
+        said = "whether the database's writes are stopped is not known"
+        return {"lifted": self._try(said, lambda: self._allow(lacking), lacking) or lifted}
+
+    def _mirror(self, other: Head) -> bool:
+        self.ledger.mirror(other.epoch, other.active, other.state)
+        return True
+
+    def _empty(self, lacking: list[str]) -> bool:
+        names = self.settings.group_names
+        why = fleet.empty(self.hands.groups, names, self._still_superseded) if names else "none of them is known"
+        if why:
+            lacking.append(f"the instances could not be taken: {why}")
+        return not why
+
+    def _stop(self, lacking: list[str]) -> bool:
+        answer = database.ask(self.hands.functions, self.settings.dbcheck_function, "stop")
+        # A replica takes no writes: there is nothing to be stopped.
+        if not answer["stopped"] and not answer.get("in_recovery"):
+            lacking.append(f"the database could not be stopped: {answer['sentence']}")
+        return bool(answer["stopped"])
+
+    def _allow(self, lacking: list[str]) -> bool:
+        answer = database.let_in(self.hands.functions, self.settings.dbcheck_function, self._still_confirmed)
+        if not answer["reached"]:
+            lacking.append(f"whether the database's writes are stopped is not known: {answer['sentence']}")
+        elif answer["was_stopped"] and not answer["allowed"]:
+            lacking.append(f"the database's writes stay stopped: {answer['sentence']}")
+        return bool(answer["was_stopped"] and answer["allowed"])
+
+    def _still_superseded(self) -> bool:
+        """Asked again before instances are taken: going home may just have begun."""
+        other = self._other()
+        active = other is not None and other.active == self.settings.peer_region
+        return active and self._standing(other) is Standing.SUPERSEDED
+
+    def _still_confirmed(self) -> bool:
+        """Asked again before writes are let in: a planned run may just have stopped them, and count on it."""
+        return self._standing(self._other()) is Standing.CONFIRMED
+
+    def _standing(self, other: Head | None) -> Standing:
+        s = self.settings
+        return standing(self.ledger.head(), other, s.aws_region, s.peer_region, s.home_region)
+
+    @staticmethod
+    def _try(failing: str, act: Callable[[], bool], lacking: list[str]) -> bool:
+        """Do it; what AWS refuses must not keep the rest from being done."""
+        try:
+            return act()
+        except (BotoCoreError, ClientError, DatabaseCheckFailed) as error:
+            lacking.append(f"{failing}: {type(error).__name__}: {error}")
+            return False
 
     def _other(self) -> Head | None:
         try:

@@ -1,8 +1,11 @@
-"""`fence`: cut the peer's writes where they land. Bounded, never blocking; what came of it is recorded."""
+"""`fence`: cut the peer's writes where they land, lift that again, and empty the peer once this Region is active.
+
+Bounded, never blocking; what came of it is recorded. With the peer's network ACL, or through its `dbcheck` where that
+one is not ours.
+"""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FenceTimeout
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,14 +13,29 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from relight import database, fleet
+from relight.errors import DatabaseCheckFailed
 from relight.step import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import ThreadPoolExecutor
+
+    from mypy_boto3_autoscaling import AutoScalingClient
+    from mypy_boto3_lambda import LambdaClient
 
     from relight.ledger import Ledger
     from relight.network_acl import NetworkAcl
     from relight.run import Run
+    from relight.settings import FenceSettings
+
+
+class Intent(StrEnum):
+    """`cut`: the peer writes no more. `lift`: it may again. `empty`: its instances go; only behind the promotion."""
+
+    CUT = "cut"
+    LIFT = "lift"
+    EMPTY = "empty"
 
 
 class Fence(StrEnum):
@@ -30,48 +48,114 @@ class Fence(StrEnum):
     FAILED = "failed"
 
 
+class Emptied(StrEnum):
+    """What is known of the peer's capacity. `unknown` as above; the peer's guard repeats it."""
+
+    DONE = "done"
+    UNKNOWN = "unknown"
+    FAILED = "failed"
+
+
 @dataclass(frozen=True)
-class Fencing:
-    """One attempt at the peer's network ACL; `acl` is None where the peer's is not known to this Region."""
+class Peer:
+    """What can be done in the other Region; `acl` is None where its network ACL is not known to this Region."""
 
     acl: NetworkAcl | None
+    functions: LambdaClient
+    groups: AutoScalingClient
+
+
+@dataclass(frozen=True)
+class Fencing:
+    """One attempt at the peer. The threads outlive it: what hangs there must not hold us up."""
+
+    settings: FenceSettings
     ledger: Ledger
-    fence_seconds: float
+    peer: Peer
     clock: Callable[[], float]
     threads: ThreadPoolExecutor
-    here: str  # this Region
+
+    def ensure(self, run: Run, intent: Intent) -> Outcome:
+        """What the intent asks for; always DONE."""
+        return {Intent.CUT: self.cut, Intent.LIFT: self.lift, Intent.EMPTY: self.empty}[intent](run)
 
     def cut(self, run: Run) -> Outcome:
         """Fence the peer, or give up after `fence_seconds`: a lost Region cannot be asked, and must not hold us up."""
-        fence, why = self._attempt(lambda acl: acl.deny())
+        answered, why = self._attempt(self._cut)
         self.ledger.mark(run, "t3", self.clock())
-        said = {
-            Fence.FENCED: "the peer's application is cut off from its database",
-            Fence.UNKNOWN: f"the fence was asked for, and the peer did not answer within {self.fence_seconds:g} s",
-            Fence.FAILED: f"the peer could not be fenced: {why}",
-        }
-        return Outcome.done(said[fence], fence=fence.value)
+        if answered:
+            return Outcome.done("the peer's application is cut off from its database", fence=Fence.FENCED.value)
+        if answered is None:
+            said = f"the fence was asked for, and the peer did not answer within {self.settings.fence_seconds:g} s"
+            return Outcome.done(said, fence=Fence.UNKNOWN.value)
+        return Outcome.done(f"the peer could not be fenced: {why}", fence=Fence.FAILED.value)
 
-    def lift(self) -> Outcome:
+    def lift(self, run: Run) -> Outcome:
         """Let the peer's application in again, after a run that stood down; never while this Region is active."""
-        if self.ledger.head().active == self.here:
-            return Outcome.done("this Region is active, so the peer stays fenced", fence=Fence.KEPT.value)
-        fence, why = self._attempt(lambda acl: acl.lift())
-        fence = Fence.LIFTED if fence is Fence.FENCED else fence
-        said = {
-            Fence.LIFTED: "the peer is not fenced",
-            Fence.UNKNOWN: f"the peer did not answer within {self.fence_seconds:g} s: its guard lifts a fence itself",
-            Fence.FAILED: f"the peer could not be asked ({why}): its guard lifts a fence itself",
-        }
-        return Outcome.done(said[fence], fence=fence.value)
+        head = self.ledger.head()
+        if head.active == self.settings.aws_region or head.door_opened:
+            return Outcome.done("this Region is active, or about to be: the peer stays fenced", fence=Fence.KEPT.value)
+        answered, why = self._attempt(lambda: self._lift(run))
+        itself = "its guard lifts a fence itself"
+        if answered:
+            return Outcome.done("the peer is not fenced", fence=Fence.LIFTED.value)
+        if answered is None:
+            said = f"the peer did not answer within {self.settings.fence_seconds:g} s: {itself}"
+            return Outcome.done(said, fence=Fence.UNKNOWN.value)
+        return Outcome.done(f"the peer could not be asked ({why}): {itself}", fence=Fence.FAILED.value)
 
-    def _attempt(self, act: Callable[[NetworkAcl], bool]) -> tuple[Fence, str]:
-        if self.acl is None:
-            return Fence.FAILED, "its network ACL is not configured here"
+    def empty(self, run: Run) -> Outcome:
+        """Take the peer's instances, now that this Region serves: they would work for a database that is not theirs.
+
+        What they were the ledger knows already: `probe` has kept it while the peer was well.
+        """
+        names = self.settings.peer_group_names
+
+        def active() -> bool:
+            return self.ledger.require(run).active == self.settings.aws_region
+
+        if not active():
+            said = "this Region is not active, so the peer keeps its instances"
+            return Outcome.done(said, emptied=Emptied.FAILED.value)
+        if not names:
+            said = "the peer's Auto Scaling groups are not configured here: they keep what they have"
+            return Outcome.done(said, emptied=Emptied.FAILED.value)
+        answered, why = self._attempt(lambda: fleet.empty(self.peer.groups, names, active))
+        if answered:
+            return Outcome.done(f"the peer keeps no instances: {', '.join(names)}", emptied=Emptied.DONE.value)
+        itself = "its guard empties it"
+        if answered is None:
+            said = f"the peer did not answer within {self.settings.fence_seconds:g} s: {itself}"
+            return Outcome.done(said, emptied=Emptied.UNKNOWN.value)
+        return Outcome.done(f"the peer could not be emptied ({why}): {itself}", emptied=Emptied.FAILED.value)
+
+    def _cut(self) -> str:
+        """Why the peer is not fenced; empty where it is."""
+        if self.peer.acl is not None:
+            self.peer.acl.deny()
+            return ""
+        answer = database.ask(self.peer.functions, self.settings.peer_dbcheck_function, "stop")
+        return "" if answer["stopped"] else str(answer["sentence"])
+
+    def _lift(self, run: Run) -> str:
+        """Why the peer is not let in; empty where it is."""
+        if self.peer.acl is not None:
+            self.peer.acl.lift()
+            return ""
+
+        def ours() -> bool:
+            self.ledger.require(run)
+            return True
+
+        answer = database.let_in(self.peer.functions, self.settings.peer_dbcheck_function, ours)
+        return "" if answer["allowed"] else str(answer["sentence"])
+
+    def _attempt(self, act: Callable[[], str]) -> tuple[bool | None, str]:
+        """True: it is so. False: it is not, and why. None: nobody knows, it took too long."""
         try:
-            self.threads.submit(act, self.acl).result(timeout=self.fence_seconds)
+            why = self.threads.submit(act).result(timeout=self.settings.fence_seconds)
         except FenceTimeout:
-            return Fence.UNKNOWN, ""
-        except (BotoCoreError, ClientError) as error:
-            return Fence.FAILED, f"{type(error).__name__}: {error}"
-        return Fence.FENCED, ""
+            return None, ""
+        except (BotoCoreError, ClientError, DatabaseCheckFailed) as error:
+            return False, f"{type(error).__name__}: {error}"
+        return not why, why
