@@ -9,17 +9,19 @@ from lab.score import PHASES, out_of_order
 FINDINGS: Mapping[Fault, frozenset[str]] = {
     Fault.PRIMARY_LOST: frozenset({"region_lost"}),
     Fault.NETWORK_CUT: frozenset({"up_from_outside"}),
-    Fault.FALSE_ALARM: frozenset({"primary_up", "up_from_outside"}),
+    Fault.FALSE_ALARM: frozenset({"primary_up", "one_view_only"}),
     Fault.NONE: frozenset(),
     Fault.APP_LOST: frozenset({"application_lost"}),
     Fault.DATABASE_LOST: frozenset({"database_lost"}),
-    Fault.DATABASE_REBOOTING: frozenset({"primary_up"}),
+    Fault.DATABASE_REBOOTING: frozenset({"primary_up", "one_view_only"}),
     Fault.DR_ISOLATED: frozenset({"dr_isolated"}),
     Fault.REVIVED_PRIMARY: frozenset({"region_lost"}),
     Fault.US_EAST_1_LOST: frozenset({"region_lost"}),
     Fault.DNS_FLAPPING: frozenset({"primary_up", "up_from_outside"}),
 }
-"""What the last run may find, where the orchestrator was not stopped: one that goes on says so instead."""
+"""What the last run may find, where the orchestrator was not stopped: one that goes on says so instead.
+
+Of a primary that is well again the DR Region knows at once, and Route 53's checkers three looks later."""
 
 
 def expected(options: Options) -> Status:

@@ -82,14 +82,6 @@ def _primary_lost(scene: _Scene) -> Inflicted:
     return Inflicted(at, _received(scene.world))
 
 
-def _us_east_1_lost(scene: _Scene) -> Inflicted:
-    """The primary is us-east-1, so AWS's global control planes go with it."""
-    at = time.time()
-    scene.world.network.lose(Shared.GLOBAL, scene.how)
-    scene.world.lose(Side.PRIMARY, scene.how)
-    return Inflicted(at, _received(scene.world))
-
-
 def _network_cut(scene: _Scene) -> Inflicted:
     at = time.time()
     scene.world.network.cut_between(scene.how)
@@ -119,10 +111,8 @@ def _app_lost(scene: _Scene) -> Inflicted:
 
 def _database_lost(scene: _Scene) -> Inflicted:
     """The server of the primary's database dies and stays dead; RDS says so."""
-    databases, at = scene.world.databases, time.time()
-    identifier = scene.world.database_id(Side.PRIMARY)
-    databases.database(Side.PRIMARY, identifier).lose()
-    databases.set_status(identifier, "failed")
+    at = time.time()
+    scene.world.databases.fail(Side.PRIMARY, scene.world.database_id(Side.PRIMARY))
     return Inflicted(at, _received(scene.world))
 
 
@@ -131,8 +121,7 @@ def _database_rebooting(scene: _Scene) -> Inflicted:
     world, at = scene.world, time.time()
     identifier = world.database_id(Side.PRIMARY)
     hold_down = float(world.function_environment("assess")["DATABASE_HOLD_DOWN_SECONDS"])
-    seconds = world.detection_seconds() + hold_down + scene.timings.minute
-    world.databases.timings = replace(scene.timings, rds_rebooting=seconds)
+    world.databases.reboot_seconds = world.detection_seconds() + hold_down + scene.timings.minute
     world.cloud.client("rds", scene.primary_region).reboot_db_instance(DBInstanceIdentifier=identifier)
     record = world.databases.database(Side.PRIMARY, identifier).record
     return Inflicted(at, None, lambda: bool(record.status == "available"))
@@ -196,7 +185,8 @@ _FAULTS: Mapping[Fault, Callable[[_Scene], Inflicted]] = {
     Fault.DATABASE_REBOOTING: _database_rebooting,
     Fault.DR_ISOLATED: _dr_isolated,
     Fault.REVIVED_PRIMARY: _revived_primary,
-    Fault.US_EAST_1_LOST: _us_east_1_lost,
+    # As the primary is us-east-1 there, AWS's global control planes are lost with it.
+    Fault.US_EAST_1_LOST: _primary_lost,
     Fault.DNS_FLAPPING: _dns_flapping,
 }
 

@@ -28,7 +28,7 @@ from lab.observer import Observer
 from lab.options import Fault, Options, Reply
 from lab.orders import seed
 from lab.person import Person
-from lab.region import REGION_NAME, Side, Vantage, alb_address
+from lab.region import GLOBAL, PRIMARY_NAME, REGION_NAME, Side, Vantage, alb_address, set_primary
 from lab.report import Result, publish
 from lab.saboteur import Saboteur
 from lab.score import score
@@ -56,6 +56,8 @@ def rehearse(options: Options, console: Console) -> Result:
     folder = binaries.folder()
     with ExitStack() as exits:
         exits.callback(shutil.rmtree, folder, ignore_errors=True)
+        exits.callback(set_primary, PRIMARY_NAME)
+        set_primary(GLOBAL if options.fault is Fault.US_EAST_1_LOST else PRIMARY_NAME)
         conduct = _Conduct(options, console, folder, started)
         result = conduct.run()
     return conclude(result, conduct.left())

@@ -67,7 +67,7 @@ LAB = Timings(
             "FenceSeconds": "2",
             "DecideSeconds": "60",
             "RunSeconds": "120",
-            "AskAgainSeconds": "10",
+            "AskAgainSeconds": "20",
             "ApprovalSeconds": "60",
             "WarmSeconds": "30",
             "QuietSeconds": "6",
