@@ -130,6 +130,7 @@ _RULES: Mapping[tuple[str, str], _Rule] = {
     ("autoscaling", "ResumeProcesses"): _Rule(_group),
     # ec2:RunInstances is asked for, too, where the call names a launch template, which none of ours does.
     ("autoscaling", "UpdateAutoScalingGroup"): _Rule(_group),
+    ("cloudwatch", "GetMetricData"): _Rule(_none),
     ("cloudwatch", "PutMetricData"): _Rule(_none, _namespace),
     ("dynamodb", "BatchWriteItem"): _Rule(_tables),
     ("dynamodb", "GetItem"): _Rule(_TABLE),
@@ -144,13 +145,19 @@ _RULES: Mapping[tuple[str, str], _Rule] = {
     ("rds", "DescribeDBInstances"): _Rule(_named("db:", "DBInstanceIdentifier")),
     # No call: boto3 signs the token by itself, and the database asks IAM when it is given one.
     ("rds", "GenerateDBAuthToken"): _Rule(_database_user, action="rds-db:connect"),
+    # More is asked for where the call names a parameter, an option or a subnet group, which none of ours does.
+    ("rds", "ModifyDBInstance"): _Rule(_named("db:", "DBInstanceIdentifier")),
     ("rds", "PromoteReadReplica"): _Rule(_named("db:", "DBInstanceIdentifier")),
     ("s3", "GetObject"): _Rule(_object, with_key=("kms:Decrypt",)),
     ("s3", "PutObject"): _Rule(_object, with_key=("kms:GenerateDataKey",)),
     # https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html: the publisher uses the key, not SNS.
     ("sns", "Publish"): _Rule(_named("", "TopicArn"), with_key=("kms:Decrypt", "kms:GenerateDataKey")),
     ("stepfunctions", "DescribeExecution"): _Rule(_execution),
+    # The token names the task, and there is no kind of resource.
+    ("stepfunctions", "SendTaskFailure"): _Rule(_none),
+    ("stepfunctions", "SendTaskSuccess"): _Rule(_none),
     ("stepfunctions", "StartExecution"): _Rule(_machine),
+    ("stepfunctions", "StopExecution"): _Rule(_execution),
 }
 
 

@@ -51,12 +51,21 @@ def _update_table(request: Request, made: Made, changed: frozenset[str]) -> Made
             PointInTimeRecoverySpecification=own["PointInTimeRecoverySpecification"],
         )
     if "TimeToLiveSpecification" in changed:
-        specification = own["TimeToLiveSpecification"]
+        specification = _time_to_live(request)
         request.call("dynamodb", "update_time_to_live", TableName=table, TimeToLiveSpecification=specification)
     if "DeletionProtectionEnabled" in changed:
         protected = own.get("DeletionProtectionEnabled", False)
         request.call("dynamodb", "update_table", TableName=table, DeletionProtectionEnabled=protected)
     return made
+
+
+def _time_to_live(request: Request) -> Properties:
+    """DynamoDB moves it to no other attribute while it is on; moto does."""
+    before = request.before.get("TimeToLiveSpecification", {"Enabled": False})
+    after = request.properties.get("TimeToLiveSpecification", before | {"Enabled": False})
+    if before["Enabled"] and before["AttributeName"] != after.get("AttributeName"):
+        raise request.refusal("TimeToLive is active on a different AttributeName", "switch it off first")
+    return dict(after)
 
 
 def _delete_table(request: Request, made: Made) -> None:

@@ -34,6 +34,8 @@ from tests.template.region import REGIONS, global_stack, region
 
 HERE = "eu-central-1"
 TABLE = f"arn:aws:dynamodb:{HERE}:{ACCOUNT}:table/relight-shop"
+# Metrics can be in a data set, which ours are not.
+OF_DATA_SETS = ("cloudwatch:GetMetricData", "cloudwatch:PutMetricData")
 # One of everything that an operation's parameters may name.
 PARAMETERS: dict[str, Any] = {
     "AutoScalingGroupName": "shop-dr",
@@ -98,9 +100,8 @@ def test_a_call_needs_what_aws_says_of_its_action(service: str, operation: str) 
     assert found
     for need in found:
         kinds = formats(need.action)
-        # Metrics can be put into a data set, which ours are not.
         if need.resource == "*":
-            assert kinds == [] or need.action == "cloudwatch:PutMetricData"
+            assert kinds == [] or need.action in OF_DATA_SETS
         else:
             assert any(re.fullmatch(kind, need.resource) for kind in kinds), need
 
@@ -119,6 +120,16 @@ def test_an_operation_that_nobody_has_looked_up_is_refused() -> None:
 def test_each_table_of_a_batch_is_asked_for() -> None:
     found = needs(Call("dynamodb", "BatchWriteItem", {"RequestItems": {"one": [], "two": []}}, HERE))
     assert [need.resource.rpartition("/")[2] for need in found] == ["one", "two"]
+
+
+def test_a_call_to_the_peer_is_of_its_region() -> None:
+    peer = "eu-west-1"
+    (invoked,) = needs(Call("lambda", "Invoke", {"FunctionName": "relight-shop-dbcheck"}, peer))
+    assert str(invoked) == f"lambda:InvokeFunction on arn:aws:lambda:{peer}:{ACCOUNT}:function:relight-shop-dbcheck"
+    (updated,) = needs(Call("autoscaling", "UpdateAutoScalingGroup", {"AutoScalingGroupName": "shop-primary"}, peer))
+    assert updated.resource.startswith(f"arn:aws:autoscaling:{peer}:{ACCOUNT}:autoScalingGroup:")
+    assert updated.resource.endswith(":autoScalingGroupName/shop-primary")
+    assert {need.context["aws:requestedregion"] for need in (invoked, updated)} == {peer}
 
 
 def test_who_publishes_to_an_encrypted_topic_uses_its_key() -> None:

@@ -486,6 +486,42 @@ def test_update_changes_what_differs_and_nothing_else(
     assert stacks.get("s", REGION) is None
 
 
+def test_items_of_a_table_may_expire_by_one_attribute_at_a_time(stacks: Stacks, cloud: Cloud, tmp_path: Path) -> None:
+    def expiring(attribute: str | None) -> Path:
+        table = """
+Resources:
+  Table:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      TableName: expiring
+      BillingMode: PAY_PER_REQUEST
+      KeySchema: [{ AttributeName: pk, KeyType: HASH }]
+      AttributeDefinitions: [{ AttributeName: pk, AttributeType: S }]
+"""
+        return write(
+            tmp_path,
+            table
+            + (
+                f"      TimeToLiveSpecification: {{ AttributeName: {attribute}, Enabled: true }}\n" if attribute else ""
+            ),
+        )
+
+    def status() -> tuple[str, str | None]:
+        described = cloud.client("dynamodb", REGION).describe_time_to_live(TableName="expiring")[
+            "TimeToLiveDescription"
+        ]
+        return described["TimeToLiveStatus"], described.get("AttributeName")
+
+    stacks.create("s", REGION, expiring(None), {})
+    assert status() == ("DISABLED", None)
+    stacks.update("s", REGION, expiring("expires"), {})
+    assert status() == ("ENABLED", "expires")
+    with pytest.raises(StackRefused, match="TimeToLive is active on a different AttributeName"):
+        stacks.update("s", REGION, expiring("ends"), {})
+    stacks.update("s", REGION, expiring(None), {})
+    assert status()[0] == "DISABLED"
+
+
 def test_a_name_is_taken_once(stacks: Stacks, tmp_path: Path) -> None:
     template = write(tmp_path, QUEUE)
     stacks.create("s", REGION, template, {})
