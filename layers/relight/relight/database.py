@@ -46,7 +46,8 @@ def let_in(functions: LambdaClient, function: str, still: Callable[[], bool]) ->
     writes in behind the back of a run that has stopped them in between, and counts on it.
     """
     seen = ask(functions, function, "state")
-    if not seen["reached"] or seen["in_recovery"] or not seen["writes_stopped"]:
+    # A `dbcheck` of an older release, in the other Region, cannot have stopped anything.
+    if not seen["reached"] or seen["in_recovery"] or not seen.get("writes_stopped"):
         known = {key: seen[key] for key in ("reached", "sentence")}
         return {**known, "allowed": seen["writable"], "was_stopped": False}
     if not still():

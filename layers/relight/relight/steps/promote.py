@@ -131,7 +131,7 @@ class Promote:
         """Have a write taken. The replica was told by replication that writes are stopped where its source was."""
         function = self.settings.dbcheck_function
         answer = database.ask(self.functions, function, "write")
-        if answer["reached"] and not answer["in_recovery"] and answer["writes_stopped"]:
+        if answer["reached"] and not answer["in_recovery"] and answer.get("writes_stopped"):
             database.ask(self.functions, function, "allow")
             answer = database.ask(self.functions, function, "write")
         return answer
