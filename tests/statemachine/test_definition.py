@@ -4,6 +4,7 @@ What holds for each file of statemachine/ is tested for each that there is; the 
 """
 
 import copy
+import inspect
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +17,7 @@ import botocore.session
 import pytest
 import yaml
 from cfnlint.api import lint  # type: ignore[import-untyped]
-from relight import errors
+from relight import asking, errors, probe
 
 from lab.template import load as load_template
 from tests.statemachine.harness import block_problems, definition_problems, load, substitution_problems
@@ -30,6 +31,7 @@ PREFIXES = {
     "arn:aws:states:::dynamodb:": "DynamoDB.",
     "arn:aws:states:::sns:": "SNS.",
     "arn:aws:states:::aws-sdk:sfn:": "Sfn.",
+    "arn:aws:states:::aws-sdk:cloudwatch:": "CloudWatch.",
 }
 # Where a handler's call to its own Region may fail with an error that boto3 makes from the service's model.
 CALLED_BY_HANDLERS = ("autoscaling", "cloudwatch", "rds", "dynamodb")
@@ -103,10 +105,16 @@ def _is_raised(error: str, state: State) -> bool:
     resource = state.get("Resource", "")
     if any(error.startswith(prefix) for start, prefix in PREFIXES.items() if resource.startswith(start)):
         return True
-    if resource.startswith("arn:aws:states:::lambda:"):
-        return error in _raised_by_handlers()
-    # What a person is told to answer with.
-    return f"--error {error}" in state.get("Arguments", {}).get("Message", "")
+    if resource.endswith(".waitForTaskToken") and error in _answered_with():
+        return True
+    return resource.startswith("arn:aws:states:::lambda:") and error in _raised_by_handlers()
+
+
+@cache
+def _answered_with() -> frozenset[str]:
+    """What a person is told to answer a question with, and what `probe` calls one back with."""
+    told = re.findall(r"--error (\w+)", inspect.getsource(asking))
+    return frozenset(told + re.findall(r'error="(\w+)"', inspect.getsource(probe)))
 
 
 @cache
@@ -142,7 +150,10 @@ def _next(state: State) -> set[str]:
 
 def _watches_the_clock(state: State) -> bool:
     conditions = [str(choice.get("Condition")) for choice in state.get("Choices", [])]
-    return any(re.search(r"\$millis\(\) > \$(deadline|decide_by|ask_until)\b", condition) for condition in conditions)
+    return any(
+        re.search(r"\$millis\(\) > \$(deadline|(decide|quiesce|harden)_by|ask_until)\b", condition)
+        for condition in conditions
+    )
 
 
 def lint_problems(definition: Mapping[str, Any]) -> list[str]:
@@ -256,7 +267,7 @@ def test_each_wait_is_a_substitution_or_what_a_step_asked_for(definition: dict[s
     waits = [state["Seconds"] for _, state, _ in states(definition) if state["Type"] == "Wait"]
     assert waits
     asked = r"\$\w+\.look_again_seconds"
-    scaled = rf"\$max\(\[{asked}, \$floor\(\(\$millis\(\) - \$decided\) / 100000\)\]\)"
+    scaled = rf"\$max\(\[{asked}, \$floor\(\(\$millis\(\) - \$(decided|proven)\) / 100000\)\]\)"
     assert all(re.fullmatch(rf"\{{% ({asked}|{scaled}) %\}}", str(seconds)) for seconds in waits)
 
 
@@ -279,11 +290,14 @@ def test_only_these_states_touch_the_peer(definition: dict[str, Any], resources:
     reaching = {
         name
         for name, state, _ in states(definition)
-        if state["Type"] == "Task" and state["Resource"].endswith("lambda:invoke")
+        if state["Type"] == "Task" and ":::lambda:invoke" in state["Resource"]
         for logical_id in re.findall(r"\w+", function_of[state["Arguments"]["FunctionName"]])
         if "PeerRegion" in json.dumps(resources.get(logical_id, {}).get("Properties", {}).get("Policies", []))
     }
-    assert reaching == {"Gather and decide", "Cut the old side off", "Lift the fence", "Record"}
+    fence = {"Cut the old side off", "Lift the fence", "Empty the old side"}
+    quiesce = {"Stop writes", "See the last write arrive", "Let writes in"}
+    record = {"Ask a person", "Note the answer", "Say that this Region serves", "Record"}
+    assert reaching == {"Gather and decide"} | fence | quiesce | record
 
 
 def test_every_error_after_the_lock_reaches_the_release(definition: dict[str, Any]) -> None:
@@ -309,7 +323,8 @@ def dangle(definition: dict[str, Any]) -> None:
 
 
 def strand(definition: dict[str, Any]) -> None:
-    definition["States"]["What was decided"]["Choices"].pop(1)
+    choices = definition["States"]["What was decided"]["Choices"]
+    choices.remove(next(choice for choice in choices if choice["Next"] == "Ask a person"))
 
 
 def forget_timeout(definition: dict[str, Any]) -> None:
