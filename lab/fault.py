@@ -3,12 +3,9 @@
 Nothing here touches the orchestrator: processes end, paths close, AWS's own statuses change, an operator calls an API.
 """
 
-import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,10 +16,6 @@ from lab.region import REGION_NAME, Shared, Side, Vantage
 from lab.timings import Timings
 from lab.world import World
 
-NO_CAPACITY = (
-    "We currently do not have sufficient {type} capacity in the Availability Zone you requested ({zone}). "
-    "Our system will be working on provisioning additional capacity."
-)
 _HOW = {Lost.REFUSED: Path.REFUSED, Lost.BLACK_HOLED: Path.BLACK_HOLED}
 _FLAPS = 3
 
@@ -51,10 +44,6 @@ class _Scene:
     @property
     def how(self) -> Path:
         return _HOW[self.options.way_lost]
-
-    @property
-    def primary_region(self) -> str:
-        return REGION_NAME[Side.PRIMARY]
 
 
 def inflict(world: World, options: Options, timings: Timings, control: ControlTarget) -> Inflicted:
@@ -99,13 +88,8 @@ def _false_alarm(scene: _Scene) -> Inflicted:
 
 def _app_lost(scene: _Scene) -> Inflicted:
     """The machines of the application lose power, and AWS has no others: the group launches in vain."""
-    world, at = scene.world, time.time()
-    world.groups.capacity_error[scene.primary_region] = NO_CAPACITY
-    mine = world.groups.states(Side.PRIMARY)
-    for instance, pid in world.groups.processes().items():
-        if instance in mine:
-            with suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)
+    at = time.time()
+    scene.world.groups.lose_instances(Side.PRIMARY)
     return Inflicted(at, None)
 
 
@@ -122,7 +106,7 @@ def _database_rebooting(scene: _Scene) -> Inflicted:
     identifier = world.database_id(Side.PRIMARY)
     hold_down = float(world.function_environment("assess")["DATABASE_HOLD_DOWN_SECONDS"])
     world.databases.reboot_seconds = world.detection_seconds() + hold_down + scene.timings.minute
-    world.cloud.client("rds", scene.primary_region).reboot_db_instance(DBInstanceIdentifier=identifier)
+    world.cloud.client("rds", REGION_NAME[Side.PRIMARY]).reboot_db_instance(DBInstanceIdentifier=identifier)
     record = world.databases.database(Side.PRIMARY, identifier).record
     return Inflicted(at, None, lambda: bool(record.status == "available"))
 

@@ -109,7 +109,10 @@ class _Conduct:
             world.timings = replace(world.timings, parameters=parameters)
             observer = exits.enter_context(Observer(world, view, self._options, self._started))
             clients, evidence = self._story(world, observer, control, exits)
+            self._await_runs(evidence)
             attempts = self._stop_clients(clients)
+            # The last events of the fault may have started one more meanwhile.
+            self._await_runs(evidence)
             result = self._measure(world, evidence, attempts, memory)
             if self._options.keep:
                 self._keep(world, view, result)
@@ -142,7 +145,7 @@ class _Conduct:
         if self._options.fault is Fault.REVIVED_PRIMARY:
             observer.does("the primary comes back; watch")
             self._inflicted = bring_back(world, self._inflicted)
-        self._settle(evidence)
+        self._settle()
         observer.does("measure")
         return clients, evidence
 
@@ -200,11 +203,14 @@ class _Conduct:
                 return
             time.sleep(0.1)
 
-    def _settle(self, evidence: Evidence) -> None:
+    def _settle(self) -> None:
         """Long enough to see whether it stays so: a run that stood down may be followed by another one, a failover's
         clients go on writing for a while, and a Region that is back may do harm."""
         returned = self._inflicted.returned_at is not None
         time.sleep((_RETURN_MINUTES if returned else _SETTLE_MINUTES) * self._timings.minute)
+
+    def _await_runs(self, evidence: Evidence) -> None:
+        """Until no run is under way, so that each has the end that it will have."""
         deadline = time.monotonic() + _LONGEST_MINUTES * self._timings.minute
         while time.monotonic() < deadline and evidence.running():
             time.sleep(0.1)
