@@ -1,8 +1,8 @@
 """Pack a release of the shop: `python -m app.release.build --arch arm64`, or `make release`.
 
-A release is all that an instance needs beside Python 3.13: the application, its wheels for one architecture at the
-locked hashes, the units and scripts of this folder, and the commit it was made of. The same sources make the same
-bytes.
+A release is all that an instance needs beside Python 3.13: the application and the package of its write lease, wheels
+for one architecture at the locked hashes, the units and scripts of this folder, and the commit it was made of. The same
+sources make the same bytes.
 """
 
 import argparse
@@ -26,6 +26,8 @@ ON_THE_INSTANCE = (
     "amazon-cloudwatch-agent.json",
 )
 """The files of this folder that go along, at the release's top."""
+PACKAGES = {"app": Path("app"), "relight_lease": Path("lease", "relight_lease")}
+"""The Python packages that go along, at the release's top, and where they lie in the checkout."""
 _MACHINE = {"arm64": "aarch64", "x86_64": "x86_64"}
 # Amazon Linux 2023 has glibc 2.34; wheels for an older one run there as well.
 _GLIBC = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
@@ -61,14 +63,15 @@ def version(root: Path) -> str:
 
     try:
         commit = git("rev-parse", "HEAD")
-        changed = git("status", "--porcelain", "--", "app", "requirements/app.txt")
+        changed = git("status", "--porcelain", "--", *map(str, PACKAGES.values()), "requirements/app.txt")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return f"{commit}-changed" if changed else commit
 
 
 def _copy_application(root: Path, stage: Path) -> None:
-    shutil.copytree(root / "app", stage / "app", ignore=shutil.ignore_patterns("__pycache__", "release"))
+    for name, folder in PACKAGES.items():
+        shutil.copytree(root / folder, stage / name, ignore=shutil.ignore_patterns("__pycache__", "release"))
     for name in ON_THE_INSTANCE:
         shutil.copy(root / "app" / "release" / name, stage / name)
     shutil.copy(root / "requirements" / "app.txt", stage / "requirements.txt")

@@ -11,4 +11,4 @@ pip=("$release"/wheels/pip-*.whl)
 "$python" -m venv --clear --without-pip "$folder"
 "$folder/bin/python" "${pip[0]}/pip" --isolated --disable-pip-version-check install --quiet --no-cache-dir \
   --no-index --find-links "$release/wheels" --no-deps --require-hashes --requirement "$release/requirements.txt"
-"$folder/bin/python" -m compileall -q "$release/app"
+"$folder/bin/python" -m compileall -q "$release/app" "$release/relight_lease"

@@ -68,10 +68,10 @@ class Store:
         import boto3  # noqa: PLC0415
         from botocore.config import Config  # noqa: PLC0415
 
-        patience = self._settings.term_seconds / 6
+        # Asked each third of a term: one question may be lost altogether, and the next still comes in time.
         once = Config(
-            connect_timeout=patience,
-            read_timeout=patience,
+            connect_timeout=self._settings.term_seconds / 6,
+            read_timeout=self._settings.term_seconds / 3,
             retries={"total_max_attempts": 1},
             max_pool_connections=1,
             tcp_keepalive=True,

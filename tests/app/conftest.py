@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from moto.server import ThreadedMotoServer
 
 from lab.binaries import folder
 from lab.postgres import Postgres
 from tests.app.instance import OWNER, PASSWORD, Shop, StartShop, bootstrap, migrate
+from tests.app.ledgers import Ledgers
 
 
 @pytest.fixture(scope="session")
@@ -64,3 +66,21 @@ def shop(primary: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield instance
     finally:
         instance.stop()
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """Where AWS answers, in all Regions."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    _, port = server.get_host_and_port()
+    yield f"http://127.0.0.1:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def ledgers(endpoint: str) -> Iterator[Ledgers]:
+    """Both Regions' ledgers, empty."""
+    made = Ledgers(endpoint)
+    yield made
+    made.delete()

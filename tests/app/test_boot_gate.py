@@ -7,99 +7,49 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
-from moto.server import ThreadedMotoServer
 from relight.guard import Standing, standing
 from relight.ledger import Head as LedgerHead
-from relight.ledger import Ledger, State
+from relight.ledger import State
 
 from app import boot_gate
 from app.boot_gate import CLOSED, Head, head_of, stands_by, verdict
 from tests.app.instance import ROOT
+from tests.app.ledgers import AWS, DR, HOME, TABLE, Ledgers
 
-HOME, DR = "eu-west-1", "eu-central-1"
-TABLE = "relight-shop"
 OWNER = "arn:aws:states:eu-west-1:123456789012:execution:relight-shop-failback:x"
-AWS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_EC2_METADATA_DISABLED": "true"}
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    """Where both Regions' ledgers answer."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    _, port = server.get_host_and_port()
-    yield f"http://127.0.0.1:{port}"
-    server.stop()
-
-
-class Ledgers:
-    """The tables of both Regions; each of them empty."""
-
-    def __init__(self, endpoint: str) -> None:
-        self.endpoint = endpoint
-        self.clients: dict[str, Any] = {
-            region: boto3.client(
-                "dynamodb",
-                region_name=region,
-                endpoint_url=endpoint,
-                aws_access_key_id="testing",
-                aws_secret_access_key="testing",
-            )
-            for region in (HOME, DR)
-        }
-        for client in self.clients.values():
-            client.create_table(
-                TableName=TABLE,
-                BillingMode="PAY_PER_REQUEST",
-                AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in ("pk", "sk")],
-                KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-            )
-
-    def say(self, region: str, epoch: int, active: str, state: State = State.STEADY) -> None:
-        """Write a head as relight writes it."""
-        Ledger(self.clients[region], TABLE, HOME).mirror(epoch, active, state)
-
-    def gate(self, here: str, **changed: str) -> tuple[int, str]:
-        """The exit code of the gate in that Region, and its last sentence."""
-        environment = {
-            "PATH": os.environ["PATH"],
-            "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_REGION": here,
-            "PEER_REGION": DR if here == HOME else HOME,
-            "HOME_REGION": HOME,
-            "LEDGER_TABLE": TABLE,
-            **AWS,
-            **changed,
-        }
-        ended = subprocess.run(
-            [sys.executable, "-m", "app.boot_gate"],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert ended.stdout == ""
-        lines = [json.loads(line) for line in ended.stderr.splitlines()]
-        assert {line["logger"] for line in lines} == {"app.boot_gate"}
-        return ended.returncode, lines[-1]["message"]
-
-
-@pytest.fixture
-def ledgers(endpoint: str) -> Iterator[Ledgers]:
-    made = Ledgers(endpoint)
-    yield made
-    for client in made.clients.values():
-        if TABLE in client.list_tables()["TableNames"]:
-            client.delete_table(TableName=TABLE)
+def gate(ledgers: Ledgers, here: str, **changed: str) -> tuple[int, str]:
+    """The exit code of the gate in that Region, and its last sentence."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "AWS_ENDPOINT_URL": ledgers.endpoint,
+        "AWS_REGION": here,
+        "PEER_REGION": DR if here == HOME else HOME,
+        "HOME_REGION": HOME,
+        "LEDGER_TABLE": TABLE,
+        **AWS,
+        **changed,
+    }
+    ended = subprocess.run(
+        [sys.executable, "-m", "app.boot_gate"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.stdout == ""
+    lines = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert {line["logger"] for line in lines} == {"app.boot_gate"}
+    return ended.returncode, lines[-1]["message"]
 
 
 def test_it_is_closed_where_the_guard_would_fence_and_nowhere_else() -> None:
@@ -140,8 +90,8 @@ def test_nothing_that_is_read_is_told_apart_from_what_the_ledger_reads(ledgers: 
 
 
 def test_it_is_open_everywhere_until_something_happens(ledgers: Ledgers) -> None:
-    assert ledgers.gate(HOME) == (0, f"open: nothing is known of {DR}'s ledger")
-    assert ledgers.gate(DR) == (0, f"open: {DR} stands by, so that {HOME} has no say")
+    assert gate(ledgers, HOME) == (0, f"open: nothing is known of {DR}'s ledger")
+    assert gate(ledgers, DR) == (0, f"open: {DR} stands by, so that {HOME} has no say")
 
 
 @pytest.mark.parametrize(
@@ -158,32 +108,32 @@ def test_a_region_that_was_superseded_stays_closed_until_it_is_given_back(
     ledgers.say(HOME, 1, HOME)
     ledgers.say(DR, 2, active, state)
     closed = (CLOSED, f"closed: {HOME} was superseded: {DR} {what}, at epoch 2")
-    assert ledgers.gate(HOME) == closed
-    assert ledgers.gate(DR)[0] == 0
+    assert gate(ledgers, HOME) == closed
+    assert gate(ledgers, DR)[0] == 0
 
     ledgers.say(HOME, 2, active, state)  # as the guard, and the run's last state, tell it
-    assert ledgers.gate(HOME) == closed
+    assert gate(ledgers, HOME) == closed
 
     ledgers.say(HOME, 3, HOME)
-    assert ledgers.gate(HOME) == (0, f"open: {DR} has not superseded {HOME}")
+    assert gate(ledgers, HOME) == (0, f"open: {DR} has not superseded {HOME}")
     ledgers.say(DR, 3, HOME)
-    assert ledgers.gate(HOME) == (0, f"open: {DR} has not superseded {HOME}")
+    assert gate(ledgers, HOME) == (0, f"open: {DR} has not superseded {HOME}")
 
 
 def test_a_run_that_stood_down_closes_nothing(ledgers: Ledgers) -> None:
     ledgers.say(DR, 4, HOME)
-    assert ledgers.gate(HOME) == (0, f"open: {DR} has not superseded {HOME}")
+    assert gate(ledgers, HOME) == (0, f"open: {DR} has not superseded {HOME}")
 
 
 def test_the_other_region_closes_as_well_once_the_users_went_home(ledgers: Ledgers) -> None:
     ledgers.say(DR, 2, DR)
     ledgers.say(HOME, 3, HOME)
-    assert ledgers.gate(DR) == (CLOSED, f"closed: {DR} was superseded: {HOME} is active, at epoch 3")
+    assert gate(ledgers, DR) == (CLOSED, f"closed: {DR} was superseded: {HOME} is active, at epoch 3")
 
 
 def test_it_opens_where_the_other_region_cannot_be_asked(ledgers: Ledgers) -> None:
     ledgers.clients[DR].delete_table(TableName=TABLE)
-    code, sentence = ledgers.gate(HOME)
+    code, sentence = gate(ledgers, HOME)
     assert code == 0
     assert sentence.startswith(f"open: {DR} cannot be asked: ")
     assert "ResourceNotFoundException" in sentence
@@ -192,11 +142,11 @@ def test_it_opens_where_the_other_region_cannot_be_asked(ledgers: Ledgers) -> No
 def test_a_ledger_of_its_own_that_cannot_be_read_counts_as_empty(ledgers: Ledgers) -> None:
     ledgers.clients[HOME].delete_table(TableName=TABLE)
     ledgers.say(DR, 1, HOME)
-    assert ledgers.gate(HOME)[0] == 0
+    assert gate(ledgers, HOME)[0] == 0
     ledgers.say(DR, 2, DR)
-    assert ledgers.gate(HOME)[0] == CLOSED
+    assert gate(ledgers, HOME)[0] == CLOSED
     # And the standby, which must start whatever happens.
-    assert ledgers.gate(DR)[0] == 0
+    assert gate(ledgers, DR)[0] == 0
 
 
 def test_a_silent_region_is_asked_twice_and_the_standby_does_not_wait_for_it(
@@ -236,7 +186,7 @@ def test_a_silent_region_is_asked_twice_and_the_standby_does_not_wait_for_it(
 
 
 def test_what_the_environment_lacks_is_named(ledgers: Ledgers) -> None:
-    assert ledgers.gate(HOME, LEDGER_TABLE="", PEER_REGION="") == (
+    assert gate(ledgers, HOME, LEDGER_TABLE="", PEER_REGION="") == (
         1,
         "the boot gate's environment lacks PEER_REGION, LEDGER_TABLE",
     )
@@ -246,7 +196,7 @@ def test_to_keep_asking_costs_little(ledgers: Ledgers) -> None:
     """Every ten seconds, for as long as the Region is superseded, on a burstable instance (20 % of a CPU is free)."""
     ledgers.say(DR, 2, DR)
     before = os.times()
-    assert ledgers.gate(HOME)[0] == CLOSED
+    assert gate(ledgers, HOME)[0] == CLOSED
     after = os.times()
     spent = after.children_user + after.children_system - before.children_user - before.children_system
     assert spent < 2.0

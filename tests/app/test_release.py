@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from app.release.build import ON_THE_INSTANCE, ReleaseNotBuiltError, build, version
+from app.release.build import ON_THE_INSTANCE, PACKAGES, ReleaseNotBuiltError, build, version
 from lab.postgres import Postgres
 from tests.app.instance import ROOT, Shop
 
@@ -32,7 +32,8 @@ def git(folder: Path, *arguments: str) -> None:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The application as it is now, as the only commit of a repository that nobody else writes to."""
     root = tmp_path_factory.mktemp("checkout")
-    shutil.copytree(ROOT / "app", root / "app", ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in PACKAGES.values():
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
     (root / "requirements").mkdir()
     shutil.copy(ROOT / "requirements" / "app.txt", root / "requirements")
     git(root, "init", "--quiet")
@@ -69,7 +70,7 @@ def test_an_instance_serves_from_nothing_but_its_release(release: Path, primary:
     assert (made.returncode, made.stderr) == (0, "")
     python = str(release / "venv" / "bin" / "python")
     where = subprocess.run(
-        [python, "-c", "import django, app, sys; print(django.__file__, app.__file__, sys.path)"],
+        [python, "-c", "import app, django, relight_lease as l, sys; print(django, app, l, sys.path)"],
         cwd=release,
         env=nothing,
         capture_output=True,
@@ -86,6 +87,25 @@ def test_an_instance_serves_from_nothing_but_its_release(release: Path, primary:
         assert shop.order("from-a-release").status == 201
     finally:
         shop.stop()
+    unleased = Shop(
+        primary,
+        "eu-west-1",
+        tmp_path / "leased.log",
+        python=python,
+        cwd=release,
+        PEER_REGION="eu-central-1",
+        HOME_REGION="eu-west-1",
+        LEDGER_TABLE="relight-shop",
+        RELIGHT_LEASE_TERM_SECONDS="2",
+        RELIGHT_LONGEST_TRANSACTION_SECONDS="1",
+        AWS_ENDPOINT_URL="http://127.0.0.1:9",
+    )
+    try:
+        unleased.until(unleased.lives)
+        assert unleased.order("without-a-lease").status == 503
+        assert unleased.ask("GET", "/orders/from-a-release").status == 200
+    finally:
+        unleased.stop()
     gate = subprocess.run([python, "-m", "app.boot_gate"], cwd=release, env=nothing, capture_output=True, check=False)
     assert gate.returncode == 1
     assert b"lacks AWS_REGION" in gate.stderr
@@ -103,6 +123,11 @@ def test_it_carries_what_an_instance_needs_and_says_what_it_is(archive: Path, re
     assert all(name in entries for name in ON_THE_INSTANCE)
     assert all(entries[name].mode == 0o755 for name in SCRIPTS)
     assert {"app/boot_gate.py", "app/serve.py", "app/shop/templates/shop/page.html"} <= entries.keys()
+    assert {
+        "relight_lease/apps.py",
+        "relight_lease/postgresql/base.py",
+        "app/database/leased/base.py",
+    } <= entries.keys()
     assert not [name for name in entries if "__pycache__" in name or name.startswith("app/release")]
     assert {(entry.uid, entry.gid, entry.mtime) for entry in entries.values()} == {(0, 0, 0)}
     assert (release / "VERSION").read_text() == f"{version(checkout)} {ARCH}\n"
@@ -134,13 +159,20 @@ def test_a_commit_that_was_changed_says_so(tmp_path: Path) -> None:
     assert len(clean) == 40
     (tmp_path / "elsewhere").touch()
     assert version(tmp_path) == clean
+    (tmp_path / "lease" / "relight_lease").mkdir(parents=True)
+    lease = tmp_path / "lease" / "relight_lease" / "new.py"
+    lease.touch()
+    assert version(tmp_path) == f"{clean}-changed"
+    lease.unlink()
+    assert version(tmp_path) == clean
     (tmp_path / "app" / "new.py").touch()
     assert version(tmp_path) == f"{clean}-changed"
 
 
 def test_a_wheel_that_is_not_the_locked_one_is_refused(tmp_path: Path) -> None:
     root = tmp_path / "root"
-    (root / "app").mkdir(parents=True)
+    for folder in PACKAGES.values():
+        (root / folder).mkdir(parents=True)
     (root / "app" / "release").symlink_to(ROOT / "app" / "release")
     (root / "requirements").mkdir()
     (root / "requirements" / "app.txt").write_text(f"six==1.17.0 --hash=sha256:{'0' * 64}\n")

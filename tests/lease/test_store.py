@@ -113,7 +113,7 @@ def test_a_silent_store_is_given_up_well_within_the_term(monkeypatch: pytest.Mon
         with pytest.raises(BotoCoreError):
             store.ask()
     config = store._connect().meta.config
-    assert config.connect_timeout + config.read_timeout <= store._settings.term_seconds / 3  # type: ignore[attr-defined]
+    assert config.connect_timeout + config.read_timeout <= store._settings.term_seconds / 2  # type: ignore[attr-defined]
     assert config.retries["total_max_attempts"] == 1  # type: ignore[attr-defined]
 
 
