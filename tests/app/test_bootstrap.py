@@ -102,7 +102,7 @@ def test_the_documented_commands_do_it(primary: Postgres) -> None:
     psql(primary, shlex.split(line)[1:])
     check = documented("sql")[0]
     answers = psql(primary, ["--no-psqlrc", "--tuples-only", "--no-align", "--command", check]).splitlines()
-    assert len(answers) == 8
+    assert len(answers) == 10
     assert [answer for answer in answers if not answer.endswith("|t")] == []
 
 
