@@ -38,6 +38,8 @@ class Head:
     promoting: bool = False
     owned: bool = False
     """A run holds the lock, so that `promoting` is its word."""
+    door_opened: bool = False
+    """A promotion has begun: only forward from there. Before it a run may yet be stopped, and supersedes nobody."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def verdict(own: Head | None, other: Head | None, here: str, peer: str, home: st
     own = own or Head(0, home)
     if other is None:
         return Verdict(True, f"nothing is known of {peer}'s ledger")
-    activating = other.active == peer or other.promoting
+    activating = other.active == peer or (other.promoting and other.door_opened)
     # At an equal epoch this ledger has been told already; `promoting` without a run of its own is the other one's word.
     told = own.active == peer or (own.promoting and not own.owned)
     newer = other.epoch > own.epoch or (other.epoch == own.epoch and told)
@@ -79,6 +81,7 @@ def head_of(item: Mapping[str, Any] | None, home: str) -> Head | None:
         epoch=int(item.get("epoch", {"N": "0"})["N"]),
         active=item.get("active", {"S": home})["S"],
         promoting=item.get("state") == {"S": "promoting"},
+        door_opened="promotion" in item,
         owned="owner" in item,
     )
 

@@ -15,7 +15,7 @@ dbcheck = Dbcheck(settings, client("rds", settings.aws_region))
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """{"check": "state" | "write" | "heartbeat"} -> what the database says; the schedule means `heartbeat`."""
+    """{"check": "state" | "write" | "heartbeat" | "stop" | "allow"} -> what the database says; else `heartbeat`."""
     said = dbcheck.check(event)
     logger.info("checked", extra={"answer": said})
     return said

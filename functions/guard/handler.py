@@ -24,6 +24,13 @@ hands = Hands(
     # Once, and longer than it takes: nothing else waits for it.
     client("lambda", settings.aws_region, read=20, attempts=1),
     client("autoscaling", settings.aws_region),
+    client(
+        "stepfunctions",
+        settings.peer_region,
+        connect=settings.peer_connect_seconds,
+        read=settings.peer_read_seconds,
+        attempts=2,
+    ),
 )
 guard = Guard(
     settings,

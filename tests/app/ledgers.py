@@ -41,6 +41,17 @@ class Ledgers:
         """Write a head as relight writes it."""
         Ledger(self.clients[region], TABLE, HOME).mirror(epoch, active, state)
 
+    def open_door(self, region: str) -> None:
+        """A promotion has begun there."""
+        self.clients[region].update_item(
+            TableName=TABLE,
+            Key={"pk": {"S": "region"}, "sk": {"S": "head"}},
+            UpdateExpression="SET promotion = :promotion",
+            ExpressionAttributeValues={
+                ":promotion": {"M": {"instance": {"S": "shop-dr"}, "run": {"S": "failover-2"}, "epoch": {"N": "2"}}}
+            },
+        )
+
     def delete(self) -> None:
         """As if they had never been."""
         for client in self.clients.values():

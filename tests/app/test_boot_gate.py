@@ -15,13 +15,14 @@ import pytest
 from botocore.config import Config
 from relight.guard import Standing, standing
 from relight.ledger import Head as LedgerHead
-from relight.ledger import State
+from relight.ledger import Promotion, State
 
 from app import boot_gate
 from app.boot_gate import CLOSED, Head, head_of, stands_by, verdict
 from tests.app.instance import ROOT
 from tests.app.ledgers import AWS, DR, HOME, TABLE, Ledgers
 
+DOOR = Promotion("shop-dr", "failover-2", 2, 1.0)
 OWNER = "arn:aws:states:eu-west-1:123456789012:execution:relight-shop-failback:x"
 
 
@@ -58,14 +59,15 @@ def test_it_is_closed_where_the_guard_would_fence_and_nowhere_else() -> None:
         for epoch, active, state, owner in itertools.product(range(3), (HOME, DR), State, (None, OWNER))
     ]
     others = [
-        LedgerHead(epoch > 0, epoch, active, state)
-        for epoch, active, state in itertools.product(range(4), (HOME, DR), State)
+        LedgerHead(epoch > 0, epoch, active, state, promotion=door)
+        for epoch, active, state, door in itertools.product(range(4), (HOME, DR), State, (None, DOOR))
     ]
 
     def seen(head: LedgerHead) -> Head | None:
         if not head.written:
             return None
-        return Head(head.epoch, head.active, head.state is State.PROMOTING, head.owner is not None)
+        promoting = head.state is State.PROMOTING
+        return Head(head.epoch, head.active, promoting, head.owner is not None, head.promotion is not None)
 
     closed = 0
     for own, other, here in itertools.product(owns, others, (HOME, DR)):
@@ -107,6 +109,9 @@ def test_a_region_that_was_superseded_stays_closed_until_it_is_given_back(
 ) -> None:
     ledgers.say(HOME, 1, HOME)
     ledgers.say(DR, 2, active, state)
+    if active == HOME:
+        assert gate(ledgers, HOME)[0] == 0, "the run may still be stopped"
+        ledgers.open_door(DR)
     closed = (CLOSED, f"closed: {HOME} was superseded: {DR} {what}, at epoch 2")
     assert gate(ledgers, HOME) == closed
     assert gate(ledgers, DR)[0] == 0

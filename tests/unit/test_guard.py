@@ -10,7 +10,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from relight.guard import Guard, Hands, Standing, standing
-from relight.ledger import HEAD, Capacity, Head, Ledger, State
+from relight.ledger import HEAD, Capacity, Head, Ledger, Promotion, State
 from relight.network_acl import NetworkAcl, fence_of
 from relight.run import Run
 from relight.settings import GuardSettings
@@ -20,17 +20,25 @@ from tests.unit.firewall import CIDRS, make_acl
 from tests.unit.fleet import Fleet, make_fleet
 from tests.unit.loopback import black_hole, closed_port
 from tests.unit.rds import REPLICA, Dbcheck, error
-from tests.unit.standby import HERE, HOME, Clock, release_lock, take_lock
+from tests.unit.standby import HERE, HOME, MACHINE, Clock, execution, release_lock, take_lock
 from tests.unit.test_switch import NAMESPACE, published
 
 OWNER = "arn:aws:states:eu-west-1:123456789012:execution:relight-shop-failback:x"
 
 
-def meant(own: Head, other: Head | None) -> Standing:
+DOOR = Promotion(REPLICA, "failover-1", 1, 1.0)
+
+
+def meant(own: Head, other: Head | None, running: bool | None) -> Standing:
     """What the design says, told apart from the code: `own` is the home Region's ledger, `other` that of DR."""
     if other is None or not other.written:
         return Standing.UNKNOWN  # unreadable or empty: never fence, never lift
     says_other = other.active == HERE or other.state is State.PROMOTING
+    if other.active != HERE and other.state is State.PROMOTING and other.promotion is None:
+        # Nothing is promoted yet: it counts while the run is at work, and no more once it is known to be over.
+        if running is None:
+            return Standing.UNKNOWN
+        says_other = running
     if says_other and other.epoch > own.epoch:
         return Standing.SUPERSEDED
     # The same epoch, known here already from the other one and not from a run of its own.
@@ -48,12 +56,13 @@ def test_the_standing_in_every_combination() -> None:
         for epoch, active, state, owner in itertools.product(range(3), (HOME, HERE), State, (None, OWNER))
     ]
     others = [None, Head(False, 0, HOME, State.STEADY)] + [
-        Head(True, epoch, active, state) for epoch, active, state in itertools.product(range(4), (HOME, HERE), State)
+        Head(True, epoch, active, state, promotion=door)
+        for epoch, active, state, door in itertools.product(range(4), (HOME, HERE), State, (None, DOOR))
     ]
     seen = set()
-    for own, other in itertools.product(owns, others):
-        found = standing(own, other, HOME, HERE, HOME)
-        assert found is meant(own, other), (own, other)
+    for own, other, running in itertools.product(owns, others, (None, True, False)):
+        found = standing(own, other, HOME, HERE, HOME, running=running)
+        assert found is meant(own, other, running), (own, other, running)
         seen.add(found)
         if found is Standing.SUPERSEDED:
             assert other is not None
@@ -85,7 +94,7 @@ def test_the_standing_in_every_combination() -> None:
     ],
 )
 def test_the_standing_over_the_life_of_two_regions(own: Head, other: Head, expected: Standing) -> None:
-    assert standing(own, other, HOME, HERE, HOME) is expected
+    assert standing(own, other, HOME, HERE, HOME, running=True) is expected
 
 
 @pytest.mark.parametrize(
@@ -128,6 +137,18 @@ def fleet(aws: None, clients: Clients) -> Iterator[Fleet]:
         yield made
 
 
+@pytest.fixture
+def machines(aws: None, clients: Clients) -> Any:
+    """Step Functions of the other Region, where the runs of these tests are at work until they are stopped."""
+    made = clients("stepfunctions", HERE)
+    definition = '{"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 60, "End": true}}}'
+    role = "arn:aws:iam::123456789012:role/state-machine"
+    made.create_state_machine(name=MACHINE.rpartition(":")[2], definition=definition, roleArn=role)
+    for name in ("run-1", "home-1"):
+        made.start_execution(stateMachineArn=MACHINE, name=name)
+    return made
+
+
 def told(here: str, peer: str, network_acl_id: str | None) -> GuardSettings:
     return GuardSettings(
         aws_region=here,
@@ -147,10 +168,16 @@ def told(here: str, peer: str, network_acl_id: str | None) -> GuardSettings:
 
 @pytest.fixture
 def guard(
-    acl: NetworkAcl, ledger: Ledger, peer_ledger: Ledger, dbcheck: Dbcheck, fleet: Fleet, clients: Clients
+    acl: NetworkAcl,
+    ledger: Ledger,
+    peer_ledger: Ledger,
+    dbcheck: Dbcheck,
+    fleet: Fleet,
+    machines: Any,
+    clients: Clients,
 ) -> Guard:
     """That of the home Region: its own ledger is `peer_ledger`, the other one is that of DR."""
-    hands = Hands(acl, dbcheck, fleet.groups)  # type: ignore[arg-type]
+    hands = Hands(acl, dbcheck, fleet.groups, machines)  # type: ignore[arg-type]
     return Guard(told(HOME, HERE, acl.acl_id), peer_ledger, ledger, hands, clients("cloudwatch", HOME))
 
 
@@ -537,14 +564,42 @@ def test_a_failback_that_stood_down_before_its_promotion_leaves_the_serving_regi
     untouched(serving_dr, acl, dbcheck, fleet, "confirmed")
 
 
-def test_a_failback_stopped_before_its_promotion_takes_no_instance_of_the_serving_region(
-    serving_dr: Guard, fleet: Fleet, clock: Clock
+def test_a_failback_stopped_before_its_promotion_leaves_the_serving_region_untouched(
+    serving_dr: Guard, acl: NetworkAcl, dbcheck: Dbcheck, fleet: Fleet, machines: Any, clock: Clock
 ) -> None:
-    """Nobody has written `steady`: until somebody does, what is cut off can be lifted, and is not lost."""
+    """Nobody has written `steady`, and nobody may for hours: the run is over all the same."""
     home = take_lock(serving_dr.peer_ledger, "home-1", clock())
     serving_dr.peer_ledger.set_state(home, State.PROMOTING)
-    assert serving_dr.watch()["emptied"] is False
+    machines.stop_execution(executionArn=execution("home-1"))
+    untouched(serving_dr, acl, dbcheck, fleet, "confirmed")
+
+
+def test_what_a_failback_had_stopped_is_let_in_again_once_it_was_stopped_itself(
+    serving_dr: Guard, acl: NetworkAcl, dbcheck: Dbcheck, fleet: Fleet, machines: Any, clock: Clock
+) -> None:
+    home = take_lock(serving_dr.peer_ledger, "home-1", clock())
+    serving_dr.peer_ledger.set_state(home, State.PROMOTING)
+    assert serving_dr.watch()["fenced"], "while it is at work it counts on the fence"
+    dbcheck.stopped_at = "1"
     assert fleet.sizes(GROUP) == SERVING
+    machines.stop_execution(executionArn=execution("home-1"))
+    assert serving_dr.watch()["lifted"]
+    untouched(serving_dr, acl, dbcheck, fleet, "confirmed")
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["a run that nobody knows", "no answer"])
+def test_a_run_of_which_nobody_says_whether_it_is_at_work_fences_nothing(
+    serving_dr: Guard, acl: NetworkAcl, dbcheck: Dbcheck, fleet: Fleet, clients: Clients, clock: Clock, known: bool
+) -> None:
+    home = take_lock(serving_dr.peer_ledger, "home-1" if known else "home-9", clock())
+    serving_dr.peer_ledger.set_state(home, State.PROMOTING)
+    hands = serving_dr.hands
+    if known:
+        config = Config(connect_timeout=0.2, read_timeout=0.2, retries={"total_max_attempts": 1})
+        url = f"http://127.0.0.1:{closed_port()}"
+        hands = replace(hands, peer_machines=boto3.client("stepfunctions", HERE, endpoint_url=url, config=config))
+    watching = replace(serving_dr, hands=hands)
+    untouched(watching, acl, dbcheck, fleet, "unknown" if known else "confirmed")
 
 
 def test_a_failback_stopped_before_its_promotion_leaves_the_region_that_it_was_for_untouched(
@@ -611,7 +666,8 @@ def test_in_dr_it_publishes_stop_and_go_from_the_ledger(
     acl: NetworkAcl, ledger: Ledger, peer_ledger: Ledger, run: Run, clients: Clients
 ) -> None:
     settings = told(HERE, HOME, acl.acl_id)
-    hands: Any = Hands(acl, Dbcheck(), clients("autoscaling", HERE))  # type: ignore[arg-type]
+    machines = clients("stepfunctions", HOME)
+    hands: Any = Hands(acl, Dbcheck(), clients("autoscaling", HERE), machines)  # type: ignore[arg-type]
     guard = Guard(settings, ledger, peer_ledger, hands, clients("cloudwatch", HERE))
     assert guard.watch()["switches"] == {"STOP": 0.0, "GO": 0.0}
     # A run that stood down has told the primary so; fenced, DR could not serve after the next promotion.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mypy_boto3_autoscaling import AutoScalingClient
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_stepfunctions import SFNClient
 
     from relight.ledger import Ledger
     from relight.network_acl import NetworkAcl
@@ -40,11 +41,24 @@ class Standing(StrEnum):
     UNKNOWN = "unknown"  # it could not be read, has never been written, or says neither
 
 
-def standing(own: Head, other: Head | None, here: str, peer: str, home: str) -> Standing:
-    """What the other Region's ledger means for this one. Pure."""
+def is_undecided(other: Head, peer: str) -> bool:
+    """Whether the other Region is being activated and nothing is promoted yet: then its run has to be alive."""
+    return other.state is State.PROMOTING and other.active != peer and not other.door_opened
+
+
+def standing(
+    own: Head, other: Head | None, here: str, peer: str, home: str, *, running: bool | None = None
+) -> Standing:
+    """What the other Region's ledger means for this one. Pure.
+
+    `running` says whether the run that activates the other Region is at work, where that matters (`is_undecided`);
+    None where it cannot be learnt. A run that was stopped before its promotion supersedes nothing: the Region that
+    serves would be fenced for it until somebody tidies up.
+    """
     if other is None or not other.written:
         return Standing.UNKNOWN
-    activating = other.active == peer or other.state is State.PROMOTING
+    undecided = is_undecided(other, peer)
+    activating = other.active == peer or other.door_opened or (undecided and running is True)
     # The standby as it should be: that the other one is active supersedes nothing, and a fence here would keep the
     # application from its database after the next promotion.
     standby = here not in {home, own.active}
@@ -52,7 +66,8 @@ def standing(own: Head, other: Head | None, here: str, peer: str, home: str) -> 
     told = own.active == peer or (own.state is State.PROMOTING and own.owner is None)
     if activating and not standby and (other.epoch > own.epoch or (other.epoch == own.epoch and told)):
         return Standing.SUPERSEDED
-    if other.state is State.STEADY and other.active == here and other.epoch >= own.epoch:
+    settled = other.state is State.STEADY or (undecided and running is False)
+    if settled and other.active == here and other.epoch >= own.epoch:
         return Standing.CONFIRMED
     return Standing.UNKNOWN
 
@@ -64,6 +79,7 @@ class Hands:
     acl: NetworkAcl | None
     functions: LambdaClient
     groups: AutoScalingClient
+    peer_machines: SFNClient
 
 
 @dataclass(frozen=True)
@@ -92,7 +108,7 @@ class Guard:
         except (BotoCoreError, ClientError) as error:
             unpublished = error
         other = self._other()
-        found = standing(own, other, s.aws_region, s.peer_region, s.home_region)
+        found = self._judge(own, other)
         done = {"fenced": False, "lifted": False, "emptied": False}
         lacking: list[str] = []
         if other is not None and found is Standing.SUPERSEDED:
@@ -160,8 +176,25 @@ class Guard:
         return self._standing(self._other()) is Standing.CONFIRMED
 
     def _standing(self, other: Head | None) -> Standing:
+        return self._judge(self.ledger.head(), other)
+
+    def _judge(self, own: Head, other: Head | None) -> Standing:
         s = self.settings
-        return standing(self.ledger.head(), other, s.aws_region, s.peer_region, s.home_region)
+        undecided = other is not None and other.written and is_undecided(other, s.peer_region)
+        running = self._is_running(other.owner) if other is not None and undecided else None
+        return standing(own, other, s.aws_region, s.peer_region, s.home_region, running=running)
+
+    def _is_running(self, owner: str | None) -> bool | None:
+        """Whether the run that owns the other ledger's lock is at work; None where the other Region does not say."""
+        if owner is None:
+            return False
+        machines = self.hands.peer_machines
+        try:
+            return machines.describe_execution(executionArn=owner)["status"] == "RUNNING"
+        except machines.exceptions.ExecutionDoesNotExist:
+            return False
+        except (BotoCoreError, ClientError):
+            return None
 
     @staticmethod
     def _try(failing: str, act: Callable[[], bool], lacking: list[str]) -> bool:

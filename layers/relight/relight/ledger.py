@@ -173,9 +173,9 @@ class Ledger:
         self._change(run, f"SET {granting}", promoting, only_if="#state = :promoting")
 
     def begin_quiesce(self, run: Run, now: float) -> None:
-        """Note, before anything is stopped, that the peer's writes are to end; what was noted before stays."""
+        """Note, before anything is stopped, that the peer's writes are to end; a position noted before is forgotten."""
         values = {":quiesce": {"began": now, "lsn": None}, ":promoting": State.PROMOTING.value}
-        self._change(run, "SET quiesce = if_not_exists(quiesce, :quiesce)", values, only_if="#state = :promoting")
+        self._change(run, "SET quiesce = :quiesce", values, only_if="#state = :promoting")
 
     def note_quiesced(self, run: Run, lsn: str) -> None:
         """The peer's writes have ended, and none of them lies behind that position."""
