@@ -49,6 +49,9 @@ class StandbyWorkload(Stack):
             # dbcheck signs in with a token; it knows no password.
             enable_iam_database_authentication=True,
             deletion_protection=True,
+            # ModifyDBInstance gives the promoted one the standby, the backups and the protection that the primary had.
+            # Leave these lines as they are after a failover, too: an update that changes one of them resets it.
+            multi_az=False,
         )
         # Both policies; beside them give the stack a stack policy that denies Update:Replace (stacks/policy.json).
         replica.apply_removal_policy(RemovalPolicy.RETAIN, apply_to_update_replace_policy=True)
@@ -68,7 +71,8 @@ class StandbyWorkload(Stack):
         )
         resource = group.node.default_child
         assert isinstance(resource, autoscaling.CfnAutoScalingGroup)
-        # UpdateAutoScalingGroup raises all three sizes: an update that does not change them leaves them alone.
+        # UpdateAutoScalingGroup raises all three sizes, and takes the instances of a Region that another one has
+        # superseded: an update that does not change them leaves them alone.
         # ResumeProcesses needs nothing here, because a template does not say what is suspended.
         resource.cfn_options.update_policy = CfnUpdatePolicy(
             auto_scaling_scheduled_action=CfnAutoScalingScheduledAction(ignore_unmodified_group_size_properties=True)

@@ -39,12 +39,16 @@ resource "aws_db_instance" "replica" {
   iam_database_authentication_enabled = true
   # The same as Relight's parameter BackupRetentionDays, which the promotion passes on.
   backup_retention_period = 7
+  # A replica can do without a standby of its own; hardening gives the promoted one what the primary had.
+  multi_az = false
 
   lifecycle {
     prevent_destroy = true
     ignore_changes = [
       replicate_source_db,     # PromoteReadReplica takes it away; written again, it would force a new instance
       backup_retention_period, # given with the promotion
+      multi_az,                # ModifyDBInstance, once the Region serves: the standby that the primary had,
+      deletion_protection,     # its protection and its backups
       identifier,              # instances change places, and so names, when traffic goes home
       instance_class,          # a person may make it larger in an emergency
     ]
@@ -67,7 +71,8 @@ resource "aws_autoscaling_group" "web" {
   }
 
   lifecycle {
-    # UpdateAutoScalingGroup raises them, and puts them back after a false alarm; ResumeProcesses ends a suspension.
+    # UpdateAutoScalingGroup raises them, and puts them back after a false alarm; of a Region that another one has
+    # superseded it takes the instances. ResumeProcesses ends a suspension.
     ignore_changes = [min_size, desired_capacity, max_size, suspended_processes]
   }
 }

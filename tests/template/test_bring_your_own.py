@@ -11,7 +11,7 @@ from relight.settings import FenceSettings, GuardSettings, Settings
 from lab.errors import StackRefused
 from lab.expression import Expression, Scope
 from lab.parameter import check_rules, resolve
-from tests.template.reading import ROOT, written
+from tests.template.reading import ROOT, as_list, statements, written
 from tests.template.region import ACCOUNT, REGIONS, Region, given, region
 
 OTHER = {"primary": "dr", "dr": "primary"}
@@ -78,8 +78,10 @@ SETTINGS: dict[str, type[Settings]] = {
     "dbcheck": known.DbcheckSettings,
     "fence": FenceSettings,
     "guard": GuardSettings,
+    "harden": known.HardenSettings,
     "probe": known.ProbeSettings,
     "promote": known.PromoteSettings,
+    "quiesce": known.QuiesceSettings,
     "record": known.RecordSettings,
     "scale": known.ScaleSettings,
     "switch": known.SwitchSettings,
@@ -150,10 +152,36 @@ def test_without_a_network_acl_nothing_may_be_changed_in_one(role: str) -> None:
     made = brought(role, ExistingNetworkAclId="", ExistingAppCidrs="", PeerNetworkAclId="", PeerAppCidrs="")
     for path in ("Watch/GuardRole", "Failover/FenceRole"):
         for statement in made[path]["Policies"][0]["PolicyDocument"]["Statement"]:
-            if "ec2:CreateNetworkAclEntry" in statement["Action"]:
-                assert statement["Resource"].endswith(":network-acl/none")
+            assert not [action for action in as_list(statement["Action"]) if action.startswith("ec2:")], path
     assert GuardSettings.from_env(variables(made, "guard")).network_acl_id is None
     assert FenceSettings.from_env(variables(made, "fence")).peer_network_acl_id is None
+
+
+@pytest.mark.parametrize("role", REGIONS)
+def test_without_a_network_acl_the_peers_dbcheck_is_the_fence(role: str) -> None:
+    """And where the network ACL is the fence, no `dbcheck` of the peer may be called for one."""
+    peer = REGIONS[OTHER[role]]
+    dbcheck = f"arn:aws:lambda:{peer}:{ACCOUNT}:function:relight-shop-dbcheck"
+    for acl, fence in (("acl-0peer", f"arn:aws:ec2:{peer}:{ACCOUNT}:network-acl/acl-0peer"), ("", dbcheck)):
+        allowed = {
+            resource
+            for statement in statements(brought(role, PeerNetworkAclId=acl)["Failover/FenceRole"])
+            for resource in as_list(statement["Resource"])
+        }
+        assert allowed & {dbcheck, f"arn:aws:ec2:{peer}:{ACCOUNT}:network-acl/acl-0peer"} == {fence}
+
+
+@pytest.mark.parametrize("role", REGIONS)
+def test_the_guard_empties_each_group_of_its_region_and_the_fence_each_of_the_peers(role: str) -> None:
+    made = brought(role)
+    assert GuardSettings.from_env(variables(made, "guard")).group_names == ("web", "workers")
+    assert FenceSettings.from_env(variables(made, "fence")).peer_group_names == ("web", "workers")
+    (own,) = [each for each in statements(made["Watch/GuardRole"]) if "autoscaling" in str(each["Action"])]
+    assert own["Resource"] == existing(role)["ExistingGroupArns"].split(",")
+    (peers,) = [each for each in statements(made["Failover/FenceRole"]) if "autoscaling" in str(each["Action"])]
+    some_id = "arn:*:autoscaling:*:*:autoScalingGroup:*:autoScalingGroupName"
+    assert peers["Resource"] == [f"{some_id}/web", f"{some_id}/workers"]
+    assert peers["Condition"] == {"StringEquals": {"aws:RequestedRegion": REGIONS[OTHER[role]]}}
 
 
 @pytest.mark.parametrize("role", REGIONS)

@@ -17,6 +17,7 @@ READS = ("Describe", "Get", "List")
 # What each action changes, as Terraform's AWS provider names it.
 CHANGES = {
     "rds:PromoteReadReplica": {"aws_db_instance": {"replicate_source_db", "backup_retention_period"}},
+    "rds:ModifyDBInstance": {"aws_db_instance": {"backup_retention_period", "deletion_protection", "multi_az"}},
     "autoscaling:UpdateAutoScalingGroup": {"aws_autoscaling_group": {"min_size", "desired_capacity", "max_size"}},
     "autoscaling:ResumeProcesses": {"aws_autoscaling_group": {"suspended_processes"}},
     "ec2:CreateNetworkAclEntry": {"aws_network_acl": {"ingress"}},
@@ -106,6 +107,8 @@ def test_cdk_sends_no_sizes_along_with_an_update_and_keeps_the_database() -> Non
     assert {
         "source_db_instance_identifier",
         "backup_retention_period",
+        "deletion_protection",
+        "multi_az",
         "apply_to_update_replace_policy",
     } <= given.keys()
 

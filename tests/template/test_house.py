@@ -57,6 +57,25 @@ def test_each_output_that_is_asked_for_exists() -> None:
     assert [f"{name}.{output}" for name, output in sorted(asked) if output not in outputs[name]] == []
 
 
+@pytest.mark.parametrize("name", ["template", *STACKS])
+def test_what_joins_a_list_is_written_out(name: str) -> None:
+    """CloudFormation takes no function as the delimiter of Fn::Join; neither cfn-lint nor moto says so."""
+    assert [joined for joined in joins(written(name).body) if not isinstance(joined[0], str)] == []
+
+
+def joins(value: Any) -> Iterator[list[Any]]:
+    match value:
+        case {"Fn::Join": [delimiter, items]}:
+            yield [delimiter, items]
+            yield from joins(items)
+        case dict():
+            for item in value.values():
+                yield from joins(item)
+        case list():
+            for item in value:
+                yield from joins(item)
+
+
 def outputs_asked_for(value: Any) -> Iterator[tuple[str, str]]:
     match value:
         case {"Fn::GetAtt": [name, str(attribute)]} if attribute.startswith("Outputs."):

@@ -15,13 +15,16 @@ ROLES = ["primary", "dr"]
 FUNCTIONS = sorted(path.name for path in (ROOT / "functions").iterdir() if (path / "handler.py").exists())
 BASIC = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
 IN_VPC = "arn:aws:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole"
-# Calls that take no resource: describing in these services, metrics, and the configuration of log delivery.
+# Calls that take no resource: describing in these services, metrics, answering for a waiting task (its token names it),
+# and the configuration of log delivery.
 WITHOUT_RESOURCE = {
     "autoscaling:DescribeAutoScalingGroups",
     "autoscaling:DescribeScalingActivities",
     "elasticloadbalancing:DescribeTargetHealth",
     "ec2:DescribeNetworkAcls",
+    "cloudwatch:GetMetricData",
     "cloudwatch:PutMetricData",
+    "states:SendTaskFailure",
     "logs:CreateLogDelivery",
     "logs:GetLogDelivery",
     "logs:UpdateLogDelivery",
@@ -36,19 +39,32 @@ NARROWED = {"ec2:DescribeNetworkAcls": "ec2:Region", "cloudwatch:PutMetricData":
 # What changes the world outside the ledger, and who alone may do it.
 ALONE = {
     "rds:PromoteReadReplica": {"Promote"},
-    "autoscaling:UpdateAutoScalingGroup": {"Scale"},
+    "rds:ModifyDBInstance": {"Harden"},
+    "autoscaling:UpdateAutoScalingGroup": {"Fence", "Guard", "Scale"},
     "autoscaling:ResumeProcesses": {"Scale"},
     "ec2:CreateNetworkAclEntry": {"Fence", "Guard"},
     "ec2:DeleteNetworkAclEntry": {"Fence", "Guard"},
     "cloudwatch:PutMetricData": {"Switch", "Guard"},
     "states:StartExecution": {"Probe"},
+    "states:SendTaskFailure": {"Probe"},
+    "states:StopExecution": set(),
     "rds-db:connect": {"Dbcheck"},
     "s3:PutObject": {"Record"},
     "sns:Publish": {"Record"},
-    "lambda:InvokeFunction": {"Assess", "Probe", "Promote"},
+    "lambda:InvokeFunction": {"Assess", "Guard", "Probe", "Promote", "Quiesce"},
 }
-# Only these may reach into the other Region, each at best effort.
-REACHING = {"Assess", "Fence", "Guard", "Probe", "Record"}
+# Only these may reach into the other Region, each at best effort; a planned run alone needs an answer, of `quiesce`.
+REACHING = {"Assess", "Fence", "Guard", "Probe", "Quiesce", "Record"}
+# What AWS says of its health decides nothing, so it may come late; it is for the evidence.
+FOR_THE_EVIDENCE = {"Failover/RecordHealth", "Failover/HealthForward"}
+
+# What is not named after the application.
+NOT_BY_THE_APPLICATION = {
+    "ec2": "network-acl/",
+    "events": "event-bus/default",
+    "kms": "key/topic",
+    "rds-db": "dbuser:*/relight_check",
+}
 
 
 def functions(of: Region) -> dict[str, Mapping[str, Any]]:
@@ -138,13 +154,13 @@ def test_each_other_resource_is_one_of_ours(role: str) -> None:
                 if resource == "*" or resource.startswith("arn:aws:s3:::relight-evidence-shop-"):
                     continue
                 service, where, account, named = re.fullmatch(
-                    r"arn:aws:([a-z0-9-]+):(.*?):(.*?):(.*)", resource
+                    r"arn:(?:aws|\*):([a-z0-9-]+):(.*?):(.*?):(.*)", resource
                 ).groups()  # type: ignore[union-attr]
+                # A list of names becomes ARNs without them; the condition says where, and groups are the account's own.
+                if service == "autoscaling" and where == "*":
+                    where, account = statement["Condition"]["StringEquals"]["aws:RequestedRegion"], ACCOUNT
                 assert (where in REGIONS.values(), account) == (True, ACCOUNT), (name, resource)
-                ours = {"kms": "key/topic", "ec2": "network-acl/", "rds-db": "dbuser:*/relight_check"}.get(
-                    service, "shop"
-                )
-                assert ours in named, (name, resource)
+                assert NOT_BY_THE_APPLICATION.get(service, "shop") in named, (name, resource)
 
 
 @pytest.mark.parametrize("action", sorted(ALONE))
@@ -162,6 +178,12 @@ def test_no_function_may_delete_from_a_ledger_or_read_all_of_it() -> None:
         assert ledger_actions(name) <= {
             f"dynamodb:{verb}" for verb in ("GetItem", "PutItem", "UpdateItem", "Query")
         } | ({"dynamodb:BatchWriteItem"} if name == "Probe" else set())
+
+
+def test_the_state_machine_stops_drills_and_no_failover() -> None:
+    (allowed,) = [s for s in statements(role_of("Failover")) if "states:StopExecution" in as_list(s["Action"])]
+    here = REGIONS["dr"]
+    assert as_list(allowed["Resource"]) == [f"arn:aws:states:{here}:{ACCOUNT}:execution:relight-shop-drill:*"]
 
 
 def test_the_state_machine_invokes_its_steps_and_nothing_else() -> None:
@@ -187,7 +209,8 @@ def test_what_cannot_be_delivered_is_kept_and_does_not_come_late() -> None:
     queue = region("dr").resources["Ledger/DeadLetters"].arn
     for name, target in targets().items():
         assert target["DeadLetterConfig"]["Arn"] == queue, name
-        assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] <= 120, name
+        longest = 3600 if name in FOR_THE_EVIDENCE else 120
+        assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] <= longest, name
 
 
 def test_schedules_come_each_minute_and_are_not_caught_up() -> None:
@@ -198,10 +221,12 @@ def test_schedules_come_each_minute_and_are_not_caught_up() -> None:
 
 
 def test_what_a_schedule_calls_is_not_retried_with_old_news() -> None:
-    configured = region("dr").of("AWS::Lambda::EventInvokeConfig").values()
-    assert {each["FunctionName"] for each in configured} == {f"relight-shop-{n}" for n in ("probe", "guard", "dbcheck")}
-    for each in configured:
+    configured = {each["FunctionName"]: each for each in region("dr").of("AWS::Lambda::EventInvokeConfig").values()}
+    evidence = configured.pop("relight-shop-record")
+    assert configured.keys() == {f"relight-shop-{name}" for name in ("probe", "guard", "dbcheck")}
+    for each in configured.values():
         assert (each["MaximumRetryAttempts"], each["MaximumEventAgeInSeconds"]) == (0, 60)
+    assert (evidence["MaximumRetryAttempts"], evidence["MaximumEventAgeInSeconds"]) == (2, 3600)
 
 
 def test_only_what_may_send_it_reaches_the_dead_letter_queue() -> None:
@@ -225,8 +250,27 @@ def test_the_alarm_of_the_lost_primary_starts_a_run_that_judges_for_itself() -> 
     rule = region("dr")["Failover/FailoverPrimaryDown"]
     alarm = region("dr")["Observability/PrimaryDown"]
     assert rule["EventPattern"]["detail"] == {"alarmName": [alarm["AlarmName"]], "state": {"value": ["ALARM"]}}
-    given = json.loads(rule["Targets"][0]["Input"])
-    assert (given["trigger"], set(given)) == ("automatic", {"trigger", "reason"})
+    assert rule["EventPattern"]["account"] == [ACCOUNT]
+    assert rule["EventPattern"]["region"] == [REGIONS["dr"]]
+    # The whole event, so that the run itself sees how old it is and whose.
+    assert not {"Input", "InputPath", "InputTransformer"} & rule["Targets"][0].keys()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_what_aws_says_of_either_region_is_kept_in_both_and_goes_round_in_no_circle(role: str) -> None:
+    here = region(role)
+    peer = REGIONS["dr" if role == "primary" else "primary"]
+    kept, forwarded = here["Failover/RecordHealth"], here["Failover/HealthForward"]
+    assert kept["EventPattern"] == {"source": ["aws.health"]}
+    assert forwarded["EventPattern"] == {"source": ["aws.health"], "region": [here.name]}
+    (target,) = forwarded["Targets"]
+    assert target["Arn"] == f"arn:aws:events:{peer}:{ACCOUNT}:event-bus/default"
+    role_taken = roles(here)["HealthForwardRole"]
+    assert target["RoleArn"] == "Failover/HealthForwardRole.Arn"
+    assert [(s["Action"], s["Resource"]) for s in statements(role_taken)] == [("events:PutEvents", target["Arn"])]
+    (trust,) = role_taken["AssumeRolePolicyDocument"]["Statement"]
+    own = f"arn:aws:events:{here.name}:{ACCOUNT}:rule/{forwarded['Name']}"
+    assert trust["Condition"]["ArnEquals"] == {"aws:SourceArn": own}
 
 
 def test_the_alarms_on_the_probe_look_at_what_it_publishes() -> None:
@@ -271,4 +315,6 @@ def test_the_ledger_is_a_plain_table_with_its_history() -> None:
     assert [key["AttributeName"] for key in ledger["KeySchema"]] == ["pk", "sk"]
     assert ledger["DeletionProtectionEnabled"]
     assert ledger["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    # By this name no lock, run or signal goes: only what AWS said of its health has such an attribute.
+    assert ledger["TimeToLiveSpecification"] == {"AttributeName": "expires", "Enabled": True}
     assert not region("dr").of("AWS::DynamoDB::GlobalTable")

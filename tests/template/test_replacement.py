@@ -63,11 +63,14 @@ CHANGES: Mapping[str, str] = {
     "FlowLogs": "true",
     "FreshSeconds": "60",
     "GoAfter": "verify",
+    "HardenSeconds": "3600",
     "HealthyPercent": "50",
     "HoldDownSeconds": "90",
     "ImageId": "ami-0123456789abcdef0",
     "InstanceArchitecture": "x86_64",
     "InstanceType": "m7g.large",
+    "LeaseTermSeconds": "15",
+    "LongestTransactionSeconds": "20",
     "LookAgainSeconds": "5",
     "MaxDataLossSeconds": "30",
     "MaxSize": "6",
@@ -83,6 +86,8 @@ CHANGES: Mapping[str, str] = {
     "PeerReadSeconds": "3",
     "PeerReady": "false",
     "Policy": "manual",
+    "QuiesceSeconds": "240",
+    "QuietSeconds": "600",
     "ReadinessIsDeep": "false",
     "ReadinessPath": "/ready",
     "ReleaseKey": "releases/another.tar.gz",
@@ -99,6 +104,7 @@ CHANGES: Mapping[str, str] = {
     "TopicKeyArn": ANOTHER,
     "TransactionPath": "/baskets",
     "WarmPoolSize": "1",
+    "WarmSeconds": "900",
 }
 """Each parameter of template.yaml that may change after creation, and another value."""
 BROUGHT: Mapping[str, str] = {
