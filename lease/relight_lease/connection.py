@@ -161,9 +161,10 @@ class LeasedConnection(psycopg.Connection[Any]):
 
     def _choose(self) -> None:
         """Whether the next transaction may write. Its BEGIN is sent with its first statement."""
+        held = self._keeper.end() is not None  # asked before a replica, too, so that it is held when that is promoted
         able = self._takes_writes and not self._recovers
-        self._narrowed = able and self._keeper.end() is None
-        self._begun_read_only = self._narrowed or not able
+        self._narrowed = able and not held
+        self._begun_read_only = not (able and held)
         if self.read_only is not self._begun_read_only:
             self.read_only = self._begun_read_only
 
@@ -187,7 +188,7 @@ class LeasedConnection(psycopg.Connection[Any]):
 
     @property
     def _may_write(self) -> bool:
-        return self._takes_writes and not self._recovers and self._keeper.end() is not None
+        return self._keeper.end() is not None and self._takes_writes and not self._recovers
 
     @property
     def _recovers(self) -> bool:
@@ -211,7 +212,8 @@ class LeasedConnection(psycopg.Connection[Any]):
     # Refusals.
 
     def _lost(self) -> LeaseLost:
-        return LeaseLost(self._keeper.because)
+        meanwhile = "" if self._keeper.end() is None else "the transaction had lost it before: "
+        return LeaseLost(f"{meanwhile}{self._keeper.because}")
 
     @contextmanager
     def _told(self) -> Iterator[None]:

@@ -19,18 +19,18 @@ class LeasedDatabase:
 
     Database = SimpleNamespace(**{**vars(psycopg), "connect": LeasedConnection.connect})
 
-    def get_connection_params(self) -> dict[str, Any]:
-        """Raises ImproperlyConfigured where psycopg's pool is asked for."""
+    @property
+    def pool(self) -> None:
+        """None. Raises ImproperlyConfigured where psycopg's pool is asked for: it would make connections of its own."""
         if self.settings_dict["OPTIONS"].get("pool"):  # type: ignore[attr-defined]
             raise ImproperlyConfigured("a database under the write lease cannot have a pool")
-        params: dict[str, Any] = super().get_connection_params()  # type: ignore[misc]
-        return params
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         """Raises ImproperlyConfigured where the settings make no sense, or the wrapper makes other connections."""
         settings, keeper = configured(), shared()
         connection = super().get_new_connection(conn_params)  # type: ignore[misc]
         if not isinstance(connection, LeasedConnection):
+            connection.close()
             raise ImproperlyConfigured(f"{type(connection).__name__} is no LeasedConnection: the lease covers nothing")
         try:
             connection.arm(keeper, settings.longest_transaction_seconds)

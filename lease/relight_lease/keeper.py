@@ -50,8 +50,8 @@ class Keeper:
 
     @property
     def because(self) -> str:
-        """Why the lease is held, or is not; one sentence."""
-        return f"{self._region} holds {'the' if self._lease.end() else 'no'} write lease: {self._because}"
+        """Whether the lease is held, and why; one sentence."""
+        return f"{self._region} holds {'no' if self._lease.end() is None else 'the'} write lease: {self._because}"
 
     def now(self) -> float:
         """The clock by which `end` counts."""

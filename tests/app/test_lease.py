@@ -42,8 +42,8 @@ def start(ledgers: Ledgers, primary: Postgres, tmp_path: Path) -> Iterator[Start
     """Starts an instance under the lease."""
     shops: list[Shop] = []
 
-    def begin(here: str = HOME, **changed: str) -> Shop:
-        shop = Shop(primary, here, tmp_path / f"shop-{len(shops)}.log", **lease(ledgers, here), **changed)
+    def begin(here: str = HOME, database: Postgres = primary, **changed: str) -> Shop:
+        shop = Shop(database, here, tmp_path / f"shop-{len(shops)}.log", **lease(ledgers, here), **changed)
         shops.append(shop)
         shop.until(shop.lives)
         return shop
@@ -118,6 +118,21 @@ def test_the_standby_is_refused_until_its_own_ledger_says_that_it_is_active(star
     assert takes(shop, "promoting", 503)
     ledgers.say(DR, 1, DR, State.PROMOTING)
     shop.until(lambda: takes(shop, "active", 201))
+
+
+def test_the_region_that_is_activated_takes_orders_at_once_when_both_are_there(
+    start: Start, ledgers: Ledgers, replica: Postgres
+) -> None:
+    """The lease and the promotion, in this order; from every one of its threads and connections."""
+    shop = start(DR, replica)
+    assert takes(shop, "waiting", 503)
+    ledgers.say(DR, 1, DR)
+    shop.until(lambda: f"{DR} holds the write lease: {DR} is active, by the ledger of {DR}" in told(shop))
+    assert takes(shop, "promoting", 503)
+    assert ready(shop) == 503
+    replica.promote()
+    assert ready(shop) == 200
+    assert takes(shop, "promoted", 201)
 
 
 @pytest.mark.parametrize("arguments", ["--workers 3", "--workers 3 --preload"])

@@ -100,6 +100,13 @@ def test_nothing_else_is(text: str) -> None:
     assert taken_back(text, ends_transactions=True) is None
 
 
+def test_many_comments_cost_no_more_than_few() -> None:
+    comments = "/* a */ -- b\n" * 2000
+    assert reads(f"{comments}SELECT 1")
+    assert not reads(f"{comments}INSERT INTO t VALUES (1)")
+    assert not reads("/* a" * 5000)
+
+
 def test_older_servers_rest_on_other_timeouts() -> None:
     for text in ("SET idle_in_transaction_session_timeout TO 0", "COMMIT", "INSERT INTO t VALUES (1); COMMIT", "END"):
         assert taken_back(text, ends_transactions=False)

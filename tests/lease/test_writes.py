@@ -7,10 +7,11 @@ from typing import Any
 import psycopg
 import pytest
 from django.db import Error as DatabaseError
-from django.db import InternalError, NotSupportedError, transaction
+from django.db import InternalError, NotSupportedError, connections, transaction
 from psycopg import sql
 from relight_lease.errors import LeaseLost
 
+from lab.postgres import Postgres
 from tests.lease.conftest import Scene
 
 INSERT = "INSERT INTO written (item) VALUES ('a')"
@@ -523,3 +524,38 @@ def test_a_refusal_says_which_statement_it_means(scene: Scene) -> None:
         execute(scene, "SET transaction_timeout = 0")
     with pytest.raises(NotSupportedError, match="begun by atomic"):
         execute(scene, "BEGIN")
+
+
+def test_a_replica_is_read_and_takes_writes_once_it_is_promoted(scene: Scene) -> None:
+    """As in the Region that is being activated, where the lease can be held before the promotion is done."""
+    execute(scene, INSERT)
+    replica = Postgres.copy_of(scene.database, scene.database.data_dir.with_name("replica"), "127.0.2.22", 0, slot="dr")
+    connection = type(scene.connection)(
+        {**scene.connection.settings_dict, "HOST": replica.host, "PORT": replica.port}, "replica"
+    )
+    connections["replica"] = connection
+    try:
+        replica.start()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT item FROM written")
+            assert cursor.fetchall() == [("a",)]
+            with transaction.atomic(using="replica"):
+                cursor.execute("SELECT item FROM written")
+            with pytest.raises(InternalError, match="read-only"):
+                cursor.execute("INSERT INTO written VALUES ('b')")
+            with pytest.raises(InternalError, match="read-only"), transaction.atomic(using="replica"):
+                cursor.execute("INSERT INTO written VALUES ('b')")
+            replica.promote()
+            cursor.execute("SELECT 1")  # the connection hears of it with an answer, as from Django's health check
+            with transaction.atomic(using="replica"):
+                cursor.execute("INSERT INTO written VALUES ('b')")
+            cursor.execute("INSERT INTO written VALUES ('c')")
+            scene.lose()
+            with pytest.raises(LeaseLost):
+                cursor.execute("INSERT INTO written VALUES ('d')")
+        assert replica.sql("SELECT count(*) FROM written") == [(3,)]
+    finally:
+        connection.close()
+        del connections["replica"]
+        replica.destroy()
+        scene.database.drop_slot("dr")
