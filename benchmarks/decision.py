@@ -1,6 +1,6 @@
 """How long a decision takes, over the whole space of facts: python benchmarks/decision.py [N].
 
-One cell of every kind that the rules and laws of tests/decision can tell apart, each decided N times (5 unless told), in
+One cell of every kind that the rules and laws of tests/decision tell apart, each decided N times (5 unless told), in
 seconds of this thread's own work. Prints a table in Markdown, by finding and for all, and how often it fits in 1 s.
 """
 
