@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from pytest_socket import socket_allow_hosts
 
-from tests.permissions.estate import Estate, estate
-from tests.permissions.scenarios import play_all
+from tests.permissions.estate import Estate, brought, estate
+from tests.permissions.scenarios import play_all, play_without_a_network_acl
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -28,4 +28,12 @@ def played(nowhere_but_here: None) -> Iterator[Estate]:
     """The estate in which every scenario has been played."""
     with estate() as made:
         play_all(made)
+    yield made
+
+
+@pytest.fixture(scope="package")
+def unfenceable(nowhere_but_here: None) -> Iterator[Estate]:
+    """The estate of a workload that exists already, whose network ACLs are not ours."""
+    with estate(workload=brought, PeerNetworkAclId="") as made:
+        play_without_a_network_acl(made)
     yield made

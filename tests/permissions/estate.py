@@ -1,6 +1,7 @@
 """Both Regions on moto, and every function's real handler with the environment that the templates give it."""
 
 import importlib.util
+import json
 import os
 import re
 import threading
@@ -17,6 +18,7 @@ from unittest.mock import patch
 import boto3
 from moto.backends import get_backend
 from moto.rds.models import RDSBackend
+from relight.ledger import Capacity
 
 from lab.expression import as_text
 from lab.permission import ACCOUNT
@@ -26,6 +28,7 @@ from tests.statemachine.harness import Machine, Outcome, load, machine
 from tests.template.region import REGIONS, Region, region
 from tests.unit.fleet import IMAGE, Fleet, make_fleet
 from tests.unit.loopback import LOCALHOST, NameServer, WebServer, black_hole, closed_port
+from tests.unit.rds import Dbcheck
 
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/handler.py"))
@@ -40,6 +43,9 @@ MACHINE_NAME = "relight-shop-failover"
 # A Region's network ACL as its own stack knows it where nothing is deployed, and as the other Region is told of it.
 ACL, PEER_ACL = "Network/DatabaseAcl", "acl-0peer"
 NOBODY = "127.0.0.2"
+EMPTY = Capacity(0, 0, 4)
+# The groups of a workload that exists already, in either Region, and what they are called seen from the other one.
+GROUPS, PEER_GROUPS = ("store", "workers"), ("store-peer", "workers-peer")
 _ENDED = 20.0
 
 
@@ -64,22 +70,6 @@ class Context:
         return f"arn:aws:lambda:{HERE}:{ACCOUNT}:function:{self.function_name}"
 
 
-def answered(function: str, _: Any) -> dict[str, Any]:
-    """What `dbcheck` says to who invokes it: of a replica whose stream ended a second ago, or of a promoted one."""
-    assert function == "relight-shop-dbcheck"
-    found = client("rds", HERE).describe_db_instances(DBInstanceIdentifier="shop-dr")["DBInstances"][0]
-    replica = bool(found.get("ReadReplicaSourceDBInstanceIdentifier"))
-    return {
-        "reached": True,
-        "in_recovery": replica,
-        "writable": not replica,
-        "last_replayed_at": time.time() - 1,
-        "heartbeat_at": None,
-        "receiver": None,
-        "sentence": "it is a replica" if replica else "it takes writes",
-    }
-
-
 @dataclass
 class Estate:
     """The handlers, and the world outside that they look at. What moto holds lasts as long as `staged`."""
@@ -91,6 +81,8 @@ class Estate:
     fleet: Fleet = field(init=False)
     machine: Machine = field(init=False)
     loaded: dict[Caller, ModuleType] = field(default_factory=dict)
+    databases: dict[str, Dbcheck] = field(default_factory=dict)
+    """What `dbcheck` finds in each Region."""
 
     def call(self, function: str, event: Mapping[str, Any], side: str = "dr") -> Any:
         """One invocation, as Lambda makes it."""
@@ -104,6 +96,22 @@ class Estate:
             with self.recorder.acting(caller):
                 self.loaded[caller] = imported(caller, environment(self.regions[caller.side], caller.name))
 
+    def answer(self, region: str, function: str, payload: Any) -> Any:
+        """What `dbcheck` says to who invokes it: of a replica whose stream ended a second ago, or of a promoted one."""
+        assert function == "relight-shop-dbcheck"
+        found = self.databases[region]
+        if found.in_recovery and not self._is_replica():
+            found.in_recovery, found.stopped_at = False, self.databases[HOME].stopped_at  # which is replicated
+        found.last_replayed_at = time.time() - 1
+        if found.receiver:
+            found.receiver["last_message_at"] = time.time()
+        return json.loads(found.invoke(FunctionName=function, Payload=json.dumps(payload).encode())["Payload"].read())
+
+    @staticmethod
+    def _is_replica() -> bool:
+        found = client("rds", HERE).describe_db_instances(DBInstanceIdentifier="shop-dr")["DBInstances"][0]
+        return bool(found.get("ReadReplicaSourceDBInstanceIdentifier"))
+
     # What can be seen from here.
 
     def up(self) -> None:
@@ -116,6 +124,10 @@ class Estate:
         self.names.records[f"_seen.{DOMAIN}", "TXT"] = ["down"]
         self.names.records[f"primary.{DOMAIN}", "A"] = [NOBODY]
 
+    def stream(self) -> None:
+        """The replica hears from its source."""
+        self.databases[HERE].receiver = {"status": "streaming", "last_message_at": time.time()}
+
     # What is done to it.
 
     def head(self, side: str, **values: Any) -> None:
@@ -123,11 +135,26 @@ class Estate:
         item = {key: {"N": str(value)} if isinstance(value, int) else {"S": value} for key, value in values.items()}
         client("dynamodb", REGIONS[side]).put_item(TableName=TABLE, Item={**HEAD, **item})
 
-    def hold_lock(self) -> None:
-        """As a run that nobody knows any more left it."""
-        self.head(
-            "dr", owner=f"arn:aws:states:{HERE}:{ACCOUNT}:execution:{MACHINE_NAME}:dead", epoch=7, expires_at=2**31
+    def hold_lock(self, owner: str = f"arn:aws:states:{HERE}:{ACCOUNT}:execution:{MACHINE_NAME}:dead") -> None:
+        """As a run left it; by default one that nobody knows any more."""
+        self.head("dr", owner=owner, epoch=7, expires_at=2**31)
+
+    def drill(self) -> str:
+        """An execution of a drill that is at work, and would be for an hour."""
+        function = f"arn:aws:lambda:{HERE}:{ACCOUNT}:function:relight-shop-drill-step"
+        waiting = {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken",
+            "Parameters": {"FunctionName": function, "Payload": {"token.$": "$$.Task.Token"}},
+            "TimeoutSeconds": 3600,
+            "End": True,
+        }
+        made = self.machine.client.create_state_machine(
+            name="relight-shop-drill",
+            definition=json.dumps({"StartAt": "Wait", "States": {"Wait": waiting}}),
+            roleArn=f"arn:aws:iam::{ACCOUNT}:role/drill",
         )
+        return str(self.machine.client.start_execution(stateMachineArn=made["stateMachineArn"])["executionArn"])
 
     def fenced(self, side: str, acl: str) -> set[str]:
         """What is denied at that Region's databases."""
@@ -162,6 +189,7 @@ class Estate:
     def staged(self, scenario: str) -> Iterator[None]:
         """What the templates make, new, for one scenario."""
         self.recorder.scenario = scenario
+        self.databases = {HERE: Dbcheck(replayed_lsn="0/4000000"), HOME: Dbcheck(in_recovery=False)}
         self.up()
         definition, handlers = self._machine_parts()
         with ExitStack() as stack:
@@ -171,7 +199,7 @@ class Estate:
             for side, acl in (("dr", ACL), ("primary", ACL), ("primary", PEER_ACL)):
                 self._make_acl(side, acl)
             self.fleet = stack.enter_context(make_fleet(client))
-            self._make_peer_group()
+            self.make_group("shop-primary", HOME)
             seams = Seams()
             stack.callback(seams.undo)
             seams.wrap(RDSBackend, "promote_read_replica", _forgetting_the_source)
@@ -181,7 +209,8 @@ class Estate:
         (properties,) = self.regions["dr"].of("AWS::StepFunctions::StateMachine").values()
         path = ROOT / properties["DefinitionS3Location"]["Key"]
         steps = {f"relight-shop-{name}": self._step(name) for name in FUNCTIONS}
-        return load(path, properties["DefinitionSubstitutions"]), steps
+        of_a_drill = {"relight-shop-drill-step": lambda _: None}
+        return load(path, properties["DefinitionSubstitutions"]), steps | of_a_drill
 
     def _step(self, name: str) -> Callable[[dict[str, Any]], Any]:
         def handle(event: dict[str, Any]) -> Any:
@@ -211,6 +240,9 @@ class Estate:
             Engine="postgres",
             DBInstanceClass="db.t4g.medium",
             AllocatedStorage=20,
+            MultiAZ=True,
+            BackupRetentionPeriod=14,
+            DeletionProtection=True,
             MasterUsername="shop",
             MasterUserPassword="not-a-secret",
         )
@@ -226,17 +258,29 @@ class Estate:
         known[acl] = known.pop(made)
         known[acl].id = acl
 
-    def _make_peer_group(self) -> None:
-        groups = client("autoscaling", HOME)
-        groups.create_launch_configuration(LaunchConfigurationName="shop", ImageId=IMAGE, InstanceType="t4g.small")
+    def make_group(self, name: str, where: str, capacity: Capacity = EMPTY) -> None:
+        """An Auto Scaling group of that Region, behind no target group."""
+        groups = client("autoscaling", where)
+        groups.create_launch_configuration(LaunchConfigurationName=name, ImageId=IMAGE, InstanceType="t4g.small")
         groups.create_auto_scaling_group(
-            AutoScalingGroupName="shop-primary",
-            LaunchConfigurationName="shop",
-            MinSize=0,
-            DesiredCapacity=0,
-            MaxSize=4,
-            AvailabilityZones=[f"{HOME}a"],
+            AutoScalingGroupName=name,
+            LaunchConfigurationName=name,
+            MinSize=capacity.minimum,
+            DesiredCapacity=capacity.desired,
+            MaxSize=capacity.maximum,
+            AvailabilityZones=[f"{where}a"],
         )
+
+    def writable(self, where: str) -> bool:
+        """Whether that Region's database takes writes."""
+        return self.databases[where].writable
+
+    def sizes(self, name: str, where: str) -> Capacity:
+        """Of a group of that Region."""
+        (group,) = client("autoscaling", where).describe_auto_scaling_groups(AutoScalingGroupNames=[name])[
+            "AutoScalingGroups"
+        ]
+        return Capacity(group["MinSize"], group["DesiredCapacity"], group["MaxSize"])
 
 
 def _forgetting_the_source(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -297,17 +341,54 @@ def imported(caller: Caller, variables: Mapping[str, str]) -> ModuleType:
     return module
 
 
+def of_its_own(side: str) -> dict[str, str]:
+    """The workload of a Region is the stacks' own: they have defaults for it."""
+    del side
+    return {}
+
+
+def brought(side: str) -> dict[str, str]:
+    """A workload that exists already in a Region; its network ACL is not ours to change."""
+    groups = f"arn:aws:autoscaling:{REGIONS[side]}:{ACCOUNT}:autoScalingGroup:*:autoScalingGroupName"
+    return {
+        "CreateWorkload": "false",
+        "CertificateArn": "",
+        "SourceDatabaseArn": "",
+        "ExistingAppCidrs": "10.9.1.0/24",
+        "ExistingBalancerFullName": "app/shop/0123456789abcdef",
+        "ExistingBalancerName": f"shop-1.{REGIONS[side]}.elb.amazonaws.com",
+        "ExistingBalancerZoneId": "Z215JYRZR1TBD5",
+        "ExistingCheckSecurityGroupId": "sg-0123456789abcdef0",
+        "ExistingCheckSubnetIds": "subnet-0123456789abcdef0",
+        "ExistingDatabaseHost": f"store.example.{REGIONS[side]}.rds.amazonaws.com",
+        "ExistingDatabaseId": "store",
+        "ExistingDatabaseName": "store",
+        "ExistingGroupArns": ",".join(f"{groups}/{name}" for name in GROUPS),
+        "ExistingTargetGroupFullName": "targetgroup/shop/0123456789abcdef",
+        "PeerAppCidrs": "10.9.2.0/24",
+        "PeerDatabaseId": "store-peer",
+        "PeerGroupNames": ",".join(PEER_GROUPS),
+    }
+
+
 @contextmanager
-def estate(black_holes: Mapping[str, int] | None = None, **changed: str) -> Iterator[Estate]:
+def estate(
+    black_holes: Mapping[str, int] | None = None,
+    workload: Callable[[str], dict[str, str]] = of_its_own,
+    **changed: str,
+) -> Iterator[Estate]:
     """An estate whose calls are recorded while it lasts.
 
-    `changed` are parameters of its stacks; `black_holes` are ports in the place of a Region's endpoints.
+    `workload` and `changed` are parameters of its stacks, by side and for both; `black_holes` are ports in the place of
+    a Region's endpoints.
     """
     with NameServer() as names, WebServer(region=HERE) as web:
         given = parameters(names, web) | changed
-        regions = {side: region(side, **given) for side in REGIONS}
-        recorder = Recorder({name: side for side, name in REGIONS.items()}, answered, black_holes or {})
+        regions = {side: region(side, **given | workload(side)) for side in REGIONS}
+        sides = {name: side for side, name in REGIONS.items()}
+        recorder = Recorder(sides, black_holes or {})
         made = Estate(names, web, recorder, regions)
+        recorder.answer = made.answer
         for name in (DOMAIN, f"dr.{DOMAIN}"):
             names.records[name, "A"] = [LOCALHOST]
         web.pages |= {"/ping": (200, "healthy"), "/health/ready": (200, '{"status": "ready"}')}
@@ -322,5 +403,6 @@ def estate(black_holes: Mapping[str, int] | None = None, **changed: str) -> Iter
 @contextmanager
 def dead_peer(**changed: str) -> Iterator[Estate]:
     """An estate in DR whose peer takes connections and never says a word."""
-    with black_hole() as port, estate({HOME: port}, PeerConnectSeconds="0.2", PeerReadSeconds="0.2", **changed) as made:
+    short = {"PeerConnectSeconds": "0.2", "PeerReadSeconds": "0.2"}
+    with black_hole() as port, estate({HOME: port}, of_its_own, **short, **changed) as made:
         yield made

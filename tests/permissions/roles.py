@@ -1,6 +1,7 @@
 """The roles of the evaluated templates: what each is given, and what is asked of it."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -80,8 +81,9 @@ def _by_its_service(deployed: Region, name: str) -> list[Need]:
 def mirrored(value: Any) -> Any:
     """A role of one Region as it must be in the other one."""
     text = json.dumps(value, sort_keys=True)
-    for one, other in (("eu-central-1", "eu-west-1"), ("shop-dr", "shop-primary"), ("/dr/", "/primary/")):
-        text = text.replace(one, "\0").replace(other, one).replace("\0", other)
+    for one, other in (("eu-central-1", "eu-west-1"), ("shop-dr", "shop-primary"), ("/dr", "/primary")):
+        there = {one: other, other: one}
+        text = re.sub(rf"({one}|{other})(?![a-z])", lambda found, there=there: there[found[0]], text)  # type: ignore[misc]
     return json.loads(text)
 
 

@@ -3,51 +3,41 @@
 import pytest
 
 from lab.permission import Allow, Need, Statement, allows, denied, reads_only, unused, without
-from tests.permissions.estate import IN_BOTH, Estate
+from tests.permissions.estate import IN_BOTH, Estate, brought
 from tests.permissions.recording import MACHINE, Caller
 from tests.permissions.roles import CALLERS, LOG_DELIVERY, asked, given, mirrored, role_path, trusted
 from tests.template.region import REGIONS, region
 
 BASIC = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
 IN_VPC = "arn:aws:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole"
-# What changes something and takes no resource, and the condition key that stands in for one. Configuring the delivery
-# of a state machine's logs has not even that: it is AWS's documented set, and nothing of ours calls it.
-WITHOUT_RESOURCE = {"cloudwatch:PutMetricData": "cloudwatch:namespace", **{need.action: "" for need in LOG_DELIVERY}}
+# What changes something and takes no resource, and the condition key that stands in for one. Answering for a waiting
+# task has not even that: who does it must know the task's token. Nor has configuring the delivery of a state machine's
+# logs: it is AWS's documented set, and nothing of ours calls it.
+OF_THE_LOGS = {need.action for need in LOG_DELIVERY}
+WITHOUT_RESOURCE = {
+    "cloudwatch:PutMetricData": "cloudwatch:namespace",
+    "states:SendTaskFailure": "",
+    **dict.fromkeys(OF_THE_LOGS, ""),
+}
 # Each would do harm that no role of ours should be able to do.
 TOO_MUCH = [
     ("dynamodb:DeleteItem", "arn:aws:dynamodb:eu-central-1:123456789012:table/relight-shop"),
     ("dynamodb:DeleteTable", "arn:aws:dynamodb:eu-west-1:123456789012:table/relight-shop"),
     ("ec2:DeleteNetworkAcl", "arn:aws:ec2:eu-west-1:123456789012:network-acl/acl-0peer"),
     ("iam:PassRole", "arn:aws:iam::123456789012:role/relight"),
-    ("lambda:InvokeFunction", "arn:aws:lambda:eu-west-1:123456789012:function:relight-shop-dbcheck"),
+    ("lambda:InvokeFunction", "arn:aws:lambda:eu-west-1:123456789012:function:relight-shop-promote"),
     ("rds:*", "arn:aws:rds:eu-central-1:123456789012:db:shop-dr"),
     ("rds:DeleteDBInstance", "arn:aws:rds:eu-central-1:123456789012:db:shop-dr"),
+    ("rds:ModifyDBInstance", "arn:aws:rds:eu-west-1:123456789012:db:shop-primary"),
     ("rds:PromoteReadReplica", "arn:aws:rds:eu-west-1:123456789012:db:shop-primary"),
     ("route53:ChangeResourceRecordSets", "arn:aws:route53:::hostedzone/Z0EXAMPLE"),
     ("s3:DeleteObject", "arn:aws:s3:::relight-evidence-shop-123456789012-eu-central-1/runs/*"),
+    ("states:SendTaskSuccess", "*"),
+    ("states:StopExecution", "arn:aws:states:eu-central-1:123456789012:execution:relight-shop-failover:*"),
 ]
 
-_GROUP = "arn:aws:autoscaling:eu-central-1:123456789012:autoScalingGroup:*:autoScalingGroupName"
-# A workload that exists already; its network ACL is not ours to change.
-BROUGHT = {
-    "CreateWorkload": "false",
-    "CertificateArn": "",
-    "SourceDatabaseArn": "",
-    "ExistingAppCidrs": "10.9.1.0/24",
-    "ExistingBalancerFullName": "app/shop/0123456789abcdef",
-    "ExistingBalancerName": "shop-1.eu-central-1.elb.amazonaws.com",
-    "ExistingBalancerZoneId": "Z215JYRZR1TBD5",
-    "ExistingCheckSecurityGroupId": "sg-0123456789abcdef0",
-    "ExistingCheckSubnetIds": "subnet-0123456789abcdef0",
-    "ExistingDatabaseHost": "store.example.eu-central-1.rds.amazonaws.com",
-    "ExistingDatabaseId": "store",
-    "ExistingDatabaseName": "store",
-    "ExistingGroupArns": f"{_GROUP}/store,{_GROUP}/workers",
-    "ExistingTargetGroupFullName": "targetgroup/shop/0123456789abcdef",
-    "PeerAppCidrs": "10.9.2.0/24",
-    "PeerDatabaseId": "store-peer",
-    "PeerGroupNames": "store-peer,workers-peer",
-}
+# What fences and is fenced otherwise where no network ACL is ours.
+WITHOUT_AN_ACL = [Caller("dr", "fence"), Caller("dr", "guard"), Caller("primary", "guard")]
 
 each_caller = pytest.mark.parametrize("caller", CALLERS, ids=lambda caller: f"{caller.name}-{caller.side}")
 
@@ -71,11 +61,11 @@ def test_nothing_is_allowed_that_no_scenario_uses(played: Estate, caller: Caller
     assert [str(allow) for allow in unused(*of(played, caller))] == []
 
 
-@pytest.mark.parametrize("brought", [{}, BROUGHT], ids=["own", "brought"])
+@pytest.mark.parametrize("own", [True, False], ids=["own", "brought"])
 @pytest.mark.parametrize("side", REGIONS)
-def test_what_changes_something_names_what_it_may_change(side: str, brought: dict[str, str]) -> None:
+def test_what_changes_something_names_what_it_may_change(side: str, own: bool) -> None:
     """In every role of a Region, those included that AWS's services take on."""
-    deployed = region(side, **brought)
+    deployed = region(side, **({} if own else brought(side)))
     for path in deployed.of("AWS::IAM::Role"):
         for statement in given(deployed, path):
             for action in statement.actions:
@@ -84,7 +74,7 @@ def test_what_changes_something_names_what_it_may_change(side: str, brought: dic
                 assert action in WITHOUT_RESOURCE, f"{path} may {action} on everything"
                 narrowed = {key for _, key, _ in statement.conditions}
                 assert WITHOUT_RESOURCE[action] in narrowed | {""}, f"{path} may {action} without a limit"
-                assert action == "cloudwatch:PutMetricData" or path == role_path(deployed, MACHINE)
+                assert action not in OF_THE_LOGS or path == role_path(deployed, MACHINE)
 
 
 @each_caller
@@ -112,27 +102,34 @@ def test_the_roles_of_the_primary_are_those_of_dr_seen_from_there() -> None:
     assert {path for path in ours if mirrored(ours[path]) != mirrored(mirrored(theirs[path]))} == set()
 
 
-def test_a_peer_that_is_not_known_yet_is_not_reached() -> None:
-    """Before the other stack exists its network ACL has no id: then nothing at all is named, and not everything."""
+def test_of_a_peer_that_is_not_known_yet_no_network_acl_may_be_changed() -> None:
+    """Before the other stack exists its network ACL has no id: then none is named, and not all of them."""
     alone = region("dr", PeerNetworkAclId="")
-    named = {allow.resource for allow in allows(given(alone, role_path(alone, "fence"))) if "Entry" in allow.action}
-    assert named == {"arn:aws:ec2:eu-west-1:123456789012:network-acl/none"}
+    assert [allow for allow in allows(given(alone, role_path(alone, "fence"))) if "Entry" in allow.action] == []
+
+
+@pytest.mark.parametrize("caller", WITHOUT_AN_ACL, ids=lambda caller: f"{caller.name}-{caller.side}")
+def test_where_no_network_acl_is_ours_both_hold_for_the_other_fence(unfenceable: Estate, caller: Caller) -> None:
+    """No call is without an allow, and nothing is allowed that is not called."""
+    allowed, wanted = of(unfenceable, caller)
+    assert wanted
+    assert [str(need) for need in denied(allowed, wanted)] == []
+    assert [str(allow) for allow in unused(allowed, wanted)] == []
+    assert not [need for need in wanted if need.action.startswith("ec2:")]
 
 
 def test_of_a_workload_that_exists_already_only_what_was_named_may_be_changed() -> None:
-    brought = region("dr", **BROUGHT)
+    deployed = region("dr", **brought("dr"))
     changed = {
         allow.resource.rpartition(":")[2]
-        for path in brought.of("AWS::IAM::Role")
-        for allow in allows(given(brought, path))
+        for path in deployed.of("AWS::IAM::Role")
+        for allow in allows(given(deployed, path))
         if allow.action.split(":")[0] in {"autoscaling", "rds", "ec2"} and not reads_only(allow.action)
     }
     assert changed == {
-        "autoScalingGroupName/store",
-        "autoScalingGroupName/workers",
-        "store",
-        "network-acl/none",  # the guard's, which was given none
-        "network-acl/acl-0peer",
+        *("autoScalingGroupName/store", "autoScalingGroupName/workers", "store"),
+        # In the other Region.
+        *("autoScalingGroupName/store-peer", "autoScalingGroupName/workers-peer", "network-acl/acl-0peer"),
     }
 
 
