@@ -18,6 +18,7 @@ from lab.alarms import Alarms
 from lab.autoscaling import Autoscaling
 from lab.cloud import ACCOUNT, Cloud
 from lab.dns import NameServer, Resolver
+from lab.dynamodb import AtomicItems
 from lab.errors import LabError
 from lab.events import Events
 from lab.lambdas import Callbacks, Lambdas
@@ -93,6 +94,9 @@ class World:
         self.web_port = free_port([alb_address(side, vantage) for side in Side for vantage in Vantage])
         self.cloud = Cloud(self.network, self._port)
         part(self.cloud.stop)
+        items = AtomicItems()
+        items.install()
+        part(items.uninstall)
         replication = Replication(self.network)
         replication.install()
         replication.start()
