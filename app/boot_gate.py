@@ -40,6 +40,8 @@ class Head:
     """A run holds the lock, so that `promoting` is its word."""
     door_opened: bool = False
     """A promotion has begun: only forward from there. Before it a run may yet be stopped, and supersedes nobody."""
+    active_epoch: int = 0
+    """Of the run that made `active` what it is."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +65,19 @@ def verdict(own: Head | None, other: Head | None, here: str, peer: str, home: st
     own = own or Head(0, home)
     if other is None:
         return Verdict(True, f"nothing is known of {peer}'s ledger")
-    activating = other.active == peer or (other.promoting and other.door_opened)
-    # At an equal epoch this ledger has been told already; `promoting` without a run of its own is the other one's word.
-    told = own.active == peer or (own.promoting and not own.owned)
-    newer = other.epoch > own.epoch or (other.epoch == own.epoch and told)
-    if activating and newer and not stands_by(own, here, home):
+    claim = (
+        other.active_epoch if other.active == peer else other.epoch if other.promoting and other.door_opened else None
+    )
+    if claim is not None and _outdone(own, here, claim) and not stands_by(own, here, home):
         what = "is active" if other.active == peer else "is being activated"
-        return Verdict(False, f"{here} was superseded: {peer} {what}, at epoch {other.epoch}")
+        return Verdict(False, f"{here} was superseded: {peer} {what}, at epoch {claim}")
     return Verdict(True, f"{peer} has not superseded {here}")
+
+
+def _outdone(own: Head, here: str, claim: int) -> bool:
+    """Whether that claim is later than this Region's own. A run of its own that came after it is going home."""
+    going_home = own.owned and own.epoch > claim
+    return not going_home and claim > (own.active_epoch if own.active == here else -1)
 
 
 def head_of(item: Mapping[str, Any] | None, home: str) -> Head | None:
@@ -82,6 +89,7 @@ def head_of(item: Mapping[str, Any] | None, home: str) -> Head | None:
         active=item.get("active", {"S": home})["S"],
         promoting=item.get("state") == {"S": "promoting"},
         door_opened="promotion" in item,
+        active_epoch=int(item.get("active_epoch", {"N": "0"})["N"]),
         owned="owner" in item,
     )
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 from relight.clients import client
-from relight.guard import Guard, Hands
+from relight.errors import NotFenced
+from relight.guard import Guard, Hands, Standing
 from relight.ledger import Ledger
 from relight.network_acl import fence_of
 from relight.settings import GuardSettings
@@ -48,4 +49,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     logger.info("guarded", extra=said)
     if "lacking" in said:
         logger.warning("not all of it could be done", extra={"standing": said["standing"], "lacking": said["lacking"]})
+    if "lacking" in said and said["standing"] == Standing.SUPERSEDED:
+        raise NotFenced("; ".join(said["lacking"]))  # so that an alarm tells of it: two Regions may be taking writes
     return said

@@ -18,7 +18,7 @@ ledger = Ledger(client("dynamodb", settings.aws_region), settings.ledger_table, 
 promote = Promote(
     settings,
     ledger,
-    client("rds", settings.aws_region),
+    client("rds", settings.aws_region, attempts=1),  # a promotion that was asked for twice looks refused
     client("lambda", settings.aws_region),
     time.time,
 )

@@ -39,8 +39,10 @@ class Finding(StrEnum):
     HALF_DONE = "half_done"
     COOLDOWN = "cooldown"
     ENGINE_NOT_SUPPORTED = "engine_not_supported"
+    NOT_A_REPLICA = "not_a_replica"
     DR_NOT_READY = "dr_not_ready"
     PLANNED_IMPOSSIBLE = "planned_impossible"
+    MODE_NEEDED = "mode_needed"
     BY_HAND = "by_hand"
     ABANDONED = "abandoned"
     NEVER_UP = "never_up"
@@ -57,6 +59,7 @@ class Finding(StrEnum):
     OUTSIDE_UNKNOWN = "outside_unknown"
     DATA_LOSS_UNKNOWN = "data_loss_unknown"
     DATA_LOSS_TOO_LARGE = "data_loss_too_large"
+    STOPPED_BY_US = "stopped_by_us"
     POLICY_MANUAL = "policy_manual"
     POLICY_APPROVE = "policy_approve"
     DATABASE_LOST = "database_lost"
@@ -190,8 +193,8 @@ class Case:
     @property
     def mode_half_done(self) -> Mode:
         """The mode in which a promotion that has begun goes on."""
-        quiesce = self.facts.head.quiesce
-        return Mode.PLANNED if quiesce is not None and quiesce.lsn is not None else Mode.EMERGENCY
+        promotion = self.facts.head.promotion
+        return promotion.mode if promotion is not None else Mode.EMERGENCY
 
 
 def _emergency(_case: Case) -> Mode:

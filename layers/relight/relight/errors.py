@@ -45,5 +45,9 @@ class PeerUnreachable(RelightError):
     """The other Region did not answer, or refused; what was asked of it may have happened or not."""
 
 
+class NotFenced(RelightError):
+    """This Region has been superseded, and not all that should keep it from serving could be done."""
+
+
 class EngineNotSupported(RelightError):
     """The replica is of another engine than PostgreSQL, whose promotion Relight knows."""

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from relight.settings import GuardSettings
 
 
+# Longer than any function of the failover may take (stacks/failover.yaml): StopExecution does not stop a handler.
+LATE_HANDLER_SECONDS = 60
+
+
 class Standing(StrEnum):
     """This Region's standing against the other one."""
 
@@ -58,18 +62,39 @@ def standing(
     if other is None or not other.written:
         return Standing.UNKNOWN
     undecided = is_undecided(other, peer)
-    activating = other.active == peer or other.door_opened or (undecided and running is True)
+    claim = claim_of(other, peer, running=undecided and running is True)
     # The standby as it should be: that the other one is active supersedes nothing, and a fence here would keep the
     # application from its database after the next promotion.
     standby = here not in {home, own.active}
-    # At an equal epoch this ledger has been told already; `promoting` without a run of its own is the other one's word.
-    told = own.active == peer or (own.state is State.PROMOTING and own.owner is None)
-    if activating and not standby and (other.epoch > own.epoch or (other.epoch == own.epoch and told)):
+    if claim is not None and not standby and _outdone(own, here, claim):
         return Standing.SUPERSEDED
     settled = other.state is State.STEADY or (undecided and running is False)
-    if settled and other.active == here and other.epoch >= own.epoch:
+    if settled and other.active == here and _agrees(own, other, here):
         return Standing.CONFIRMED
     return Standing.UNKNOWN
+
+
+def claim_of(other: Head, peer: str, *, running: bool) -> int | None:
+    """Since which epoch the other Region is the active one, or is to become it; None where it claims neither."""
+    if other.active == peer:
+        return other.active_epoch
+    return other.epoch if other.door_opened or running else None
+
+
+def _outdone(own: Head, here: str, claim: int) -> bool:
+    """Whether that claim is later than this Region's own. A run of its own that came after it is going home.
+
+    Runs that changed nothing make the epoch grow, and are no claim.
+    """
+    going_home = own.owner is not None and own.epoch > claim
+    return not going_home and claim > (own.active_epoch if own.active == here else -1)
+
+
+def _agrees(own: Head, other: Head, here: str) -> bool:
+    """Whether the other ledger, which says that this Region is active, knows all that this one knows."""
+    if own.active == here:
+        return other.active_epoch >= own.active_epoch
+    return other.active_epoch > own.active_epoch
 
 
 @dataclass(frozen=True)
@@ -140,7 +165,7 @@ class Guard:
         return {"lifted": self._try(said, lambda: self._allow(lacking), lacking) or lifted}
 
     def _mirror(self, other: Head) -> bool:
-        self.ledger.mirror(other.epoch, other.active, other.state)
+        self.ledger.mirror(other)
         return True
 
     def _empty(self, lacking: list[str]) -> bool:
@@ -185,12 +210,19 @@ class Guard:
         return standing(own, other, s.aws_region, s.peer_region, s.home_region, running=running)
 
     def _is_running(self, owner: str | None) -> bool | None:
-        """Whether the run that owns the other ledger's lock is at work; None where the other Region does not say."""
+        """Whether the run that owns the other ledger's lock is at work; None where the other Region does not say.
+
+        Nor is it known while a handler of a run that was stopped may still be under way: it could yet open the door.
+        """
         if owner is None:
             return False
         machines = self.hands.peer_machines
         try:
-            return machines.describe_execution(executionArn=owner)["status"] == "RUNNING"
+            found = machines.describe_execution(executionArn=owner)
+            if found["status"] == "RUNNING":
+                return True
+            over = "stopDate" in found and self.clock() - found["stopDate"].timestamp() > LATE_HANDLER_SECONDS
+            return False if over else None
         except machines.exceptions.ExecutionDoesNotExist:
             return False
         except (BotoCoreError, ClientError):

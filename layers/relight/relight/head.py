@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
+from relight.run import Mode
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -58,6 +60,7 @@ class Promotion:
     run: str
     epoch: int
     called_at: float | None
+    mode: Mode = Mode.EMERGENCY
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,8 @@ class Head:
     granting_stopped_at: float | None = None  # since then the other Region's application gets no write lease from here
     quiesce: Quiesce | None = None
     refused_at: float | None = None  # when a person last declined, or left a question unanswered
+    failed_at: float | None = None  # when a run last failed before the one-way door, and could not undo all of it
+    active_epoch: int = 0  # of the run that made `active` what it is; runs that changed nothing do not count
 
     @property
     def door_opened(self) -> bool:
@@ -134,6 +139,8 @@ def head_of(written: Mapping[str, Any] | None, home_region: str) -> Head:
         granting_stopped_at=moment("granting_stopped_at"),
         quiesce=_quiesce(values.get("quiesce")),
         refused_at=moment("refused_at"),
+        failed_at=moment("failed_at"),
+        active_epoch=int(values.get("active_epoch", 0)),
     )
 
 
@@ -142,7 +149,8 @@ def _promotion(values: Mapping[str, Any] | None) -> Promotion | None:
         return None
     called_at = values.get("called_at")
     called = None if called_at is None else float(called_at)
-    return Promotion(values["instance"], values["run"], int(values["epoch"]), called)
+    mode = Mode(values.get("mode", Mode.EMERGENCY))
+    return Promotion(values["instance"], values["run"], int(values["epoch"]), called, mode)
 
 
 def _quiesce(values: Mapping[str, Any] | None) -> Quiesce | None:

@@ -135,6 +135,7 @@ class Ledger:
         before it undoes a run, and a handler that was under way must not open it behind its back.
         """
         promotion = {"instance": instance, "run": run.id, "epoch": run.epoch, "called_at": called_at}
+        promotion["mode"] = run.mode.value
         values = {":promotion": promotion, ":promoting": State.PROMOTING.value}
         self._change(run, "SET promotion = :promotion", values, only_if="#state = :promoting")
 
@@ -143,8 +144,8 @@ class Ledger:
         self._change(run, "REMOVE promotion", {})
 
     def activate(self, run: Run, region: str) -> None:
-        """This Region's database takes writes now."""
-        self._change(run, "SET active = :region", {":region": region})
+        """This Region's database takes writes now, since the epoch of this run."""
+        self._change(run, "SET active = :region, active_epoch = :epoch", {":region": region})
 
     def remember_capacity(self, run: Run, before: Mapping[str, Capacity]) -> None:
         """Keep each group's sizes of before the first scale-up, so that standing down restores them; the first stay."""
@@ -158,7 +159,7 @@ class Ledger:
     def finish(self, run: Run, *, succeeded: bool, now: float) -> None:
         """End a run: steady; after a completed failover the door is closed behind it and the cooldown begins."""
         if succeeded:
-            gone = "promotion, capacity_before, go_withheld, granting_stopped_at, quiesce, refused_at"
+            gone = "promotion, capacity_before, go_withheld, granting_stopped_at, quiesce, refused_at, failed_at"
             expression = f"SET #state = :steady, ended_at = :now REMOVE {gone}"
             self._change(run, expression, {":steady": State.STEADY.value, ":now": now})
         else:
@@ -269,16 +270,38 @@ class Ledger:
         names = HealthEvent.__dataclass_fields__
         return [HealthEvent(**{name: values[name] for name in names}) for values in map(_values, answer["Items"])]
 
-    def mirror(self, epoch: int, active: str, state: State) -> None:
-        """Write another Region's `active` and `state` into this ledger, unless it knows a later epoch."""
+    def failed(self, run: Run, now: float) -> None:
+        """Remember that this run could not be brought to a good end before the door."""
+        self._change(run, "SET failed_at = :now", {":now": now})
+
+    def mirror(self, other: Head) -> None:
+        """Write what another Region's ledger says of who is active into this one, unless this one knows better.
+
+        It does where a run of its own is at work, or where it knows of a later run that changed who is active. The
+        epoch only grows, so that the next run here comes after whatever happened there.
+        """
+        values = {":active": other.active, ":since": other.active_epoch, ":state": other.state.value}
+        forget = " REMOVE granting_stopped_at" if other.state is State.STEADY else ""
+        later = "attribute_not_exists(active_epoch) OR active_epoch < :since"
+        same = "active_epoch = :since AND active = :active"
+        self._mirror(
+            f"SET active = :active, active_epoch = :since, #state = :state{forget}",
+            f"attribute_not_exists(#owner) AND ({later} OR ({same}))",
+            values,
+            {"#state": "state", "#owner": "owner"},
+        )
+        self._mirror("SET epoch = :epoch", "attribute_not_exists(epoch) OR epoch < :epoch", {":epoch": other.epoch}, {})
+
+    def _mirror(self, expression: str, condition: str, values: Mapping[str, Any], names: Mapping[str, str]) -> None:
+        named = {"ExpressionAttributeNames": names} if names else {}
         try:
             self.dynamodb.update_item(
                 TableName=self.table,
                 Key=_item(HEAD),
-                UpdateExpression="SET active = :active, #state = :state, epoch = :epoch",
-                ConditionExpression="attribute_not_exists(epoch) OR epoch <= :epoch",
-                ExpressionAttributeNames={"#state": "state"},
-                ExpressionAttributeValues=_item({":active": active, ":state": state.value, ":epoch": epoch}),
+                UpdateExpression=expression,
+                ConditionExpression=condition,
+                ExpressionAttributeValues=_item(values),
+                **named,  # type: ignore[arg-type]
             )
         except ClientError as error:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":

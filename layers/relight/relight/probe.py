@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from relight.settings import ProbeSettings
 
 
+# After a run that could not undo everything, the next one for that alone comes so many start windows later.
+TIDY_AGAIN_WINDOWS = 5
 # The two that vote; each metric costs its 0.30 USD a month, and the log has every view.
 MEASURED = (View.OUTSIDE, View.FROM_DR)
 
@@ -38,6 +40,11 @@ def left_over(head: Head, here: str) -> bool:
     """A run died before the one-way door and left something to undo: capacity raised, or the Region half switched."""
     begun = head.state is State.PROMOTING or head.capacity_before is not None or head.quiesce is not None
     return head.active != here and begun
+
+
+def serves(head: Head, peer: str) -> bool:
+    """Whether the peer is the active Region and nothing is changing that: only then its sizes are those to restore."""
+    return head.active == peer and head.state is State.STEADY
 
 
 def ready(facts: Facts) -> bool | None:
@@ -89,7 +96,7 @@ class Probe:
         for number in range(self.settings.samples):
             began = self.clock()
             look, said = self._sample(kept)
-            if number == 0 and said["from_dr"] == Seen.UP:
+            if number == 0 and said["from_dr"] == Seen.UP and serves(look.facts.head, self.settings.peer_region):
                 self._keep_capacity()
                 self._keep_database(look)
             if number + 1 < self.settings.samples:
@@ -98,7 +105,7 @@ class Probe:
 
     def _sample(self, kept: dict[View, Signal]) -> tuple[Look, dict[str, Any]]:
         head = self.ledger.head()
-        dead = head.owner if head.owner and not self._running(head.owner) else None
+        dead = head.owner if head.owner and (self._is_drill(head.owner) or not self._running(head.owner)) else None
         look = self.lookout.look(Asked(by=dead))
         facts = look.facts
         self._keep_signals(facts.signals, kept)
@@ -160,7 +167,14 @@ class Probe:
             return False
         abandoned = facts.head.owner is None or facts.head.owner == dead
         wanted = starts_a_run(verdict, facts.head, facts.now, self.settings.quiet_seconds)
-        return wanted or (abandoned and left_over(facts.head, facts.here))
+        failed_at = facts.head.failed_at
+        again = failed_at is None or facts.now >= failed_at + TIDY_AGAIN_WINDOWS * self.settings.start_window_seconds
+        return wanted or (abandoned and again and left_over(facts.head, facts.here))
+
+    def _is_drill(self, owner: str) -> bool:
+        """A drill holds the lock: a real run takes it, so the drill keeps nobody from starting one."""
+        machine = self.settings.failover_machine.rpartition(":")[2].removesuffix("-failover")
+        return f":execution:{machine}-drill:" in owner
 
     def _running(self, execution: str) -> bool:
         """Whether the owner of the lock is at work; one that Step Functions does not know is not.

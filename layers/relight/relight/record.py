@@ -85,6 +85,8 @@ class Recorder:
         # A run that failed behind the one-way door leaves the door open: the next one goes on from there.
         if end is not End.FAILED or not self.ledger.head().door_opened:
             self.ledger.finish(run, succeeded=end is End.SUCCEEDED, now=now)
+            if end is End.FAILED:
+                self.ledger.failed(run, now)
         self.ledger.step_began(run, "record", now)
         kept, unread = self._kept(run, now)
         evidence = document(run, self.settings, {**event, "sentence": sentence}, kept, now)
@@ -122,8 +124,10 @@ class Recorder:
         self.s3.put_object(Bucket=self.settings.evidence_bucket, Key=key, Body=body, ContentType="application/json")
 
     def _mirror(self) -> None:
+        """Only what a run has changed: one that found nothing to do knows nothing that the peer should believe."""
         head = self.ledger.head()
-        self.peer_ledger.mirror(head.epoch, head.active, head.state)
+        if head.active == self.settings.aws_region or head.door_opened:
+            self.peer_ledger.mirror(head)
 
     # While it goes on.
 

@@ -43,6 +43,20 @@ def _planned_impossible(case: Case) -> bool:
     return asked and case.seen(View.STREAM) is not Seen.UP
 
 
+def _not_a_replica(case: Case) -> bool:
+    replica = case.facts.replica
+    return replica is not None and replica.status is not None and replica.source is None
+
+
+def _mode_needed(case: Case) -> bool:
+    """Unknown is not down: without a mode, an emergency by hand needs a primary that is down as far as can be seen."""
+    if case.automatic or case.forced or case.facts.mode is not None or case.seen(View.STREAM) is Seen.UP:
+        return False
+    application = case.seen(View.OUTSIDE), case.seen(View.FROM_DR)
+    both_down = application == (Seen.DOWN, Seen.DOWN)
+    return not both_down and (Seen.UP in application or case.seen(View.STREAM) is not Seen.DOWN)
+
+
 def _by_hand(case: Case) -> str:
     said = "started by hand" + (", forced" if case.forced else "")
     if case.facts.mode is None and case.mode_by_hand is Mode.PLANNED:
@@ -116,6 +130,15 @@ RULES: tuple[Rule, ...] = (
         "The replica of this Region is of another engine than PostgreSQL.",
         "Relight was given the wrong instance, or cannot help with this one. Force does not pass it.",
     ),
+    # By hand in the wrong Region, for example: fencing the one that serves would be all that came of it.
+    Rule(
+        Finding.NOT_A_REPLICA,
+        Action.REFUSE,
+        _not_a_replica,
+        lambda c: f"the database of {c.facts.here} replicates from nothing: there is nothing to promote here",
+        "The database of this Region is no replica, and no promotion of it is open.",
+        "Nothing would come of it. To go home, the other Region's database has to be rebuilt as a replica first.",
+    ),
     Rule(
         Finding.DR_NOT_READY,
         Action.STAND_DOWN,
@@ -131,6 +154,15 @@ RULES: tuple[Rule, ...] = (
         lambda c: f"planned mode needs a live replication stream ({c.view(View.STREAM).sentence})",
         "A person asked for mode planned, and the replication stream is not known to be alive.",
         "What has not arrived here cannot be waited for. Mode emergency loses it; decide which you want.",
+    ),
+    Rule(
+        Finding.MODE_NEEDED,
+        Action.REFUSE,
+        _mode_needed,
+        lambda c: f"say which mode: the primary may be alive (stream: {c.view(View.STREAM).sentence})",
+        "A person gave no mode, the replication stream is not alive, and the primary is not down for certain.",
+        'Start it again with `"mode": "emergency"` if the primary is lost, whatever the views say: what has not '
+        "arrived here is lost then. With `planned`, mend dbcheck or the replica first.",
     ),
     # A person who starts a run has decided; the quorum is for the machinery.
     Rule(
@@ -278,6 +310,15 @@ RULES: tuple[Rule, ...] = (
         "From the newest commit here until both of the application's views were down it is more than "
         "MaxDataLossSeconds.",
         "Approving accepts that loss. It does not grow by waiting while the primary is down.",
+    ),
+    # Its outage was our own doing, and may be all that the views see.
+    Rule(
+        Finding.STOPPED_BY_US,
+        Action.ASK,
+        lambda c: c.facts.head.quiesce is not None,
+        lambda c: "a planned run has stopped the primary's writes and could not let them in again; it may be alive",
+        "A planned run stopped the primary's writes, and they could not be let in again.",
+        "Look whether the primary's Region is there. If it is, let writes in by hand (docs/deciding.md) and decline.",
     ),
     Rule(
         Finding.POLICY_MANUAL,

@@ -42,6 +42,7 @@ EXEMPT = """
 SELECT DISTINCT rolname::text
 FROM pg_db_role_setting JOIN pg_roles ON pg_roles.oid = setrole CROSS JOIN unnest(setconfig) AS setting
 WHERE setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+  AND rolname <> 'rdsadmin' -- has such a setting on every RDS instance, and is not counted above either
   AND NOT CASE split_part(setting, '=', 1)
           WHEN 'default_transaction_read_only' THEN split_part(setting, '=', 2)::boolean ELSE true END
 """

@@ -36,6 +36,14 @@ def replicates(source: str, peer_region: str, peer_id: str) -> bool:
     return parts[0] == "arn" and parts[3:4] == [peer_region] and parts[5:] == ["db", peer_id]
 
 
+def _waited(head: Head) -> dict[str, Any]:
+    """Seconds from the last grant of a lease to the call, which is what the lease has cost."""
+    called = head.promotion.called_at if head.promotion is not None else None
+    if called is None or head.granting_stopped_at is None:
+        return {}
+    return {"waited_seconds": round(max(0.0, called - head.granting_stopped_at), 3)}
+
+
 @dataclass(frozen=True)
 class Promote:
     """One look at the replica."""
@@ -106,6 +114,9 @@ class Promote:
                 if head.promotion is None and error.response["ResponseMetadata"]["HTTPStatusCode"] < 500:
                     self.ledger.close_door(run)
                 raise
+            # The call is made once and not repeated by the client: so refused, nothing of it has begun.
+            if head.promotion is None:
+                self.ledger.close_door(run)
             return self._wait(f"RDS will not promote {identifier} just now: {error.response['Error']['Message']}")
         self.ledger.open_door(run, identifier, self.clock())
         return self._wait(f"{identifier} is being promoted")
@@ -125,7 +136,8 @@ class Promote:
             return self._wait(f"{identifier} is {status}, and does not take writes: {answer['sentence']}", soon=True)
         self.ledger.activate(run, self.settings.aws_region)
         self.ledger.mark(run, "t4", self.clock())
-        return Outcome.done(f"{identifier} is promoted and took a write", instance=identifier)
+        waited = _waited(head) if self.settings.lease_seconds > 0 else {}
+        return Outcome.done(f"{identifier} is promoted and took a write", instance=identifier, **waited)
 
     def _write(self) -> dict[str, Any]:
         """Have a write taken. The replica was told by replication that writes are stopped where its source was."""
