@@ -122,6 +122,13 @@ def _namespace(call: Call) -> dict[str, str]:
     return {"cloudwatch:namespace": str(call.parameters["Namespace"])}
 
 
+def _leading_key(call: Call) -> dict[str, str]:
+    """The partition key, where the call names one item: as all of ours, by a text called `pk`."""
+    item = call.parameters.get("Item", call.parameters.get("Key"))
+    key = item.get("pk", {}) if isinstance(item, Mapping) else {}
+    return {"dynamodb:leadingkeys": key["S"]} if "S" in key else {}
+
+
 _TABLE = _named("table/", "TableName")
 _ACL = _Rule(_named("network-acl/", "NetworkAclId"), _in_region)
 _RULES: Mapping[tuple[str, str], _Rule] = {
@@ -133,10 +140,10 @@ _RULES: Mapping[tuple[str, str], _Rule] = {
     ("cloudwatch", "GetMetricData"): _Rule(_none),
     ("cloudwatch", "PutMetricData"): _Rule(_none, _namespace),
     ("dynamodb", "BatchWriteItem"): _Rule(_tables),
-    ("dynamodb", "GetItem"): _Rule(_TABLE),
-    ("dynamodb", "PutItem"): _Rule(_TABLE),
+    ("dynamodb", "GetItem"): _Rule(_TABLE, _leading_key),
+    ("dynamodb", "PutItem"): _Rule(_TABLE, _leading_key),
     ("dynamodb", "Query"): _Rule(_TABLE),
-    ("dynamodb", "UpdateItem"): _Rule(_TABLE),
+    ("dynamodb", "UpdateItem"): _Rule(_TABLE, _leading_key),
     ("ec2", "CreateNetworkAclEntry"): _ACL,
     ("ec2", "DeleteNetworkAclEntry"): _ACL,
     ("ec2", "DescribeNetworkAcls"): _Rule(_none, _in_region),
@@ -294,18 +301,22 @@ _OPERATORS: Mapping[str, Callable[[str, str], bool]] = {
     "StringEquals": _same,
     "StringLike": _matches,
 }
+_FOR_ALL = "ForAllValues:"
 _NEGATED = {"ArnNotEquals": "ArnEquals", "ArnNotLike": "ArnLike", "StringNotEquals": "StringEquals"}
 
 
 def _holds(operator: str, key: str, values: Sequence[str], context: Mapping[str, str]) -> bool:
-    """A key that the request does not have fails a test, and passes a negated one."""
-    name = operator.removesuffix("IfExists")
+    """A key that the request does not have fails a test, and passes a negated one and one for all of its values.
+
+    Of a key with several values there is one value at most here.
+    """
+    name = operator.removeprefix(_FOR_ALL).removesuffix("IfExists")
     negated = name in _NEGATED
     test = _OPERATORS.get(_NEGATED.get(name, name))
     if test is None:
         raise PermissionUnknown(f"the operator {operator} of a policy's condition is not known here")
     if key not in context:
-        return negated or operator.endswith("IfExists")
+        return negated or operator.startswith(_FOR_ALL) or operator.endswith("IfExists")
     return any(test(each, context[key]) for each in values) is not negated
 
 

@@ -234,6 +234,18 @@ def test_the_namespace_limits_what_metrics_are_put() -> None:
         )
 
 
+def test_the_partition_key_limits_what_is_read_of_a_table() -> None:
+    limited = policy(
+        Action="dynamodb:GetItem",
+        Resource=TABLE,
+        Condition={"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["region"]}},
+    )
+    for key, passes in (("region", True), ("signal", False)):
+        given_by = {"TableName": "relight-shop", "Key": {"pk": {"S": key}, "sk": {"S": "head"}}}
+        assert allowed(limited, needs(Call("dynamodb", "GetItem", given_by, HERE))[0]) is passes
+    assert allowed(limited, Need("dynamodb:GetItem", TABLE)), "all of no values, as on AWS"
+
+
 def test_a_deny_is_stronger_than_any_allow() -> None:
     both = policy(Action="*", Resource="*") + policy(Effect="Deny", Action="dynamodb:*", Resource=TABLE)
     assert not allowed(both, Need("dynamodb:GetItem", TABLE))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lab.permission import Need, Statement, allows, denied, unused, without
+from lab.permission import Need, Statement, allowed, allows, denied, unused, without
 from tests.permissions.roles import CALLERS, given, role_path, trusted
 from tests.template.region import ACCOUNT, REGIONS, Region, global_stack, region
 
@@ -121,12 +121,15 @@ def _instance(deployed: Region) -> Needs:
             Need(f"logs:{name}", f"{group}:log-stream:i-1")
             for name in ("CreateLogStream", "DescribeLogStreams", "PutLogEvents")
         ),
-        # The boot gate: has the other Region taken over?
-        *(
-            Need("dynamodb:GetItem", f"arn:aws:dynamodb:{name}:{ACCOUNT}:table/relight-shop")
-            for name in REGIONS.values()
-        ),
+        # The boot gate, has the other Region taken over; and the write lease, which one is active.
+        *(_item_of(name, "region") for name in REGIONS.values()),
     ]
+
+
+def _item_of(where: str, key: str) -> Need:
+    """To read what lies in that Region's ledger under a partition key."""
+    table = f"arn:aws:dynamodb:{where}:{ACCOUNT}:table/relight-shop"
+    return Need("dynamodb:GetItem", table, {"dynamodb:leadingkeys": key})
 
 
 each_place = pytest.mark.parametrize("name", [*REGIONS, "global"])
@@ -144,9 +147,9 @@ def test_each_role_is_somebodys(name: str) -> None:
 def test_a_service_may_do_what_it_must_and_nothing_else(name: str) -> None:
     deployed = place(name)
     for path, (service, wanted) in of_a_region(deployed).items():
-        allowed = given(deployed, path)
-        assert [str(need) for need in denied(allowed, wanted)] == [], path
-        assert [str(allow) for allow in unused(allowed, wanted)] == [], path
+        granted = given(deployed, path)
+        assert [str(need) for need in denied(granted, wanted)] == [], path
+        assert [str(allow) for allow in unused(granted, wanted)] == [], path
         assert trusted(deployed[path]) == {service}, path
         assert not deployed[path].get("ManagedPolicyArns"), path
 
@@ -155,7 +158,17 @@ def test_a_service_may_do_what_it_must_and_nothing_else(name: str) -> None:
 def test_a_lost_and_an_additional_allow_are_found(name: str) -> None:
     deployed = place(name)
     for path, (_, wanted) in of_a_region(deployed).items():
-        allowed = given(deployed, path)
-        assert [str(allow) for allow in allows(allowed) if not denied(without(allowed, allow), wanted)] == [], path
+        granted = given(deployed, path)
+        assert [str(allow) for allow in allows(granted) if not denied(without(granted, allow), wanted)] == [], path
         more = Statement(True, ("s3:DeleteObject",), ("arn:aws:s3:::relight-data-shop/*",))
-        assert len(unused([*allowed, more], wanted)) == 1, path
+        assert len(unused([*granted, more], wanted)) == 1, path
+
+
+@pytest.mark.parametrize("name", REGIONS)
+def test_an_instance_reads_who_is_active_and_no_question_s_token(name: str) -> None:
+    deployed = region(name)
+    (profile,) = deployed.of("AWS::IAM::InstanceProfile").values()
+    its_own = given(deployed, str(profile["Roles"][0]))
+    for where in REGIONS.values():
+        keys = ("region", "run#failover-4-1", "signal", "health")
+        assert [key for key in keys if allowed(its_own, _item_of(where, key))] == ["region"]
