@@ -146,10 +146,17 @@ def what_aws_says_of_its_health_is_kept(estate: Estate) -> None:
     assert client("dynamodb", HERE).scan(TableName=TABLE)["Count"] == 1
 
 
+def activated_by_a_dead_run(estate: Estate, side: str) -> None:
+    """The ledger of that Region says so, and Step Functions knows nothing of the run; the other Region is active."""
+    dead = f"arn:aws:states:{REGIONS[side]}:{ACCOUNT}:execution:{MACHINE_NAME}:dead"
+    active = {"active": REGIONS[OTHER[side]], "active_epoch": 5}
+    estate.head(side, **active, epoch=6, state="promoting", owner=dead, expires_at=2**31)
+
+
 def guard_of_a_superseded_region(estate: Estate, side: str) -> None:
     """The other ledger says, at a higher epoch, that the other Region is active."""
-    estate.head(side, active=REGIONS[side], epoch=1)
-    estate.head(OTHER[side], active=REGIONS[OTHER[side]], epoch=2)
+    estate.head(side, active=REGIONS[side], active_epoch=1, epoch=1)
+    estate.head(OTHER[side], active=REGIONS[OTHER[side]], active_epoch=2, epoch=2)
     said = estate.call("guard", {}, side)
     assert (said["standing"], said["fenced"], said["emptied"]) == ("superseded", True, True), said
     assert len(estate.fenced(side, ACL)) == 2
@@ -160,9 +167,8 @@ def guard_of_a_confirmed_region(estate: Estate, side: str) -> None:
     estate.databases[REGIONS[side]].in_recovery = False
     estate.databases[REGIONS[side]].stopped_at = "1"
     estate.fence(side, ACL)
-    dead = f"arn:aws:states:{REGIONS[OTHER[side]]}:{ACCOUNT}:execution:{MACHINE_NAME}:dead"
-    estate.head(side, active=REGIONS[side], epoch=2)
-    estate.head(OTHER[side], active=REGIONS[side], epoch=3, state="promoting", owner=dead, expires_at=2**31)
+    estate.head(side, active=REGIONS[side], active_epoch=2, epoch=2)
+    activated_by_a_dead_run(estate, OTHER[side])
     said = estate.call("guard", {}, side)
     assert (said["standing"], said["lifted"]) == ("confirmed", True), said
     assert estate.fenced(side, ACL) == set()
@@ -208,7 +214,7 @@ RUN = {"id": "r", "owner": f"arn:aws:states:{HERE}:{ACCOUNT}:execution:{MACHINE_
 def fence_of_a_peer_without_a_network_acl(estate: Estate) -> None:
     """Cut, behind the promotion emptied; and lifted where this Region was not activated after all."""
     run: dict[str, Any] = {**RUN, "started_at": time.time(), "mode": "emergency"}
-    head = {"owner": RUN["owner"], "epoch": 3, "expires_at": 2**31}
+    head = {"owner": RUN["owner"], "epoch": 3, "active_epoch": 3, "expires_at": 2**31}
     estate.head("dr", **head, active=HOME, state="promoting")
     assert estate.call("fence", {"run": run, "intent": "cut"})["facts"] == {"fence": "fenced"}
     assert not estate.writable(HOME)
@@ -228,14 +234,13 @@ def guard_without_a_network_acl(estate: Estate, side: str) -> None:
     estate.databases[here].in_recovery = False
     for group in GROUPS:
         estate.make_group(group, here, SERVING)
-    estate.head(side, active=here, epoch=1)
-    estate.head(OTHER[side], active=there, epoch=2)
+    estate.head(side, active=here, active_epoch=1, epoch=1)
+    estate.head(OTHER[side], active=there, active_epoch=2, epoch=2)
     said = estate.call("guard", {}, side)
     assert (said["standing"], said["fenced"], said["emptied"]) == ("superseded", True, True), said
     assert {estate.sizes(group, here) for group in GROUPS} == {EMPTY}
     assert not estate.writable(here)
-    dead = f"arn:aws:states:{there}:{ACCOUNT}:execution:{MACHINE_NAME}:dead"
-    estate.head(OTHER[side], active=here, epoch=3, state="promoting", owner=dead, expires_at=2**31)
+    activated_by_a_dead_run(estate, OTHER[side])
     said = estate.call("guard", {}, side)
     assert (said["standing"], said["lifted"]) == ("confirmed", True), said
     assert estate.writable(here)
