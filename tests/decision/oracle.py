@@ -75,7 +75,8 @@ def _lasts(view: View, database: bool = False) -> Claim:
 NOBODY = Atom(lambda f, _p: f.trigger is Trigger.AUTOMATIC)
 INSISTS = Atom(lambda f, _p: f.trigger is Trigger.MANUAL and f.forced)
 DOOR = Atom(lambda f, _p: f.head.promotion is not None and f.head.state is State.PROMOTING)
-BEGAN_PLANNED = Atom(lambda f, _p: f.head.quiesce is not None and f.head.quiesce.lsn is not None)
+BEGAN_PLANNED = Atom(lambda f, _p: f.head.promotion is not None and f.head.promotion.mode is Mode.PLANNED)
+STOPPED_BY_US = Atom(lambda f, _p: f.head.quiesce is not None)
 LOCKED = Atom(lambda f, _p: f.head.owner not in {None, f.asked_by} and f.head.expires_at > f.now)
 FROZEN = Atom(_frozen)
 COOLING = Atom(lambda f, p: f.head.ended_at is not None and f.now - f.head.ended_at < p.cooldown_seconds)
@@ -86,6 +87,7 @@ PERSON = ~NOBODY & ~DOOR
 # What there is to fail over to.
 PROMOTABLE = Atom(lambda f, _p: f.replica is not None and f.replica.status in CAN_BE_PROMOTED)
 OTHER_ENGINE = Atom(lambda f, _p: f.replica is not None and f.replica.engine not in {None, "postgres"})
+NO_REPLICA = Atom(lambda f, _p: f.replica is not None and f.replica.status is not None and f.replica.source is None)
 # What is seen.
 OUTSIDE_UP, OUTSIDE_DOWN = _is(View.OUTSIDE, Seen.UP), _is(View.OUTSIDE, Seen.DOWN)
 HERE_UP, HERE_DOWN = _is(View.FROM_DR, Seen.UP), _is(View.FROM_DR, Seen.DOWN)
@@ -111,9 +113,11 @@ AFFORDABLE = Atom(_affordable)
 TELLABLE = Atom(lambda f, _p: f.last_replayed_at is not None)
 AUTO = Atom(lambda _f, p: p.approval is Approval.AUTO)
 MANUAL = Atom(lambda _f, p: p.approval is Approval.MANUAL)
+MAY_BE_ALIVE = OUTSIDE_UP | HERE_UP | (~(OUTSIDE_DOWN & HERE_DOWN) & ~SILENT)
+NO_MODE = Atom(lambda f, _p: f.mode is None)
 ASKS_FOR_PLANNED = Atom(lambda f, _p: f.mode is Mode.PLANNED)
 ASKS_FOR_EMERGENCY = Atom(lambda f, _p: f.mode is Mode.EMERGENCY)
-MAY_BEGIN = ~ACTIVE & ~LOCKED & ~OTHER_ENGINE
+MAY_BEGIN = ~ACTIVE & ~LOCKED & ~OTHER_ENGINE & ~NO_REPLICA
 FREE = MACHINERY & MAY_BEGIN & ~FROZEN & ~COOLING & PROMOTABLE & EVER_UP
 
 
@@ -193,6 +197,14 @@ SAFETY: tuple[Law, ...] = (
         ~PROMOTABLE & ~DOOR & ~INSISTS,
         MOVES,
     ),
+    Law("what replicates from nothing is not promoted, not even with force", NO_REPLICA & ~DOOR, MOVES),
+    Law(
+        "a person who names no mode loses nothing while the primary may be alive, unless with force",
+        PERSON & NO_MODE & ~INSISTS & MAY_BE_ALIVE,
+        _never(Action.PROCEED),
+        _EMERGENCY,
+    ),
+    Law("an outage of our own doing is put to a person", MACHINERY & STOPPED_BY_US, _never(Action.PROCEED)),
     Law("planned mode needs a live stream", PERSON & ASKS_FOR_PLANNED & ~ALIVE, MOVES),
     Law(
         "a person who started a run is neither asked nor kept waiting",
@@ -212,12 +224,12 @@ LIVENESS: tuple[Law, ...] = (
     Law("a promotion goes on in the mode in which it began", DOOR & BEGAN_PLANNED, _never(Action.PROCEED), _EMERGENCY),
     Law(
         "where all speaks for it the machinery goes on",
-        FREE & THE_QUORUM & ~BUSY & AFFORDABLE & AUTO,
+        FREE & THE_QUORUM & ~BUSY & AFFORDABLE & AUTO & ~STOPPED_BY_US,
         _GOES_ON,
     ),
     Law(
         "where all speaks for it and the policy is manual, that is said, and nobody is asked",
-        FREE & THE_QUORUM & ~BUSY & AFFORDABLE & MANUAL,
+        FREE & THE_QUORUM & ~BUSY & AFFORDABLE & MANUAL & ~STOPPED_BY_US,
         _only({Action.REFUSE}),
     ),
     Law(
@@ -232,7 +244,12 @@ LIVENESS: tuple[Law, ...] = (
     ),
     Law(
         "a person who starts a run that can be done has it done",
-        PERSON & MAY_BEGIN & (~FROZEN | INSISTS) & (PROMOTABLE | INSISTS) & (~ASKS_FOR_PLANNED | ALIVE),
+        PERSON
+        & MAY_BEGIN
+        & (~FROZEN | INSISTS)
+        & (PROMOTABLE | INSISTS)
+        & (~ASKS_FOR_PLANNED | ALIVE)
+        & (~NO_MODE | INSISTS | ALIVE | ~MAY_BE_ALIVE),
         _GOES_ON,
     ),
 )
@@ -246,7 +263,10 @@ TRUTHS: dict[Finding, Claim] = {
     Finding.HALF_DONE: DOOR,
     Finding.COOLDOWN: NOBODY & COOLING,
     Finding.ENGINE_NOT_SUPPORTED: OTHER_ENGINE,
+    Finding.NOT_A_REPLICA: NO_REPLICA,
     Finding.DR_NOT_READY: ~PROMOTABLE,
+    Finding.MODE_NEEDED: ~NOBODY & NO_MODE & MAY_BE_ALIVE & ~ALIVE,
+    Finding.STOPPED_BY_US: THE_QUORUM & AFFORDABLE & STOPPED_BY_US,
     Finding.PLANNED_IMPOSSIBLE: ~NOBODY & ASKS_FOR_PLANNED & ~ALIVE,
     Finding.BY_HAND: ~NOBODY,
     Finding.ABANDONED: LEFT_BEHIND & ALIVE,

@@ -21,6 +21,7 @@ from tests.unit.standby import HERE, HOME, NOW
 
 MINE = "arn:aws:states:eu-central-1:123456789012:execution:relight-shop-failover:mine"
 DOOR = Promotion("shop-dr", "failover-4-1", 4, NOW - 50)
+STOPPED = Quiesce(NOW - 60, "0/1")
 
 type Cell = Mapping[str, str]
 
@@ -117,6 +118,7 @@ OUTER: tuple[Axis, ...] = (
         silent={"replica": None},
         mysql={"replica": replace(READY, engine="mysql")},
         engine_unknown={"replica": replace(READY, engine=None)},
+        no_replica={"replica": replace(READY, source=None)},
     ),
     _axis(
         "lock",
@@ -147,9 +149,15 @@ OUTER: tuple[Axis, ...] = (
         "head",
         none={"state": State.STEADY, "promotion": None, "quiesce": None},
         abandoned={"state": State.PROMOTING, "promotion": None, "quiesce": None},
-        still_stopped={"state": State.STEADY, "promotion": None, "quiesce": Quiesce(NOW - 60, "0/1")},
+        abandoned_while_stopping={"state": State.PROMOTING, "promotion": None, "quiesce": Quiesce(NOW - 60, None)},
+        still_stopped={"state": State.STEADY, "promotion": None, "quiesce": STOPPED},
         door_open={"state": State.PROMOTING, "promotion": DOOR, "quiesce": None},
-        door_open_planned={"state": State.PROMOTING, "promotion": DOOR, "quiesce": Quiesce(NOW - 60, "0/1")},
+        door_open_once_stopped={"state": State.PROMOTING, "promotion": DOOR, "quiesce": STOPPED},
+        door_open_planned={
+            "state": State.PROMOTING,
+            "promotion": replace(DOOR, mode=Mode.PLANNED),
+            "quiesce": STOPPED,
+        },
         door_closed={"state": State.STEADY, "promotion": DOOR, "quiesce": None},
     ),
     _axis("active", "head", there={"active": HOME}, here={"active": HERE}),

@@ -123,6 +123,7 @@ WORDS: dict[str, Callable[[Facts, Policy], World]] = {
     "writes stopped": _head(quiesce=Quiesce(NOW - 60, "0/1")),
     "promotion begun": _head(**PROMOTING, promotion=Promotion("shop-dr", "failover-4-1", 4, NOW - 50)),
     "replica missing": _facts(replica=Replica(None, None)),
+    "no replica": _facts(replica=replace(READY, source=None)),
     "RDS here silent": _facts(replica=None),
     "loss unknown": _facts(last_replayed_at=None),
 }

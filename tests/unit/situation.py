@@ -23,6 +23,13 @@ POLICY = Policy(
 )
 STEADY = Head(True, 1, HOME, State.STEADY)
 DOOR_OPEN = Head(True, 4, HOME, State.PROMOTING, promotion=Promotion("shop-dr", "failover-4-1", 4, NOW - 50))
+
+
+def began(mode: Mode) -> Head:
+    """A promotion has begun, in that mode."""
+    return replace(DOOR_OPEN, promotion=Promotion("shop-dr", "failover-4-1", 4, NOW - 50, mode))
+
+
 ABANDONED = Head(True, 4, HOME, State.PROMOTING)
 STILL_STOPPED = replace(STEADY, quiesce=Quiesce(NOW - 400, "0/5000"))
 READY = Replica("available", f"arn:aws:rds:{HOME}:123456789012:db:shop-primary", "postgres")
@@ -96,6 +103,11 @@ BY_FINDING: dict[Finding, tuple[Facts, Policy, str]] = {
         POLICY,
         "the replica's engine is mysql; only postgres can be promoted here",
     ),
+    Finding.NOT_A_REPLICA: (
+        facts(replica=replace(READY, source=None)),
+        POLICY,
+        "the database of eu-central-1 replicates from nothing: there is nothing to promote here",
+    ),
     Finding.DR_NOT_READY: (
         facts(replica=replace(READY, status="failed")),
         POLICY,
@@ -105,6 +117,11 @@ BY_FINDING: dict[Finding, tuple[Facts, Policy, str]] = {
         facts(trigger=Trigger.MANUAL, mode=Mode.PLANNED),
         POLICY,
         "planned mode needs a live replication stream (stream says DOWN)",
+    ),
+    Finding.MODE_NEEDED: (
+        facts(trigger=Trigger.MANUAL, signals=signals(outside=signal(View.OUTSIDE, Seen.UP))),
+        POLICY,
+        "say which mode: the primary may be alive (stream: stream says DOWN)",
     ),
     Finding.BY_HAND: (facts(trigger=Trigger.MANUAL), POLICY, "started by hand"),
     Finding.ABANDONED: (
@@ -181,6 +198,11 @@ BY_FINDING: dict[Finding, tuple[Facts, Policy, str]] = {
         facts(last_replayed_at=NOW - 70 - 301),
         POLICY,
         "about 301 s of writes would be lost, the limit is 300 s",
+    ),
+    Finding.STOPPED_BY_US: (
+        facts(head=STILL_STOPPED),
+        POLICY,
+        "a planned run has stopped the primary's writes and could not let them in again; it may be alive",
     ),
     Finding.POLICY_MANUAL: (
         facts(),

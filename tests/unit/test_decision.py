@@ -18,6 +18,7 @@ from tests.unit.situation import (
     READY,
     STEADY,
     STILL_STOPPED,
+    began,
     facts,
     seen,
     signal,
@@ -165,12 +166,12 @@ def test_the_mode_of_a_run_by_hand(asked: Mode | None, stream: Seen, mode: Mode)
     assert case(looked).mode_by_hand is mode
 
 
-@pytest.mark.parametrize(
-    ("quiesce", "mode"),
-    [(None, Mode.EMERGENCY), (Quiesce(NOW, None), Mode.EMERGENCY), (Quiesce(NOW, "0/1"), Mode.PLANNED)],
-)
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("quiesce", [None, Quiesce(NOW, None), Quiesce(NOW, "0/1")])
 def test_a_promotion_that_has_begun_goes_on_as_it_began(quiesce: Quiesce | None, mode: Mode) -> None:
-    assert case(facts(head=replace(DOOR_OPEN, quiesce=quiesce))).mode_half_done is mode
+    """Whatever an earlier run, which may have been a planned one, has left."""
+    assert case(facts(head=replace(began(mode), quiesce=quiesce))).mode_half_done is mode
+    assert case(facts(head=STEADY)).mode_half_done is Mode.EMERGENCY
 
 
 def rule(action: Action) -> Rule:

@@ -9,19 +9,19 @@ from typing import Any
 import pytest
 from relight.decision import Action, Finding, Verdict
 from relight.facts import BUSY, Facts, Replica, Trigger
-from relight.head import Quiesce
 from relight.policy import Approval
 from relight.rules import RULES, WARMING, decide, starts_a_run
 from relight.run import Mode
 from relight.signal import Seen, View
 
 from tests.unit.situation import (
+    ABANDONED,
     BY_FINDING,
-    DOOR_OPEN,
     POLICY,
     READY,
     STEADY,
     STILL_STOPPED,
+    began,
     facts,
     seen,
     signal,
@@ -44,7 +44,10 @@ MEANT = {
     Finding.DATA_LOSS_UNKNOWN: Action.ASK,
     Finding.DATA_LOSS_TOO_LARGE: Action.ASK,
     Finding.POLICY_APPROVE: Action.ASK,
+    Finding.STOPPED_BY_US: Action.ASK,
     Finding.POLICY_MANUAL: Action.REFUSE,
+    Finding.NOT_A_REPLICA: Action.REFUSE,
+    Finding.MODE_NEEDED: Action.REFUSE,
     Finding.PLANNED_IMPOSSIBLE: Action.REFUSE,
     Finding.ENGINE_NOT_SUPPORTED: Action.REFUSE,
 }
@@ -160,7 +163,37 @@ def test_writes_that_are_still_stopped_are_no_lost_application() -> None:
 
 
 def test_what_an_earlier_run_left_does_not_hold_up_a_real_loss() -> None:
-    assert decide(facts(head=STILL_STOPPED), POLICY).finding is Finding.REGION_LOST
+    assert decide(facts(head=ABANDONED), POLICY).finding is Finding.REGION_LOST
+
+
+def test_where_its_writes_are_stopped_by_us_a_person_says_whether_it_is_a_loss() -> None:
+    assert decide(facts(head=STILL_STOPPED), POLICY).action is Action.ASK
+
+
+@pytest.mark.parametrize(
+    ("outside", "here", "stream", "needed"),
+    [
+        (Seen.DOWN, Seen.DOWN, Seen.DOWN, False),
+        (Seen.DOWN, Seen.DOWN, Seen.UNKNOWN, False),
+        # The stream is dead, and nothing says that the primary is alive.
+        (Seen.UNKNOWN, Seen.DOWN, Seen.DOWN, False),
+        (Seen.UNKNOWN, Seen.UNKNOWN, Seen.DOWN, False),
+        (Seen.UNKNOWN, Seen.DOWN, Seen.UNKNOWN, True),
+        (Seen.UP, Seen.DOWN, Seen.DOWN, True),
+        (Seen.DOWN, Seen.UP, Seen.DOWN, True),
+        (Seen.UP, Seen.UP, Seen.UNKNOWN, True),
+    ],
+)
+def test_without_a_mode_nothing_is_lost_by_hand_while_the_primary_may_be_alive(
+    outside: Seen, here: Seen, stream: Seen, needed: bool
+) -> None:
+    by_view = {View.OUTSIDE: outside, View.FROM_DR: here, View.STREAM: stream}
+    looked = facts(
+        trigger=Trigger.MANUAL, signals=signals(**{view.value: signal(view, what) for view, what in by_view.items()})
+    )
+    assert (decide(looked, POLICY).finding is Finding.MODE_NEEDED) is needed
+    for said in ({"mode": Mode.EMERGENCY}, {"forced": True}):
+        assert decide(replace(looked, **said), POLICY).finding is Finding.BY_HAND
 
 
 @pytest.mark.parametrize("finding", Finding)
@@ -171,8 +204,8 @@ def test_only_what_a_person_chose_or_is_offered_is_planned(finding: Finding) -> 
 
 
 def test_a_planned_promotion_that_has_begun_goes_on_as_one() -> None:
-    half_done = facts(head=replace(DOOR_OPEN, quiesce=Quiesce(NOW - 60, "0/5000")))
-    assert decide(half_done, POLICY).mode is Mode.PLANNED
+    assert decide(facts(head=began(Mode.PLANNED)), POLICY).mode is Mode.PLANNED
+    assert decide(facts(head=began(Mode.EMERGENCY)), POLICY).mode is Mode.EMERGENCY
 
 
 # What the probe starts a run on.
