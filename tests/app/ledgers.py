@@ -3,7 +3,7 @@
 from typing import Any
 
 import boto3
-from relight.ledger import Ledger, State
+from relight.ledger import Head, Ledger, State
 
 HOME, DR = "eu-west-1", "eu-central-1"
 TABLE = "relight-shop"
@@ -37,9 +37,11 @@ class Ledgers:
                 KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
             )
 
-    def say(self, region: str, epoch: int, active: str, state: State = State.STEADY) -> None:
-        """Write a head as relight writes it."""
-        Ledger(self.clients[region], TABLE, HOME).mirror(epoch, active, state)
+    def say(self, region: str, epoch: int, active: str, state: State = State.STEADY, since: int | None = None) -> None:
+        """Write a head as relight writes it; `active` since that epoch, or else since an earlier one."""
+        Ledger(self.clients[region], TABLE, HOME).mirror(
+            Head(True, epoch, active, state, active_epoch=epoch if since is None else since)
+        )
 
     def open_door(self, region: str) -> None:
         """A promotion has begun there."""

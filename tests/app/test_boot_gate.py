@@ -55,19 +55,22 @@ def gate(ledgers: Ledgers, here: str, **changed: str) -> tuple[int, str]:
 
 def test_it_is_closed_where_the_guard_would_fence_and_nowhere_else() -> None:
     owns = [
-        LedgerHead(epoch > 0, epoch, active, state, owner)
+        LedgerHead(epoch > 0, epoch, active, state, owner, active_epoch=since)
         for epoch, active, state, owner in itertools.product(range(3), (HOME, DR), State, (None, OWNER))
+        for since in range(epoch + 1)
     ]
     others = [
-        LedgerHead(epoch > 0, epoch, active, state, promotion=door)
+        LedgerHead(epoch > 0, epoch, active, state, promotion=door, active_epoch=since)
         for epoch, active, state, door in itertools.product(range(4), (HOME, DR), State, (None, DOOR))
+        for since in range(epoch + 1)
     ]
 
     def seen(head: LedgerHead) -> Head | None:
         if not head.written:
             return None
         promoting = head.state is State.PROMOTING
-        return Head(head.epoch, head.active, promoting, head.owner is not None, head.promotion is not None)
+        door = head.promotion is not None
+        return Head(head.epoch, head.active, promoting, head.owner is not None, door, head.active_epoch)
 
     closed = 0
     for own, other, here in itertools.product(owns, others, (HOME, DR)):
@@ -87,8 +90,8 @@ def test_nothing_that_is_read_is_told_apart_from_what_the_ledger_reads(ledgers: 
     assert head_of({"pk": {"S": "region"}, "sk": {"S": "head"}, "owner": {"S": OWNER}}, HOME) is None
     ledgers.say(DR, 7, DR, State.PROMOTING)
     item = ledgers.clients[DR].get_item(TableName=TABLE, Key=boot_gate._HEAD)["Item"]
-    assert head_of(item, HOME) == Head(7, DR, promoting=True)
-    assert head_of({**item, "owner": {"S": OWNER}}, HOME) == Head(7, DR, promoting=True, owned=True)
+    assert head_of(item, HOME) == Head(7, DR, promoting=True, active_epoch=7)
+    assert head_of({**item, "owner": {"S": OWNER}}, HOME) == Head(7, DR, promoting=True, owned=True, active_epoch=7)
 
 
 def test_it_is_open_everywhere_until_something_happens(ledgers: Ledgers) -> None:
@@ -108,7 +111,7 @@ def test_a_region_that_was_superseded_stays_closed_until_it_is_given_back(
     ledgers: Ledgers, active: str, state: State, what: str
 ) -> None:
     ledgers.say(HOME, 1, HOME)
-    ledgers.say(DR, 2, active, state)
+    ledgers.say(DR, 2, active, state, since=1 if active == HOME else None)
     if active == HOME:
         assert gate(ledgers, HOME)[0] == 0, "the run may still be stopped"
         ledgers.open_door(DR)
@@ -116,7 +119,9 @@ def test_a_region_that_was_superseded_stays_closed_until_it_is_given_back(
     assert gate(ledgers, HOME) == closed
     assert gate(ledgers, DR)[0] == 0
 
-    ledgers.say(HOME, 2, active, state)  # as the guard, and the run's last state, tell it
+    ledgers.say(
+        HOME, 2, active, state, since=1 if active == HOME else None
+    )  # as the guard, and the run's last state, tell it
     assert gate(ledgers, HOME) == closed
 
     ledgers.say(HOME, 3, HOME)

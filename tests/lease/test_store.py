@@ -11,11 +11,11 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 from django.core.exceptions import ImproperlyConfigured
 from moto import mock_aws
-from relight.ledger import Ledger, State
+from relight.ledger import Head, Ledger, State
 from relight_lease.settings import LeaseSettings, read
 from relight_lease.store import Store, StoreUnreadable, judge
 
-from tests.unit.standby import take_lock
+from tests.unit.standby import claims, take_lock
 
 HOME, DR = "eu-west-1", "eu-central-1"
 TABLE = "relight-shop"
@@ -76,12 +76,13 @@ def test_a_run_that_stands_down_gives_it_back(table: Any) -> None:
 
 def test_it_goes_home_when_the_dr_regions_ledger_hears_of_it(table: Any) -> None:
     ledger = Ledger(table, TABLE, HOME)
-    ledger.mirror(2, DR, State.STEADY)
-    ledger.mirror(3, DR, State.PROMOTING)  # home is being activated; its run has stopped the writes here by itself
+    ledger.mirror(claims(2, DR))
+    # Home is being activated; its run has stopped the writes here by itself.
+    ledger.mirror(Head(True, 3, DR, State.PROMOTING, active_epoch=2))
     assert holders() == {DR}
-    ledger.mirror(3, HOME, State.PROMOTING)
+    ledger.mirror(claims(3, HOME, State.PROMOTING))
     assert holders() == set()
-    ledger.mirror(3, HOME, State.STEADY)
+    ledger.mirror(claims(3, HOME))
     assert holders() == {HOME}
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from relight.ledger import Ledger
+from relight.ledger import Head, Ledger, State
 from relight.run import Run
 
 HERE, HOME = "eu-central-1", "eu-west-1"
@@ -35,6 +35,11 @@ def make_ledger(dynamodb: Any) -> Ledger:
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
     )
     return Ledger(dynamodb, TABLE, HOME)
+
+
+def claims(epoch: int, active: str, state: State = State.STEADY) -> Head:
+    """What a ledger says whose Region, or the other one, is active since that epoch."""
+    return Head(True, epoch, active, state, active_epoch=epoch)
 
 
 def execution(name: str) -> str:

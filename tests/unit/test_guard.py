@@ -1,6 +1,7 @@
 """The guard: it fences on proof that this Region has been superseded, and on nothing less."""
 
 import itertools
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from relight.guard import Guard, Hands, Standing, standing
+from relight.guard import LATE_HANDLER_SECONDS, Guard, Hands, Standing, standing
 from relight.ledger import HEAD, Capacity, Head, Ledger, Promotion, State
 from relight.network_acl import NetworkAcl, fence_of
 from relight.run import Run
@@ -20,7 +21,7 @@ from tests.unit.firewall import CIDRS, make_acl
 from tests.unit.fleet import Fleet, make_fleet
 from tests.unit.loopback import black_hole, closed_port
 from tests.unit.rds import REPLICA, Dbcheck, error
-from tests.unit.standby import HERE, HOME, MACHINE, Clock, execution, release_lock, take_lock
+from tests.unit.standby import HERE, HOME, MACHINE, Clock, claims, execution, release_lock, take_lock
 from tests.unit.test_switch import NAMESPACE, published
 
 OWNER = "arn:aws:states:eu-west-1:123456789012:execution:relight-shop-failback:x"
@@ -33,31 +34,37 @@ def meant(own: Head, other: Head | None, running: bool | None) -> Standing:
     """What the design says, told apart from the code: `own` is the home Region's ledger, `other` that of DR."""
     if other is None or not other.written:
         return Standing.UNKNOWN  # unreadable or empty: never fence, never lift
-    says_other = other.active == HERE or other.state is State.PROMOTING
-    if other.active != HERE and other.state is State.PROMOTING and other.promotion is None:
-        # Nothing is promoted yet: it counts while the run is at work, and no more once it is known to be over.
-        if running is None:
+    promoting = other.state is State.PROMOTING
+    if other.active == HERE:
+        since: int | None = other.active_epoch
+    elif promoting and (other.promotion is not None or running is True):
+        since = other.epoch
+    else:
+        since = None
+    # Nothing is promoted yet: it counts while the run is at work, and no more once it is known to be over.
+    open_question = promoting and other.active != HERE and other.promotion is None and running is None
+    if since is None:
+        if open_question or (promoting and other.promotion is not None):
             return Standing.UNKNOWN
-        says_other = running
-    if says_other and other.epoch > own.epoch:
+        known = other.active_epoch >= own.active_epoch if own.active == HOME else other.active_epoch > own.active_epoch
+        return Standing.CONFIRMED if known else Standing.UNKNOWN
+    if own.owner is not None and own.epoch > since:
+        return Standing.UNKNOWN  # a run of its own that came after: it is going home
+    if own.active == HERE or since > own.active_epoch:
         return Standing.SUPERSEDED
-    # The same epoch, known here already from the other one and not from a run of its own.
-    promoting_by_hearsay = own.state is State.PROMOTING and own.owner is None
-    if says_other and other.epoch == own.epoch and (own.active == HERE or promoting_by_hearsay):
-        return Standing.SUPERSEDED
-    if not says_other and other.epoch >= own.epoch:
-        return Standing.CONFIRMED
     return Standing.UNKNOWN
 
 
 def test_the_standing_in_every_combination() -> None:
     owns = [
-        Head(epoch > 0, epoch, active, state, owner)
+        Head(epoch > 0, epoch, active, state, owner, active_epoch=since)
         for epoch, active, state, owner in itertools.product(range(3), (HOME, HERE), State, (None, OWNER))
+        for since in range(epoch + 1)
     ]
     others = [None, Head(False, 0, HOME, State.STEADY)] + [
-        Head(True, epoch, active, state, promotion=door)
+        Head(True, epoch, active, state, promotion=door, active_epoch=since)
         for epoch, active, state, door in itertools.product(range(4), (HOME, HERE), State, (None, DOOR))
+        for since in range(epoch + 1)
     ]
     seen = set()
     for own, other, running in itertools.product(owns, others, (None, True, False)):
@@ -67,7 +74,6 @@ def test_the_standing_in_every_combination() -> None:
         if found is Standing.SUPERSEDED:
             assert other is not None
             assert other.written
-            assert other.epoch >= own.epoch
             assert (other.active, other.state) != (HOME, State.STEADY)
     assert seen == set(Standing)
 
@@ -80,17 +86,25 @@ def test_the_standing_in_every_combination() -> None:
         # A run in DR gathers, decides, promotes, is done.
         (Head(False, 0, HOME, State.STEADY), Head(True, 1, HOME, State.STEADY), Standing.CONFIRMED),
         (Head(False, 0, HOME, State.STEADY), Head(True, 1, HOME, State.PROMOTING), Standing.SUPERSEDED),
-        (Head(False, 0, HOME, State.STEADY), Head(True, 1, HERE, State.PROMOTING), Standing.SUPERSEDED),
-        (Head(False, 0, HOME, State.STEADY), Head(True, 1, HERE, State.STEADY), Standing.SUPERSEDED),
+        (Head(False, 0, HOME, State.STEADY), claims(1, HERE, State.PROMOTING), Standing.SUPERSEDED),
+        (Head(False, 0, HOME, State.STEADY), claims(1, HERE), Standing.SUPERSEDED),
         # This Region comes back after it was told, and must not be let in again.
-        (Head(True, 1, HERE, State.STEADY), Head(True, 1, HERE, State.STEADY), Standing.SUPERSEDED),
+        (claims(1, HERE), claims(1, HERE), Standing.SUPERSEDED),
         # A run that failed behind the door has told this Region that it is promoting.
         (Head(True, 1, HOME, State.PROMOTING), Head(True, 1, HOME, State.PROMOTING), Standing.SUPERSEDED),
         # A run that stood down has written `steady`.
         (Head(True, 1, HOME, State.STEADY), Head(True, 2, HOME, State.STEADY), Standing.CONFIRMED),
-        # Going home: this Region's own run has the higher epoch.
-        (Head(True, 2, HOME, State.PROMOTING, OWNER), Head(True, 1, HERE, State.STEADY), Standing.UNKNOWN),
-        (Head(True, 2, HOME, State.STEADY), Head(True, 2, HOME, State.STEADY), Standing.CONFIRMED),
+        # Runs in this Region that found it active already have changed nothing, however many there were.
+        (Head(True, 7, HOME, State.STEADY), Head(True, 1, HOME, State.PROMOTING), Standing.SUPERSEDED),
+        (Head(True, 7, HOME, State.STEADY), claims(1, HERE), Standing.SUPERSEDED),
+        (Head(True, 7, HOME, State.STEADY), Head(True, 1, HOME, State.STEADY), Standing.CONFIRMED),
+        # Going home: this Region's own run came later.
+        (replace(claims(2, HERE, State.PROMOTING), owner=OWNER, active_epoch=1), claims(1, HERE), Standing.UNKNOWN),
+        (claims(2, HOME), claims(2, HOME), Standing.CONFIRMED),
+        # It is home, and the other Region has not heard of it.
+        (claims(2, HOME), claims(1, HERE), Standing.UNKNOWN),
+        # The other ledger has lost what it knew: that does not give this Region back what was taken from it.
+        (claims(1, HERE), Head(True, 1, HOME, State.STEADY), Standing.UNKNOWN),
     ],
 )
 def test_the_standing_over_the_life_of_two_regions(own: Head, other: Head, expected: Standing) -> None:
@@ -100,15 +114,17 @@ def test_the_standing_over_the_life_of_two_regions(own: Head, other: Head, expec
 @pytest.mark.parametrize(
     ("own", "other", "expected"),
     [
-        # A run stood down and told the primary so: both say the same, and the standby is what it should be.
+        # Both say that home is active, and the standby is what it should be.
         (Head(True, 1, HOME, State.STEADY), Head(True, 1, HOME, State.STEADY), Standing.UNKNOWN),
-        # A run in the primary that stood down, and whose word did not come through.
         (Head(True, 1, HOME, State.STEADY), Head(True, 2, HOME, State.STEADY), Standing.UNKNOWN),
         # A run of this Region's own that is under way, whatever the other side says.
         (Head(True, 2, HOME, State.PROMOTING, OWNER), Head(True, 2, HOME, State.STEADY), Standing.UNKNOWN),
-        # It was active, and the primary has become so again at a higher epoch.
-        (Head(True, 1, HERE, State.STEADY), Head(True, 2, HOME, State.STEADY), Standing.SUPERSEDED),
-        (Head(True, 1, HERE, State.STEADY), Head(True, 1, HERE, State.STEADY), Standing.CONFIRMED),
+        # It was active, and the primary has become so again.
+        (claims(1, HERE), claims(2, HOME), Standing.SUPERSEDED),
+        (claims(1, HERE), claims(1, HERE), Standing.CONFIRMED),
+        # It serves since its run; the old primary, cut off, has had runs of its own that changed nothing.
+        (claims(1, HERE), Head(True, 9, HOME, State.STEADY), Standing.UNKNOWN),
+        (claims(1, HERE), Head(True, 9, HOME, State.STEADY, OWNER), Standing.UNKNOWN),
     ],
 )
 def test_the_standing_of_dr(own: Head, other: Head, expected: Standing) -> None:
@@ -178,7 +194,12 @@ def guard(
 ) -> Guard:
     """That of the home Region: its own ledger is `peer_ledger`, the other one is that of DR."""
     hands = Hands(acl, dbcheck, fleet.groups, machines)  # type: ignore[arg-type]
-    return Guard(told(HOME, HERE, acl.acl_id), peer_ledger, ledger, hands, clients("cloudwatch", HOME))
+
+    def a_minute_later() -> float:
+        return time.time() + LATE_HANDLER_SECONDS + 1
+
+    settings = told(HOME, HERE, acl.acl_id)
+    return Guard(settings, peer_ledger, ledger, hands, clients("cloudwatch", HOME), a_minute_later)
 
 
 @pytest.fixture
@@ -416,8 +437,7 @@ def test_the_database_is_asked_only_where_its_answer_counts(
     elif standing == "confirmed":
         ledger.finish(run, succeeded=False, now=1.0)
     else:
-        take_lock(guard.ledger, "home-1", 1.0)
-        take_lock(guard.ledger, "home-2", 1.0)
+        ledger.dynamodb.delete_item(TableName=ledger.table, Key={name: {"S": value} for name, value in HEAD.items()})
     assert guard.watch()["standing"] == standing
     assert asked == (["state"] if standing == "confirmed" else [])
 
@@ -524,7 +544,7 @@ def test_a_run_that_stood_down_with_the_mirror_failing_leaves_the_serving_region
     guard: Guard, acl: NetworkAcl, dbcheck: Dbcheck, fleet: Fleet, ledger: Ledger, run: Run
 ) -> None:
     """This Region has been told that the other one is promoting, and not that it no longer is."""
-    guard.ledger.mirror(run.epoch, HOME, State.PROMOTING)
+    guard.ledger.mirror(Head(True, run.epoch, HOME, State.PROMOTING))
     ledger.set_state(run, State.PROMOTING)
     ledger.finish(run, succeeded=False, now=1.0)
     release_lock(ledger)
@@ -544,7 +564,7 @@ def serving_dr(guard: Guard, ledger: Ledger, peer_ledger: Ledger, run: Run) -> G
     """That of the DR Region, which is active since a failover that the primary has been told of; hands as above."""
     supersede(ledger, run)
     release_lock(ledger)
-    peer_ledger.mirror(run.epoch, HERE, State.STEADY)
+    peer_ledger.mirror(claims(run.epoch, HERE, State.STEADY))
     settings = replace(guard.settings, aws_region=HERE, peer_region=HOME)
     arns = tuple(f"arn:aws:autoscaling:::autoScalingGroup:x:autoScalingGroupName/{name}" for name in (GROUP,))
     return replace(guard, settings=replace(settings, group_names=arns), ledger=ledger, peer_ledger=peer_ledger)
@@ -558,7 +578,8 @@ def test_a_failback_that_stood_down_before_its_promotion_leaves_the_serving_regi
     home = take_lock(serving_dr.peer_ledger, "home-1", clock())
     untouched(serving_dr, acl, dbcheck, fleet, "confirmed")
     serving_dr.peer_ledger.set_state(home, State.PROMOTING)
-    serving_dr.ledger.mirror(home.epoch, HERE, State.PROMOTING)
+    told = serving_dr.peer_ledger.head()
+    serving_dr.ledger.mirror(told)
     serving_dr.peer_ledger.finish(home, succeeded=False, now=1.0)
     release_lock(serving_dr.peer_ledger)
     untouched(serving_dr, acl, dbcheck, fleet, "confirmed")
@@ -587,6 +608,18 @@ def test_what_a_failback_had_stopped_is_let_in_again_once_it_was_stopped_itself(
     untouched(serving_dr, acl, dbcheck, fleet, "confirmed")
 
 
+def test_while_a_handler_of_a_stopped_run_may_be_under_way_nothing_is_let_in(
+    serving_dr: Guard, acl: NetworkAcl, dbcheck: Dbcheck, machines: Any, clock: Clock
+) -> None:
+    home = take_lock(serving_dr.peer_ledger, "home-1", clock())
+    serving_dr.peer_ledger.set_state(home, State.PROMOTING)
+    serving_dr.watch()
+    machines.stop_execution(executionArn=execution("home-1"))
+    said = replace(serving_dr, clock=time.time).watch()
+    assert (said["standing"], said["lifted"]) == ("unknown", False)
+    assert acl.denied() == set(CIDRS)
+
+
 @pytest.mark.parametrize("known", [False, True], ids=["a run that nobody knows", "no answer"])
 def test_a_run_of_which_nobody_says_whether_it_is_at_work_fences_nothing(
     serving_dr: Guard, acl: NetworkAcl, dbcheck: Dbcheck, fleet: Fleet, clients: Clients, clock: Clock, known: bool
@@ -607,12 +640,13 @@ def test_a_failback_stopped_before_its_promotion_leaves_the_region_that_it_was_f
 ) -> None:
     """The home Region's own ledger says promoting, at a higher epoch; the other one is steady."""
     supersede(ledger, run)
-    guard.ledger.mirror(run.epoch, HERE, State.STEADY)
+    guard.ledger.mirror(claims(run.epoch, HERE, State.STEADY))
     home = take_lock(guard.ledger, "home-1", clock())
     guard.ledger.set_state(home, State.PROMOTING)
     untouched(guard, acl, dbcheck, fleet, "unknown")
     release_lock(guard.ledger)
-    untouched(guard, acl, dbcheck, fleet, "unknown")
+    said = guard.watch()
+    assert (said["standing"], said["fenced"]) == ("superseded", True), "no run of its own is going home any more"
 
 
 @pytest.mark.parametrize("how", ["refused", "no such table", "empty"])
@@ -671,14 +705,14 @@ def test_in_dr_it_publishes_stop_and_go_from_the_ledger(
     guard = Guard(settings, ledger, peer_ledger, hands, clients("cloudwatch", HERE))
     assert guard.watch()["switches"] == {"STOP": 0.0, "GO": 0.0}
     # A run that stood down has told the primary so; fenced, DR could not serve after the next promotion.
-    peer_ledger.mirror(1, HOME, State.STEADY)
+    peer_ledger.mirror(Head(True, 1, HOME, State.STEADY))
     assert guard.watch()["fenced"] is False
     assert not acl.denied()
     ledger.set_state(run, State.PROMOTING)
     assert guard.watch()["switches"] == {"STOP": 1.0, "GO": 1.0}
     ledger.activate(run, HERE)
     ledger.finish(run, succeeded=True, now=1.0)
-    peer_ledger.mirror(1, HERE, State.STEADY)
+    peer_ledger.mirror(claims(1, HERE, State.STEADY))
     said = guard.watch()
     assert (said["switches"], said["standing"]) == ({"STOP": 1.0, "GO": 1.0}, "confirmed")
     assert not acl.denied()

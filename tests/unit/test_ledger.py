@@ -12,7 +12,7 @@ from relight.question import Answer, Question, Reply, Urgency
 from relight.run import Run
 from relight.signal import Seen, Signal, View
 
-from tests.unit.standby import HERE, HOME, NOW, Clock, execution, head_item, release_lock, take_lock
+from tests.unit.standby import HERE, HOME, NOW, Clock, claims, execution, head_item, release_lock, take_lock
 
 type Change = Callable[[Ledger, Run], None]
 BEFORE = {"web": Capacity(0, 0, 4)}
@@ -101,7 +101,7 @@ def test_an_error_that_is_no_refusal_is_not_taken_for_one(ledger: Ledger, run: R
     with pytest.raises(ClientError, match="ResourceNotFound"):
         replace(ledger, table="another").set_state(run, State.STEADY)
     with pytest.raises(ClientError, match="ResourceNotFound"):
-        replace(ledger, table="another").mirror(1, HERE, State.STEADY)
+        replace(ledger, table="another").mirror(claims(1, HERE, State.STEADY))
 
 
 def test_what_a_failover_writes_is_in_the_head_and_its_end_closes_the_door(ledger: Ledger, run: Run) -> None:
@@ -217,18 +217,43 @@ def test_the_first_capacity_of_before_stays_until_it_is_forgotten(ledger: Ledger
 
 @pytest.mark.parametrize(
     ("known", "told", "epoch", "active"),
-    [(None, 3, 3, HERE), (2, 3, 3, HERE), (3, 3, 3, HERE), (4, 3, 4, HOME)],
+    [(None, 3, 3, HERE), (2, 3, 3, HERE), (3, 3, 3, HOME), (4, 3, 4, HOME)],
 )
 def test_a_mirrored_epoch_never_goes_back(
     ledger: Ledger, known: int | None, told: int, epoch: int, active: str
 ) -> None:
     if known is not None:
-        ledger.mirror(known, HOME, State.STEADY)
-    ledger.mirror(told, HERE, State.PROMOTING)
+        ledger.mirror(claims(known, HOME, State.STEADY))
+    ledger.mirror(claims(told, HERE, State.PROMOTING))
     head = ledger.head()
     assert (head.epoch, head.active) == (epoch, active)
     assert head.state is (State.PROMOTING if active == HERE else State.STEADY)
     assert head.written
+
+
+def test_a_mirror_does_not_reach_into_a_run(ledger: Ledger, run: Run) -> None:
+    ledger.begin_promoting(run, HERE, withhold_go=False)
+    ledger.open_door(run, "shop-dr", NOW)
+    ledger.mirror(claims(9, HOME))
+    head = ledger.head()
+    assert (head.state, head.active, head.active_epoch, head.owner) == (State.PROMOTING, HOME, 0, run.owner)
+    assert head.door_opened
+
+
+def test_a_mirror_lets_leases_be_granted_again_once_all_is_steady(ledger: Ledger, run: Run) -> None:
+    ledger.begin_promoting(run, HERE, withhold_go=False)
+    ledger.stop_granting(run, NOW)
+    release_lock(ledger)
+    ledger.mirror(claims(9, HOME))
+    assert ledger.head().granting_stopped_at is None
+
+
+def test_who_is_active_is_known_since_the_epoch_that_made_it_so(ledger: Ledger, run: Run, clock: Clock) -> None:
+    ledger.activate(run, HERE)
+    release_lock(ledger)
+    take_lock(ledger, "run-2", clock())
+    head = ledger.head()
+    assert (head.active, head.active_epoch, head.epoch) == (HERE, 1, 2)
 
 
 # What a planned run and a write lease need to remember.
@@ -245,7 +270,7 @@ def test_granting_has_stopped_when_it_first_did_and_goes_on_with_a_steady_state(
     assert ledger.head().granting_stopped_at is None
 
 
-def test_a_stop_of_the_peers_writes_is_noted_before_it_is_tried_and_stays_as_it_began(ledger: Ledger, run: Run) -> None:
+def test_a_stop_of_the_peers_writes_is_noted_before_it_is_tried_and_confirmed_anew(ledger: Ledger, run: Run) -> None:
     with pytest.raises(RunSuperseded):
         ledger.begin_quiesce(run, NOW)
     ledger.begin_promoting(run, HERE, withhold_go=False)
@@ -254,8 +279,9 @@ def test_a_stop_of_the_peers_writes_is_noted_before_it_is_tried_and_stays_as_it_
     ledger.begin_quiesce(run, NOW)
     assert ledger.head().quiesce == Quiesce(NOW, None)
     ledger.note_quiesced(run, "0/5000")
-    ledger.begin_quiesce(run, NOW + 60)
     assert ledger.head().quiesce == Quiesce(NOW, "0/5000")
+    ledger.begin_quiesce(run, NOW + 60)
+    assert ledger.head().quiesce == Quiesce(NOW + 60, None)
 
 
 @pytest.mark.parametrize("how", ["let in again", "succeeded"])

@@ -24,7 +24,7 @@ from tests.unit.conftest import Clients
 from tests.unit.loopback import WebServer, closed_port
 from tests.unit.mailbox import Letter, Mailbox
 from tests.unit.notices import EMERGENCY, PAGE, PLANNED, TOKEN, VIEWS, asks, settings
-from tests.unit.standby import HERE, HOME, NOW, TABLE, Clock, head_item, take_lock
+from tests.unit.standby import HERE, HOME, NOW, TABLE, Clock, claims, head_item, take_lock
 
 BUCKET = "relight-evidence"
 SUCCEEDED = {"end": "SUCCEEDED", "finding": "region_lost", "sentence": "the primary Region is lost"}
@@ -217,7 +217,7 @@ def test_a_peer_that_is_lost_is_no_failure_and_is_in_the_timeline(
 def test_a_peer_that_knows_a_later_epoch_is_not_taken_back(
     recorder: MakeRecorder, peer_ledger: Ledger, run: Run
 ) -> None:
-    peer_ledger.mirror(9, HERE, State.STEADY)
+    peer_ledger.mirror(claims(9, HERE, State.STEADY))
     recorder().record(run, STOOD_DOWN)
     assert (peer_ledger.head().epoch, peer_ledger.head().active) == (9, HERE)
 

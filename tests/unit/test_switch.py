@@ -83,14 +83,14 @@ def test_what_is_published_is_what_cloudwatch_has(cloudwatch: Any) -> None:
 
 def test_engaging_says_so_in_the_ledger_and_at_once_in_cloudwatch(cloudwatch: Any, ledger: Ledger, run: Run) -> None:
     for _ in range(2):
-        outcome = Switch(SETTINGS, ledger, cloudwatch).engage(run)
+        outcome = Switch(SETTINGS, ledger, cloudwatch, Clock()).engage(run)
         assert (outcome.status, outcome.sentence) == ("DONE", "switched to this Region: STOP 1, GO 1")
         assert ledger.head().state is State.PROMOTING
     assert max(published(cloudwatch, "STOP")) == max(published(cloudwatch, "GO")) == 1.0
 
 
 def test_with_go_after_verify_only_stop_comes_with_the_decision(cloudwatch: Any, ledger: Ledger, run: Run) -> None:
-    switch = Switch(AFTER_VERIFY, ledger, cloudwatch)
+    switch = Switch(AFTER_VERIFY, ledger, cloudwatch, Clock())
     for _ in range(2):
         outcome = switch.ensure(run, Intent.ENGAGE)
         assert outcome.sentence == "switched to this Region; GO waits for verify: STOP 1, GO 0"
@@ -109,7 +109,7 @@ def test_with_go_after_verify_only_stop_comes_with_the_decision(cloudwatch: Any,
 
 
 def test_a_go_that_never_came_is_taken_back_with_the_rest(cloudwatch: Any, ledger: Ledger, run: Run) -> None:
-    switch = Switch(AFTER_VERIFY, ledger, cloudwatch)
+    switch = Switch(AFTER_VERIFY, ledger, cloudwatch, Clock())
     switch.ensure(run, Intent.ENGAGE)
     assert switch.ensure(run, Intent.CLEAR).sentence == "the switches are back: STOP 0, GO 0"
     assert not ledger.head().go_withheld
@@ -117,7 +117,7 @@ def test_a_go_that_never_came_is_taken_back_with_the_rest(cloudwatch: Any, ledge
 
 def test_clearing_takes_both_back(cloudwatch: Any, ledger: Ledger, run: Run) -> None:
     ledger.set_state(run, State.PROMOTING)
-    outcome = Switch(SETTINGS, ledger, cloudwatch).clear(run)
+    outcome = Switch(SETTINGS, ledger, cloudwatch, Clock()).clear(run)
     assert outcome.sentence == "the switches are back: STOP 0, GO 0"
     assert ledger.head().state is State.STEADY
     assert published(cloudwatch, "GO") == [0.0]
@@ -127,7 +127,7 @@ def test_clearing_in_a_region_that_is_active_does_not_turn_its_traffic_away(
     cloudwatch: Any, ledger: Ledger, run: Run
 ) -> None:
     ledger.activate(run, HERE)
-    Switch(SETTINGS, ledger, cloudwatch).clear(run)
+    Switch(SETTINGS, ledger, cloudwatch, Clock()).clear(run)
     assert published(cloudwatch, "GO") == [1.0]
 
 
@@ -139,6 +139,6 @@ def test_a_superseded_run_neither_writes_nor_publishes(
     ledger.set_state(take_lock(ledger, "run-2", clock()), State.PROMOTING)
     before = head_item(ledger)
     with pytest.raises(RunSuperseded):
-        Switch(settings, ledger, cloudwatch).ensure(run, intent)
+        Switch(settings, ledger, cloudwatch, Clock()).ensure(run, intent)
     assert head_item(ledger) == before
     assert published(cloudwatch, "GO") == []
