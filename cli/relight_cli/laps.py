@@ -10,13 +10,17 @@ import yaml
 
 from relight_cli.exit_code import Exit, Refused
 
-# Seconds that a run stands in each of its loops. Generous: twice what the rehearsal with AWS's intervals took.
+# Seconds that a run stands in each of its loops. Generous: twice what the rehearsal with AWS's intervals took, and half
+# an hour for the hardening, in which RDS makes a standby in another zone and a first backup.
 WAITS: Mapping[str, int] = {
     "Hold down": 120,
     "Wait for the promotion": 480,
     "Wait for capacity": 480,
     "Wait for a write": 60,
     "Wait for DNS": 120,
+    "Wait for writes to stop": 30,
+    "Wait for the last write": 30,
+    "Wait for the hardening": 1800,
 }
 
 

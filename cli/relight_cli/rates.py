@@ -112,7 +112,7 @@ def _rule(rule: Resource, workings: Workings) -> Iterator[Use]:
     targets = [str(target.get("Arn", "")) for target in rule.value("Targets") or []]
     buses = sum(":event-bus/" in target for target in targets)
     yield Use(
-        "event", workings.assumed("alarms_forwarded") * buses, "events of AWS are free on the bus of their Region"
+        "event", workings.assumed("events_forwarded") * buses, "events of AWS are free on the bus of their Region"
     )
 
 

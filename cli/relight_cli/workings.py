@@ -22,7 +22,7 @@ HOURS = Decimal(730)
 MINUTES = {"minute": 1, "hour": 60, "day": 1440}
 FUNCTION = "AWS::Lambda::Function"
 # Published only while something is wrong; CloudWatch charges a metric by the hours in which it gets data.
-RARE_METRICS = frozenset({"OwnerUnknown", "PeerCapacityUnknown"})
+RARE_METRICS = frozenset({"CallBackRefused", "IgnoredEvents", "OwnerUnknown", "PeerCapacityUnknown"})
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ ASSUMPTIONS: Mapping[str, Assumption] = {
     "probe_seconds": _assume(
         "1", "s", "a run of the probe beside its pauses: the last sample (17 ms of CPU here, docs/cost.md)"
     ),
-    "guard_seconds": _assume("0.5", "s", "a run of guard: two reads, one PutMetricData"),
+    "guard_seconds": _assume("0.8", "s", "a run of guard: two reads, one PutMetricData, one question to dbcheck"),
     "dbcheck_seconds": _assume("0.3", "s", "a call of dbcheck: one connection, one question"),
     "probe_log_bytes": _assume(
         "3000", "bytes", "a run of the probe in the log, with Lambda's own lines and its metrics"
@@ -55,7 +55,11 @@ ASSUMPTIONS: Mapping[str, Assumption] = {
     "notifications": _assume("20", "a month", "alarms and questions, to one e-mail address"),
     "dead_letters": _assume("1000", "requests a month", "what Lambda, EventBridge and a person do with the queue"),
     "key_requests": _assume("10000", "a month", "requests to each KMS key"),
-    "alarms_forwarded": _assume("20", "a month", "state changes that go to the other Region's bus"),
+    "events_forwarded": _assume(
+        "20",
+        "a month",
+        "of each rule that has the other Region's bus: an alarm's changes, or what AWS says of its health",
+    ),
     "bucket_gb": _assume("10", "GB", "assets, state and releases of the application, in each Region"),
     "bucket_written_gb": _assume("5", "GB a month", "written to the bucket and replicated"),
     "bucket_writes": _assume("20000", "a month", "objects written to the bucket and replicated"),
@@ -70,8 +74,9 @@ ASSUMPTIONS: Mapping[str, Assumption] = {
 
 # What one sample of the probe asks of others: the head twice and the signals; the TXT pair.
 PROBE_SAMPLE: Mapping[str, int] = {"dynamodb-read": 3, "dns-query": 1}
-# A run keeps all signals at first and again when a third of their time has passed, and once the primary's capacity.
-PROBE_CAPACITY_WRITES = 1
+# A run keeps all signals at first and again when a third of their time has passed, and once the primary's capacity and
+# what keeps its database safe.
+PROBE_KEPT_ONCE = 2
 GUARD_RUN: Mapping[str, int] = {"dynamodb-read": 2, "metric-put": 1}
 
 
@@ -117,7 +122,7 @@ class Workings:
         return HOURS * 60 / (int(rate[1]) * MINUTES[rate[2]])
 
     def calls(self, function: Resource) -> Decimal:
-        """Calls of a function in a month in which nothing happens: by its schedules, and by the probe."""
+        """Calls of a function in a month in which nothing happens: by its schedules, by the probe and by the guard."""
         target = f"{function.name}.Arn"
         scheduled = sum(
             (
@@ -131,6 +136,9 @@ class Workings:
             probe = self.function(function.slot, "probe")
             if probe is not None:
                 scheduled += self.calls(probe) * self.variable(probe, "SAMPLES")
+            guard = self.function(function.slot, "guard")
+            if guard is not None and self.is_home(function):  # where it is active: are writes stopped there?
+                scheduled += self.calls(guard)
         return scheduled
 
     def seconds(self, function: Resource) -> Decimal:
@@ -158,7 +166,7 @@ class Workings:
                 pause = (samples - 1) * self.variable(function, "SAMPLE_SECONDS")
                 kept = 1 + pause // (self.variable(function, "FRESH_SECONDS") / 3)
                 asked = {key: number * samples for key, number in PROBE_SAMPLE.items()}
-                return asked | {"dynamodb-write": kept * len(View) + PROBE_CAPACITY_WRITES}
+                return asked | {"dynamodb-write": kept * len(View) + PROBE_KEPT_ONCE}
             case _:
                 return {}
 

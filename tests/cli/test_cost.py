@@ -185,6 +185,10 @@ def test_each_metric_that_the_code_publishes_is_counted() -> None:
     assert in_code - RARE_METRICS <= counted
     assert {"STOP", "GO", "HOLD", "Down.from_dr"} <= counted
     assert source.count("put_metric_data(") == 1
+    definition = (ROOT / "statemachine" / "failover.asl.yaml").read_text()
+    in_runs = {piece.split("\n")[0].strip() for piece in definition.split("MetricName:")[1:]}
+    assert in_runs <= RARE_METRICS
+    assert (in_code - counted) | in_runs == RARE_METRICS, "and no more are called rare"
 
 
 def test_each_metric_of_ours_that_an_alarm_reads_is_counted() -> None:
@@ -207,8 +211,8 @@ def test_the_probe_by_hand() -> None:
     calls = Decimal(730 * 60)
     assert month["lambda-request"] == calls == 43_800
     assert month["lambda-arm64"] == calls * 51 * 128 / 1024 == 279_225
-    # At 0 s and at 30 s four signals each, and the primary's capacity once.
-    assert month["dynamodb-write"] == calls * 9
+    # At 0 s and at 30 s four signals each; the primary's capacity, and what keeps its database safe, once.
+    assert month["dynamodb-write"] == calls * 10
     assert month["dynamodb-read"] == calls * 18
     assert month["dns-query"] == calls * 6
     assert month["metric"] == 3
@@ -226,6 +230,16 @@ def test_dbcheck_is_called_by_its_schedule_and_by_each_sample() -> None:
     month = used(dbcheck, each_minute("Dbcheck"), PROBE, each_minute("Probe"))
     assert month["lambda-request"] == 43_800 * 7
     assert used(dbcheck, each_minute("Dbcheck"))["lambda-request"] == 43_800
+
+
+def test_where_its_region_is_active_the_guard_asks_dbcheck_too() -> None:
+    def there(of: Resource, slot: Slot) -> Resource:
+        return replace(of, slot=slot, region=REGIONS[slot])
+
+    for slot, calls in ((Slot.PRIMARY, 2), (Slot.DR, 1)):
+        dbcheck, guard = there(function("dbcheck"), slot), there(function("guard"), slot)
+        schedules = [there(each_minute(name), slot) for name in ("Dbcheck", "Guard")]
+        assert used(dbcheck, guard, *schedules)["lambda-request"] == calls * 43_800
 
 
 @pytest.mark.parametrize(
