@@ -1,5 +1,6 @@
 """The lease's store: one item of one ledger, read so that no later answer can be missed."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -51,15 +52,19 @@ def _text(head: Mapping[str, Any] | None, name: str) -> str | None:
 
 
 class Store:
-    """Asks the ledger. The client is made at the first question, in the thread that asks."""
+    """Asks the ledger. The client is made at the first question, in the thread and in the process that ask: two processes
+    on one TLS connection would read each other's answers."""
 
     def __init__(self, settings: LeaseSettings) -> None:
         self._settings = settings
         self._client: DynamoDBClient | None = None
+        self._process: int | None = None
 
     def ask(self) -> Answer:
         """One attempt, given up well before the lease would run out. Raises boto3's errors, and StoreUnreadable."""
-        client = self._client = self._client or self._connect()
+        if self._client is None or self._process != os.getpid():
+            self._client, self._process = self._connect(), os.getpid()
+        client = self._client
         answer = client.get_item(TableName=self._settings.ledger_table, Key=_HEAD, ConsistentRead=True)
         return judge(answer.get("Item"), self._settings)
 

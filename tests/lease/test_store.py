@@ -1,7 +1,11 @@
 """What the ledger's head means for a Region, as Relight writes it; and the settings that say which ledger."""
 
 import itertools
+import json
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -149,3 +153,56 @@ def test_all_that_is_wrong_with_them_is_one_message() -> None:
 def test_a_span_that_is_none_is_refused(seconds: Any) -> None:
     with pytest.raises(ImproperlyConfigured, match="LONGEST_TRANSACTION_SECONDS must be a number of seconds"):
         read({**GIVEN, "LONGEST_TRANSACTION_SECONDS": seconds})
+
+
+TWO_PROCESSES = """
+import http.server, json, os, threading
+from relight_lease.settings import LeaseSettings
+from relight_lease.store import Store
+
+ports = []
+
+class Ledger(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        ports.append(self.client_address[1])
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_):
+        pass
+
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Ledger)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+os.environ["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{server.server_port}"
+store = Store(LeaseSettings("eu-west-1", "eu-west-1", "eu-central-1", "relight-shop", 10, 10))
+store.ask(), store.ask()
+child = os.fork()
+if child == 0:
+    store.ask()
+    os._exit(0)
+os.waitpid(child, 0)
+store.ask()
+print(json.dumps(ports))
+"""
+
+
+@pytest.mark.linux
+def test_a_forked_process_has_a_connection_of_its_own() -> None:
+    """Two on one connection would read each other's answers."""
+    keys = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
+    ended = subprocess.run(
+        [sys.executable, "-c", TWO_PROCESSES],
+        env=os.environ | keys,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    first, second, child, third = json.loads(ended.stdout)
+    assert first == second == third
+    assert child != first
