@@ -374,6 +374,26 @@ def test_the_run_of_the_project_has_all_its_loops() -> None:
     assert found.calls > 50
 
 
+def test_the_page_says_what_is_reckoned() -> None:
+    """docs/cost.md, its first table."""
+    found, page = reckoned(), (ROOT / "docs" / "cost.md").read_text()
+    rows = {cells[1].strip(): cells[2:4] for row in page.splitlines() if len(cells := row.split("|")) == 5}
+    said = {
+        beginning: next(cells[0].strip() for text, cells in rows.items() if text.startswith(beginning))
+        for beginning in (
+            "the orchestrator, a month",
+            "what these bring",
+            "the orchestrator altogether",
+            "one failover",
+        )
+    }
+    assert list(said.values()) == [
+        f"{each:.2f}"
+        for each in (total(found.orchestrator), total(found.beside), found.altogether, total(found.failover))
+    ]
+    assert f"({found.passage.transitions} state transitions" in page
+
+
 # The price table
 
 

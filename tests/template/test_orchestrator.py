@@ -246,6 +246,14 @@ def test_the_probe_watches_from_the_standby_only(role: str, state: str) -> None:
     assert all("State" not in schedules[f"Watch/{name}"] for name in ("GuardEachMinute", "DbcheckEachMinute"))
 
 
+@pytest.mark.parametrize(("role", "state"), [("primary", "DISABLED"), ("dr", "ENABLED")])
+def test_an_alarm_starts_runs_in_the_standby_only(role: str, state: str) -> None:
+    """The primary is no standby of its own; going home is begun by a person."""
+    rules = region(role).of("AWS::Events::Rule")
+    assert {rules[f"Failover/Failover{name}"]["State"] for name in ("PrimaryDown", "PrimaryUnseen")} == {state}
+    assert all("State" not in rules[path] for path in FOR_THE_EVIDENCE)
+
+
 def test_the_alarm_of_the_lost_primary_starts_a_run_that_judges_for_itself() -> None:
     rule = region("dr")["Failover/FailoverPrimaryDown"]
     alarm = region("dr")["Observability/PrimaryDown"]
