@@ -52,8 +52,10 @@ def _text(head: Mapping[str, Any] | None, name: str) -> str | None:
 
 
 class Store:
-    """Asks the ledger. The client is made at the first question, in the thread and in the process that ask: two processes
-    on one TLS connection would read each other's answers."""
+    """Asks the ledger. The client is made at the first question, in the thread and in the process that ask.
+
+    Two processes on one TLS connection would read each other's answers.
+    """
 
     def __init__(self, settings: LeaseSettings) -> None:
         self._settings = settings
