@@ -9,16 +9,16 @@ from relight.facts import Facts
 from relight.ledger import Ledger, State
 from relight.policy import Approval, Policy
 from relight.rules import RULES, WARMING, decide, starts_a_run
+from relight.run import Mode
 from relight.signal import Seen, Signal, View
 
 from tests.decision import judge
 from tests.decision.plane import case_of
-from tests.unit.conftest import Clients
 from tests.unit.loopback import closed_port
-from tests.unit.rds import PEER, REPLICA
+from tests.unit.rds import PEER, REPLICA, SOURCE
 from tests.unit.scene import READY as ANSWERS
 from tests.unit.situation import BY_FINDING, READY, STEADY, signal
-from tests.unit.standby import HERE, HOME, NOW, release_lock, take_lock
+from tests.unit.standby import HERE, HOME, NOW, claims, release_lock, take_lock
 from tests.unit.watcher import Watcher
 
 pytestmark = pytest.mark.decision
@@ -49,6 +49,8 @@ TAKE_AWAY: dict[Finding, Callable[[Facts, Policy], World]] = {
     Finding.IN_PROGRESS: _head(owner=None),
     Finding.COOLDOWN: _head(ended_at=None),
     Finding.ENGINE_NOT_SUPPORTED: lambda f, p: (replace(f, replica=replace(f.replica or READY, engine="postgres")), p),
+    Finding.NOT_A_REPLICA: lambda f, p: (replace(f, replica=READY), p),
+    Finding.MODE_NEEDED: lambda f, p: (replace(f, mode=Mode.EMERGENCY), p),
     Finding.DR_NOT_READY: lambda f, p: (replace(f, replica=READY), p),
     Finding.PLANNED_IMPOSSIBLE: _seen(View.STREAM, Seen.UP),
     Finding.ABANDONED: _head(state=State.STEADY, quiesce=None),
@@ -180,6 +182,14 @@ REASONS = {
         lambda w: setattr(w.scene.rds, "reached", False),
         lambda w: setattr(w.scene.rds, "reached", True),
     ),
+    "the replica is replaced by one of PostgreSQL": Reason(
+        "engine_not_supported",
+        lambda w: setattr(w.scene.rds, "engine", "mysql"),
+        lambda w: setattr(w.scene.rds, "engine", "postgres"),
+    ),
+    "the replica is built again": Reason(
+        "not_a_replica", lambda w: w.scene.rds.source.clear(), lambda w: w.scene.rds.source.update({REPLICA: SOURCE})
+    ),
     "the control targets are back": Reason(
         "dr_isolated",
         lambda w: None,
@@ -196,7 +206,9 @@ REASONS = {
     "it was set up, and is lost": Reason("never_up", _never_up, lambda w: w.was_up(5)),
     "a question that was declined may be put again": Reason("application_lost", _declined),
     "the policy becomes auto": Reason("policy_manual", lambda w: None, settings=_setting(policy=Approval.MANUAL)),
-    "home is active again": Reason("already_active", _here_is_active, lambda w: w.ledger.mirror(9, HOME, State.STEADY)),
+    "home is active again": Reason(
+        "already_active", _here_is_active, lambda w: w.ledger.mirror(claims(9, HOME, State.STEADY))
+    ),
 }
 
 
@@ -228,24 +240,6 @@ def test_a_run_starts_within_two_minutes_once_the_reason_has_gone(watcher: Watch
     assert minute(watcher, **reason.settings(watcher)) == reason.said
     assert watcher.machine.names() == before, "while it lasts nothing starts"
     reason.ends(watcher)
-    assert starts_by_itself(watcher) in watcher.machine.names()
-
-
-def test_a_replica_of_another_engine_starts_nothing_until_it_is_replaced(watcher: Watcher, clients: Clients) -> None:
-    rds = clients("rds", HERE)
-    watcher.scene.rds = rds
-
-    def replica(engine: str) -> None:
-        rds.create_db_instance(DBInstanceIdentifier=REPLICA, DBInstanceClass="db.t4g.micro", Engine=engine)
-
-    replica("mysql")
-    watcher.was_up(500)
-    watcher.scene.lose()
-    watcher.scene.has_been_down(watcher.ledger, 70)
-    assert (minute(watcher), watcher.machine.names()) == ("engine_not_supported", [])
-    rds.delete_db_instance(DBInstanceIdentifier=REPLICA, SkipFinalSnapshot=True)
-    assert (minute(watcher), watcher.machine.names()) == ("dr_not_ready", [])
-    replica("postgres")
     assert starts_by_itself(watcher) in watcher.machine.names()
 
 
