@@ -24,6 +24,7 @@ from lab.evidence import Evidence
 from lab.fault import Inflicted, bring_back, inflict
 from lab.interrupts import shield
 from lab.memory import MemoryWatch, tree
+from lab.network_acl import NetworkAclEntries
 from lab.observer import Observer
 from lab.options import Fault, Options, Reply
 from lab.orders import seed
@@ -94,6 +95,7 @@ class _Conduct:
         with ExitStack() as exits:
             view = exits.enter_context(View(self._console))
             memory = exits.enter_context(MemoryWatch())
+            exits.enter_context(NetworkAclEntries())
             world = exits.enter_context(
                 World(
                     self._timings,
