@@ -10,14 +10,15 @@ from botocore.config import Config
 from botocore.exceptions import EndpointConnectionError
 from relight.ledger import Capacity, DatabaseProperties, Ledger, State
 from relight.probe import is_news, run_name
+from relight.run import Run
 from relight.signal import Seen, Signal, View
 
 from tests.unit.conftest import Clients
 from tests.unit.loopback import NameServer, WebServer, black_hole, closed_port
 from tests.unit.rds import PEER, REPLICA
 from tests.unit.scene import READY, Scene, make_scene
-from tests.unit.standby import HERE, HOME, NOW, Clock, execution, release_lock, take_lock
-from tests.unit.watcher import Machine, Watcher, make_machine
+from tests.unit.standby import HERE, HOME, MACHINE, NOW, Clock, execution, release_lock, take_lock
+from tests.unit.watcher import ENDS_AT_ONCE, ROLE, Machine, Watcher, make_machine
 
 WINDOW = int(NOW // 60)
 
@@ -240,6 +241,52 @@ def test_it_starts_a_run_for_what_a_dead_run_left_although_the_primary_is_up(
     assert watcher.machine.names() == ["by-hand", f"failover-2-{WINDOW}"]
 
 
+@pytest.mark.parametrize(("failed", "starts"), [(None, True), (10, False), (299, False), (300, True)])
+def test_what_could_not_be_undone_is_not_tried_again_at_once(
+    watcher: Watcher, ledger: Ledger, clock: Clock, failed: float | None, starts: bool
+) -> None:
+    run = take_lock(ledger, "run-1", clock())
+    ledger.remember_capacity(run, {"shop-dr": Capacity(0, 0, 1)})
+    if failed is not None:
+        ledger.failed(run, NOW - failed)
+    release_lock(ledger)
+    assert (watcher.watch(samples=1)["started"] is not None) is starts
+
+
+def test_a_real_loss_does_not_wait_for_what_could_not_be_undone(watcher: Watcher, ledger: Ledger, clock: Clock) -> None:
+    run = take_lock(ledger, "run-1", clock())
+    ledger.remember_capacity(run, {"shop-dr": Capacity(0, 0, 1)})
+    ledger.failed(run, NOW - 10)
+    release_lock(ledger)
+    watcher.scene.lose()
+    assert watcher.watch(samples=1)["started"] is not None
+
+
+def drills(watcher: Watcher, ledger: Ledger) -> Run:
+    """A drill is at work, and holds the lock."""
+    api = watcher.machine.api
+    api.create_state_machine(name="relight-shop-drill", definition=ENDS_AT_ONCE, roleArn=ROLE)
+    arn = MACHINE.replace("-failover", "-drill")
+    owner = api.start_execution(stateMachineArn=arn, name="game-day", input="{}")["executionArn"]
+    return take_lock(ledger, "game-day", NOW, owner=owner)
+
+
+def test_a_drill_keeps_no_failover_from_starting(watcher: Watcher, ledger: Ledger) -> None:
+    drills(watcher, ledger)
+    watcher.scene.lose()
+    said = watcher.watch(samples=1)
+    assert (said["verdict"]["finding"], said["started"]) == ("down_too_short", f"failover-2-{WINDOW}")
+
+
+def test_what_a_drill_has_raised_is_not_taken_for_left_behind(watcher: Watcher, ledger: Ledger) -> None:
+    run = drills(watcher, ledger)
+    ledger.remember_capacity(run, {"shop-dr": Capacity(0, 0, 1)})
+    said = watcher.watch()
+    assert (said["verdict"]["finding"], said["started"]) == ("primary_up", None)
+    watcher.machine.api.stop_execution(executionArn=run.owner)
+    assert watcher.watch()["started"] is not None, "of one that died it is"
+
+
 def test_it_starts_a_run_behind_an_open_door_whatever_is_seen(watcher: Watcher, ledger: Ledger, clock: Clock) -> None:
     run = take_lock(ledger, "run-1", clock())
     ledger.set_state(run, State.PROMOTING)
@@ -416,6 +463,22 @@ def test_a_region_that_is_active_or_becomes_so_is_no_standby(
 def test_only_the_views_that_vote_are_metrics(watcher: Watcher) -> None:
     watcher.watch()
     assert {name for name, _ in watcher.metrics} - {"PeerCapacityUnknown"} == {"Down.outside", "Down.from_dr", "Ready"}
+
+
+@pytest.mark.parametrize("of", ["a Region that is active here", "a Region that is being left"])
+def test_the_sizes_of_a_region_that_does_not_serve_are_not_worth_remembering(
+    watcher: Watcher, ledger: Ledger, clients: Clients, clock: Clock, of: str
+) -> None:
+    """An old primary that is back, with the instances that it was left, answers as well."""
+    ledger.keep_capacity("shop-primary", Capacity(2, 3, 6), NOW - 60)
+    primary_group(clients, 1)
+    run = take_lock(ledger, "run-1", clock())
+    if of == "a Region that is active here":
+        ledger.activate(run, HERE)
+    else:
+        ledger.set_state(run, State.PROMOTING)
+    watcher.watch()
+    assert ledger.capacity("shop-primary") == Capacity(2, 3, 6)
 
 
 def test_it_forgets_nothing_when_the_primary_is_lost(watcher: Watcher, ledger: Ledger, clients: Clients) -> None:

@@ -104,9 +104,11 @@ class Probe:
         return said
 
     def _sample(self, kept: dict[View, Signal]) -> tuple[Look, dict[str, Any]]:
-        head = self.ledger.head()
-        dead = head.owner if head.owner and (self._is_drill(head.owner) or not self._running(head.owner)) else None
-        look = self.lookout.look(Asked(by=dead))
+        owner = self.ledger.head().owner
+        dead = owner if owner and not self._running(owner) else None
+        # What a drill that is at work has raised is its own, and nothing that was left behind.
+        drill = owner if owner and self._is_drill(owner) else None
+        look = self.lookout.look(Asked(by=dead or drill))
         facts = look.facts
         self._keep_signals(facts.signals, kept)
         for view in MEASURED:
