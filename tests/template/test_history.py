@@ -54,10 +54,13 @@ def questions() -> int:
     return int(limit)
 
 
-@pytest.mark.parametrize("bound", ["Default", "MaxValue"])
-def test_the_longest_run_stays_within_the_history_of_an_execution(bound: str) -> None:
+@pytest.mark.parametrize(
+    ("bound", "looking"), [("Default", "MinValue"), ("Default", "Default"), ("MaxValue", "Default")]
+)
+def test_the_longest_run_stays_within_the_history_of_an_execution(bound: str, looking: str) -> None:
     """A planned one that asks as often and hesitates as long as it may, and is nearly there in every loop."""
-    look_again, seconds = parameter("LookAgainSeconds"), {name: parameter(name, bound) for name in DURATIONS}
+    look_again = parameter("LookAgainSeconds", looking)
+    seconds = {name: parameter(name, bound) for name in DURATIONS}
     hesitating = seconds["ApprovalSeconds"] + seconds["AskAgainSeconds"] + seconds["DecideSeconds"]
     before = questions() * ROUND + laps(hesitating, look_again) * LAP
     # Writes stop, and then arrive, within one deadline.
