@@ -9,10 +9,12 @@ from lab.region import REGION_NAME, Side
 from lab.world import World, until
 
 _WAIT_SECONDS = 15.0
+_UNDOING = frozenset({"clear", "lift", "restore", "resume"})
+"""What a step is asked for by a run that stands down. It is not what that step is known for."""
 
 
 class Saboteur:
-    """A context manager: while it is there, the first handler of that step that belongs to a run is the last."""
+    """A context manager: while it is there, the first handler that does that step for a run is the run's last."""
 
     def __init__(self, world: World, step: Step | None) -> None:
         self._world = world
@@ -32,8 +34,10 @@ class Saboteur:
         self._world.lambdas.callbacks = self._before
 
     def _look(self, region: str, name: str, payload: Any) -> None:
-        owner = payload.get("run", {}).get("owner") if isinstance(payload, dict) else None
-        if region != self._region or owner is None or not name.endswith(f"-{self._step}") or self._struck.is_set():
+        if region != self._region or not name.endswith(f"-{self._step}") or not isinstance(payload, dict):
+            return
+        owner = payload.get("run", {}).get("owner")
+        if owner is None or payload.get("intent") in _UNDOING or self._struck.is_set():
             return
         self._struck.set()
         threading.Thread(target=self._strike, args=(owner,), name="saboteur", daemon=True).start()
