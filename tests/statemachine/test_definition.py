@@ -267,8 +267,10 @@ def test_each_wait_is_a_substitution_or_what_a_step_asked_for(definition: dict[s
     waits = [state["Seconds"] for _, state, _ in states(definition) if state["Type"] == "Wait"]
     assert waits
     asked = r"\$\w+\.look_again_seconds"
-    scaled = rf"\$max\(\[{asked}, \$floor\(\(\$millis\(\) - \$(started|decided|proven)\) / 100000\)\]\)"
-    assert all(re.fullmatch(rf"\{{% ({asked}|{scaled}) %\}}", str(seconds)) for seconds in waits)
+    hundredth = r"\$floor\(\(\$millis\(\) - \$(started|decided|proven)\) / 100000\)"
+    scaled = rf"\$max\(\[{asked}, {hundredth}\]\)"
+    strictly = rf"\(\$asked_for := {asked}; \$grown := {hundredth}; \$grown > \$asked_for \? \$grown : \$asked_for\)"
+    assert all(re.fullmatch(rf"\{{% ({asked}|{scaled}|{strictly}) %\}}", str(seconds)) for seconds in waits)
 
 
 def test_an_expired_lock_has_no_living_owner(definition: dict[str, Any]) -> None:
