@@ -19,6 +19,8 @@ GLOBAL_REGION = "us-east-1"
 # The state machine writes ARNs of this partition, and the global stack needs us-east-1.
 PARTITION = "aws"
 _SERVICES = ("rds", "stepfunctions", "scheduler", "dynamodb", "lambda", "autoscaling", "elbv2", "events", "kms")
+# The one Region's applications stop by it, the other Region waits for it: unequal, it protects nothing.
+_LEASE = ("LeaseTermSeconds", "LongestTransactionSeconds")
 _LISTS = ("CommaDelimitedList", "List<")
 # What botocore ships is asked, and not what this machine says of AWS: a profile that does not exist, a file that does
 # not parse.
@@ -85,7 +87,8 @@ def _wrong(what: str, environment: Environment, slot: Slot, do: str = "", code: 
 
 def _check_pair(environment: Environment) -> None:
     """What the environments say of one another agrees."""
-    for name in ("Application", "Domain", "CreateWorkload", "Scheme", "SitePort", "ReadinessPath"):
+    same = ("Application", "Domain", "CreateWorkload", "Scheme", "SitePort", "ReadinessPath", *_LEASE)
+    for name in same:
         stated = {slot: environment.given(slot, name) for slot in REGIONAL}
         if stated[Slot.PRIMARY] != stated[Slot.DR]:
             do = f"say the same for {Slot.PRIMARY} and {Slot.DR}"

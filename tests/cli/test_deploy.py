@@ -125,6 +125,7 @@ def test_what_samconfig_gives_is_preferred_to_an_output() -> None:
         ("NetworkPrefix=10.20", "NetworkPrefix=10.999", Exit.CONFIGURATION, "'10.999' does not match"),
         ("Role=dr", "Role=primary", Exit.CONFIGURATION, "Role is 'primary'"),
         ("FailoverCapacity=2", "FailoverCapacity=9", Exit.CONFIGURATION, "FailoverCapacity 9 is above MaxSize 8"),
+        ("MinSize=0", 'MinSize=0", "LeaseTermSeconds=15', Exit.CONFIGURATION, "LeaseTermSeconds is '' and '15'"),
         ("DesiredCapacity=2", "DesiredCapacity=20", Exit.CONFIGURATION, "they must not decrease"),
         ("DesiredCapacity=0", "DesiredCapacity=-1", Exit.CONFIGURATION, "below MinValue 0"),
         ("Policy=approve", "Policy=perhaps", Exit.CONFIGURATION, "'perhaps' is none of auto, approve, manual"),
