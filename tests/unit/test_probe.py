@@ -17,8 +17,8 @@ from tests.unit.conftest import Clients
 from tests.unit.loopback import NameServer, WebServer, black_hole, closed_port
 from tests.unit.rds import PEER, REPLICA
 from tests.unit.scene import READY, Scene, make_scene
-from tests.unit.standby import HERE, HOME, MACHINE, NOW, Clock, execution, release_lock, take_lock
-from tests.unit.watcher import ENDS_AT_ONCE, ROLE, Machine, Watcher, make_machine
+from tests.unit.standby import HERE, HOME, NOW, Clock, execution, release_lock, take_lock
+from tests.unit.watcher import Machine, Watcher, make_machine
 
 WINDOW = int(NOW // 60)
 
@@ -262,29 +262,26 @@ def test_a_real_loss_does_not_wait_for_what_could_not_be_undone(watcher: Watcher
     assert watcher.watch(samples=1)["started"] is not None
 
 
-def drills(watcher: Watcher, ledger: Ledger) -> Run:
-    """A drill is at work, and holds the lock."""
-    api = watcher.machine.api
-    api.create_state_machine(name="relight-shop-drill", definition=ENDS_AT_ONCE, roleArn=ROLE)
-    arn = MACHINE.replace("-failover", "-drill")
-    owner = api.start_execution(stateMachineArn=arn, name="game-day", input="{}")["executionArn"]
-    return take_lock(ledger, "game-day", NOW, owner=owner)
+def drills(ledger: Ledger) -> Run:
+    """A drill holds the lock; its executions are none that the probe may ask about."""
+    return take_lock(ledger, "game-day", NOW, owner=execution("game-day").replace("-failover:", "-drill:"))
 
 
 def test_a_drill_keeps_no_failover_from_starting(watcher: Watcher, ledger: Ledger) -> None:
-    drills(watcher, ledger)
+    drills(ledger)
     watcher.scene.lose()
     said = watcher.watch(samples=1)
     assert (said["verdict"]["finding"], said["started"]) == ("down_too_short", f"failover-2-{WINDOW}")
 
 
 def test_what_a_drill_has_raised_is_not_taken_for_left_behind(watcher: Watcher, ledger: Ledger) -> None:
-    run = drills(watcher, ledger)
+    run = drills(ledger)
     ledger.remember_capacity(run, {"shop-dr": Capacity(0, 0, 1)})
     said = watcher.watch()
     assert (said["verdict"]["finding"], said["started"]) == ("primary_up", None)
-    watcher.machine.api.stop_execution(executionArn=run.owner)
-    assert watcher.watch()["started"] is not None, "of one that died it is"
+    watcher.clock.now = ledger.head().expires_at
+    watcher.scene.tick()
+    assert watcher.watch(samples=1)["started"] is not None, "once its lock has expired it is"
 
 
 def test_it_starts_a_run_behind_an_open_door_whatever_is_seen(watcher: Watcher, ledger: Ledger, clock: Clock) -> None:

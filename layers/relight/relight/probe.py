@@ -105,9 +105,8 @@ class Probe:
 
     def _sample(self, kept: dict[View, Signal]) -> tuple[Look, dict[str, Any]]:
         owner = self.ledger.head().owner
-        dead = owner if owner and not self._running(owner) else None
-        # What a drill that is at work has raised is its own, and nothing that was left behind.
         drill = owner if owner and self._is_drill(owner) else None
+        dead = owner if owner and not drill and not self._running(owner) else None
         look = self.lookout.look(Asked(by=dead or drill))
         facts = look.facts
         self._keep_signals(facts.signals, kept)
@@ -167,7 +166,8 @@ class Probe:
     def _should_start(self, facts: Facts, verdict: Verdict, dead: str | None) -> bool:
         if facts.locked_by_another:
             return False
-        abandoned = facts.head.owner is None or facts.head.owner == dead
+        # What a drill has raised is its own for as long as its lock lasts, and nothing that was left behind.
+        abandoned = facts.head.owner in {None, dead} or facts.head.expires_at <= facts.now
         wanted = starts_a_run(verdict, facts.head, facts.now, self.settings.quiet_seconds)
         failed_at = facts.head.failed_at
         again = failed_at is None or facts.now >= failed_at + TIDY_AGAIN_WINDOWS * self.settings.start_window_seconds
