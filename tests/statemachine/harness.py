@@ -9,28 +9,38 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import boto3
 import yaml
 from moto import mock_aws
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
-from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
+from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
+from lab.dynamodb import AtomicItems
 from lab.query import QueryError, check
 from lab.seam import Seams
-from lab.workflow import Workflows
+from lab.workflow import ACCOUNT, ExecutionRecord, Workflows
+from tests.statemachine.hold import Holds
 
 REGION = "eu-central-1"
 _ROLE = "arn:aws:iam::123456789012:role/state-machine"
 _SUBSTITUTION = re.compile(r"\$\{([A-Za-z0-9_:.]+)\}")
-_ENDED = 15.0
+_ENDED = 60.0
 _NESTED = ("Branches", "ItemProcessor")
-_trees: dict[str, Any] = {}
+_parsed: dict[str, tuple[Any, Any]] = {}
 _session: Any = boto3.session.Session()
 
 type Handler = Callable[[dict[str, Any]], Any]
+
+
+@cache
+def client(region: str) -> Any:
+    """One client of Step Functions per Region: to make one takes longer than some of these runs."""
+    keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+    return _session.client("stepfunctions", region_name=region, **keys)
 
 
 @dataclass(frozen=True)
@@ -50,14 +60,24 @@ class Outcome:
         return [payload for function, payload in self.calls if function == name]
 
 
+def until(condition: Callable[[], Any], what: str, seconds: float = _ENDED) -> Any:
+    """The first true value of `condition`; AssertionError when there is none in time."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not in time: {what}"
+        time.sleep(0.005)
+    return found
+
+
 class Machine:
     """A state machine in moto and the functions it invokes. Made by `machine`."""
 
-    def __init__(self, arn: str, workflows: Workflows, calls: list[tuple[str, Any]]) -> None:
+    def __init__(self, arn: str, workflows: Workflows, calls: list[tuple[str, Any]], holds: Holds) -> None:
         self.arn = arn
         self.workflows = workflows
         self.calls = calls
-        self.client: Any = boto3.client("stepfunctions", region_name=REGION)
+        self.holds = holds
+        self.client: Any = client(arn.split(":")[3])
 
     def start(self, payload: Any, name: str | None = None) -> str:
         """StartExecution; the execution's ARN."""
@@ -68,27 +88,41 @@ class Machine:
     def outcome(self, execution: str, seconds: float = _ENDED) -> Outcome:
         """Wait until that execution has ended; AssertionError with the state it hangs in if it does not."""
         deadline = time.monotonic() + seconds
-        while self._is_running(execution):
+        while (now := self._record(execution)).status == "RUNNING":
             assert time.monotonic() < deadline, f"still running: {self.states(execution)[-1:]}"
             time.sleep(0.01)
-        now = self.client.describe_execution(executionArn=execution)
         return Outcome(
-            status=now["status"],
-            output=json.loads(now["output"]) if "output" in now else None,
-            error=now.get("error"),
-            cause=now.get("cause"),
+            status=now.status,
+            output=json.loads(now.output) if now.output is not None else None,
+            error=now.error,
+            cause=now.cause,
             states=self.states(execution),
             calls=list(self.calls),
         )
 
-    def _is_running(self, execution: str) -> bool:
+    def has_ended(self, execution: str) -> bool:
+        """Whether it has come to its end, whichever."""
+        return self._record(execution).status != "RUNNING"
+
+    def _record(self, execution: str) -> ExecutionRecord:
         # Not by DescribeExecution: asked a hundred times a second it takes longer than the run.
         found = self.workflows.executions(execution.split(":")[3])
-        return any(record.arn == execution and record.status == "RUNNING" for record in found)
+        return next(record for record in found if record.arn == execution)
+
+    def beside(self, definition: Mapping[str, Any], name: str) -> Self:
+        """Another state machine in the same Region."""
+        made = self.client.create_state_machine(name=name, definition=json.dumps(definition), roleArn=_ROLE)
+        return type(self)(made["stateMachineArn"], self.workflows, self.calls, self.holds)
+
+    def stop(self, execution: str, cause: str = "the orchestrator is killed") -> None:
+        """StopExecution. Handlers that are at work go on."""
+        self.client.stop_execution(executionArn=execution, cause=cause)
 
     def states(self, execution: str) -> list[str]:
         """The states that were entered, in order."""
-        events = self.client.get_execution_history(executionArn=execution)["events"]
+        # Not by GetExecutionHistory either: moto takes a fifth of a run's time to write it down.
+        backend = stepfunctions_parser_backends[ACCOUNT][execution.split(":")[3]]
+        events = backend.describe_execution(execution).to_history_output()["events"]
         return [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
 
 
@@ -115,25 +149,32 @@ def machine(
         workflows = Workflows(invoke, pace=pace)
         workflows._session = _session  # what it has read of the services' models stays read
         workflows.install()
-        seams = Seams()
+        items = AtomicItems()
+        items.install()
+        seams, holds = Seams(), Holds()
         seams.wrap(AmazonStateLanguageParser, "parse", _parse_once)
         try:
-            client: Any = boto3.client("stepfunctions", region_name=region)
-            made = client.create_state_machine(name=name, definition=json.dumps(definition), roleArn=_ROLE)
-            yield Machine(made["stateMachineArn"], workflows, calls)
+            made = client(region).create_state_machine(name=name, definition=json.dumps(definition), roleArn=_ROLE)
+            with holds.installed():
+                yield Machine(made["stateMachineArn"], workflows, calls, holds)
         finally:
             seams.undo()
+            items.uninstall()
             workflows.uninstall()
 
 
 def _parse_once(parse: Callable[[str], tuple[Any, Any]]) -> Any:
-    """moto parses a definition when it is created and at each start: half of the time of a run in this process."""
+    """moto parses a definition when it is created and at each start: half of the time of a run in this process.
+
+    What it has parsed keeps nothing of a run, but for a Map.
+    """
 
     def remembered(definition: str) -> tuple[Any, Any]:
-        if definition in _trees:
-            return Preprocessor().visit(_trees[definition]), _trees[definition]
-        program, _trees[definition] = parse(definition)
-        return program, _trees[definition]
+        if "ItemProcessor" in definition:
+            return parse(definition)
+        if definition not in _parsed:
+            _parsed[definition] = parse(definition)
+        return _parsed[definition]
 
     return staticmethod(remembered)
 

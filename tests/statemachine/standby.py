@@ -18,18 +18,20 @@ from moto.backends import get_backend
 from relight.ledger import Capacity, Ledger
 from relight.record import Recorder
 from relight.run import Run
-from relight.settings import RecordSettings, SwitchSettings
+from relight.settings import RecordSettings, Settings, SwitchSettings
 from relight.step import Outcome as Said
 from relight.step import perform
 from relight.steps.switch import Intent, Switch
 
 from tests.statemachine.harness import REGION, Machine, Outcome, load, machine
+from tests.statemachine.table import Table
 
 ACCOUNT = "123456789012"
 PRIMARY = "eu-west-1"
 TABLE = "relight-shop"
 TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:relight-shop"
 BUCKET = "evidence"
+MACHINE = "relight-shop-failover"
 DEFINITION = Path(__file__).parents[2] / "statemachine" / "failover.asl.yaml"
 FUNCTIONS = ("assess", "scale", "promote", "fence", "switch", "quiesce", "verify", "harden", "record")
 AUTOMATIC = {"trigger": "automatic", "reason": "probe: region_lost"}
@@ -80,11 +82,13 @@ class Standby:
         self.promoted = False
         self.switches = {"STOP": 0.0, "GO": 0.0}
         self.machine: Machine
-        self.ledger = Ledger(client("dynamodb"), TABLE, PRIMARY)
-        self.peer_ledger = Ledger(client("dynamodb", PRIMARY), TABLE, PRIMARY)
-        self._switch = Switch(_settings(SwitchSettings, GO_AFTER=go_after), self.ledger, client("cloudwatch"), time)
+        here: Any = Table(REGION, client("dynamodb"), self._before_update)
+        there: Any = Table(PRIMARY, client("dynamodb", PRIMARY))
+        self.ledger = Ledger(here, TABLE, PRIMARY)
+        self.peer_ledger = Ledger(there, TABLE, PRIMARY)
+        self._switch = Switch(settings(SwitchSettings, GO_AFTER=go_after), self.ledger, client("cloudwatch"), time)
         self._recorder = Recorder(
-            _settings(RecordSettings), self.ledger, self.peer_ledger, client("s3"), client("sns"), time
+            settings(RecordSettings), self.ledger, self.peer_ledger, client("s3"), client("sns"), time
         )
         self._lock = threading.Lock()
 
@@ -118,6 +122,9 @@ class Standby:
         key = f"runs/{execution.rpartition(':')[2]}/run.json"
         evidence: dict[str, Any] = json.loads(client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read())
         return evidence
+
+    def _before_update(self, key: dict[str, Any]) -> None:
+        """A handler is about to change an item of the ledger."""
 
     def _handle(self, function: str, event: dict[str, Any]) -> Any:
         detail = event.get("intent") or event.get("what") or ""
@@ -155,27 +162,33 @@ class Standby:
     def _ensure(self, step: str, run: Run) -> Said:
         self._break(step)
         if step == "promote":
-            self.ledger.open_door(run, "shop-dr", time())
-            self._break("promote (begun)")
+            return self._promote(run)
+        return Said.wait(f"{step} is under way", 1) if self._must_wait(step) else self._look(step, run)
+
+    def _must_wait(self, step: str) -> bool:
         with self._lock:
             waits = self.waits.get(step, 0)
             self.waits[step] = waits - 1
-        if waits > 0:
-            return Said.wait(f"{step} is under way", 1)
+        return waits > 0
+
+    def _look(self, step: str, run: Run) -> Said:
         return _ENSURES[step](self, run)
 
     def _raise(self, run: Run) -> Said:
         if self.capacity != RAISED:
             self.ledger.remember_capacity(run, {"shop-dr": self.capacity})
-            self.capacity = RAISED
+            self._resize(RAISED)
         return Said.done("2 instances wanted")
 
     def _restore(self, run: Run) -> Said:
-        before = self.ledger.head().capacity_before
+        before = self.ledger.require(run).capacity_before
         if before is not None:
-            self.capacity = before["shop-dr"]
+            self._resize(before["shop-dr"])
             self.ledger.forget_capacity(run)
         return Said.done("as before")
+
+    def _resize(self, capacity: Capacity) -> None:
+        self.capacity = capacity
 
     def _fence(self, fenced: bool, _run: Run) -> Said:
         self.fenced = fenced
@@ -212,6 +225,10 @@ class Standby:
         return Said.wait("DNS does not answer this Region yet", 1)
 
     def _promote(self, run: Run) -> Said:
+        self.ledger.open_door(run, "shop-dr", time())
+        self._break("promote (begun)")
+        if self._must_wait("promote"):
+            return Said.wait("promote is under way", 1)
         self.promoted = True
         self.ledger.activate(run, REGION)
         return Said.done("shop-dr is promoted and took a write")
@@ -231,13 +248,13 @@ _ENSURES: Mapping[str, Callable[[Standby, Run], Said]] = {
     "switch engage": lambda standby, run: standby._turn(Intent.ENGAGE, run),
     "switch go": lambda standby, run: standby._turn(Intent.GO, run),
     "switch clear": lambda standby, run: standby._turn(Intent.CLEAR, run),
-    "promote": Standby._promote,
     "verify writes": lambda standby, run: Said.done("an order was written and read back"),
     "verify traffic": Standby._traffic,
 }
 
 
-def _settings[Kind: (SwitchSettings, RecordSettings)](kind: type[Kind], **more: str) -> Kind:
+def settings[Kind: Settings](kind: type[Kind], **changed: str) -> Kind:
+    """The settings of a function of the DR Region, as the template gives them."""
     return kind.from_env(
         {
             "AWS_REGION": REGION,
@@ -251,7 +268,7 @@ def _settings[Kind: (SwitchSettings, RecordSettings)](kind: type[Kind], **more: 
             "APPLICATION": "shop",
             "PEER_CONNECT_SECONDS": "2",
             "PEER_READ_SECONDS": "5",
-            **more,
+            **changed,
         }
     )
 
@@ -273,8 +290,14 @@ def _definition(**changed: int | str) -> dict[str, Any]:
 @contextmanager
 def standby(**changed: int | str) -> Iterator[Standby]:
     """A Region with its state machine, waits and pauses cut to nothing. `changed` overrides substitutions."""
-    region = Standby(str(changed.get("GoAfter", "decision")))
-    with machine(_definition(**changed), region.handlers) as running:
+    with at_work(Standby(str(changed.get("GoAfter", "decision"))), **changed) as region:
+        yield region
+
+
+@contextmanager
+def at_work[Kind: Standby](region: Kind, **changed: int | str) -> Iterator[Kind]:
+    """That Region, as `standby`."""
+    with machine(_definition(**changed), region.handlers, name=MACHINE) as running:
         region.machine = running
         region.prepare()
         yield region
