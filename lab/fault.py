@@ -18,6 +18,8 @@ from lab.world import World
 
 _HOW = {Lost.REFUSED: Path.REFUSED, Lost.BLACK_HOLED: Path.BLACK_HOLED}
 _FLAPS = 3
+_LONGEST_LOOKS = 20
+"""So many looks of Route 53's checkers are waited for a change of what they see."""
 
 
 @dataclass(frozen=True)
@@ -138,25 +140,34 @@ def _revived_primary(scene: _Scene) -> Inflicted:
 
 
 def _dns_flapping(scene: _Scene) -> Inflicted:
-    """The DR Region cannot reach the primary, and what the outside sees comes and goes, each time within the hold-down.
+    """The DR Region cannot reach the primary, and what Route 53's checkers see comes and goes within the hold-down.
 
-    Nothing but the hold-down's demand for an unbroken loss, and the veto, stand between that and a promotion.
+    The way is open again as soon as they have seen the loss, so that it lasts as long as they need to see the end of
+    it. Nothing but the hold-down's demand for an unbroken loss, and the veto, stand between that and a promotion.
     """
     world, at = scene.world, time.time()
-    closed = world.detection_seconds() + world.endpoint_interval() / 2
+    patience, pause = _LONGEST_LOOKS * world.endpoint_interval(), 2 * world.endpoint_interval()
     over = threading.Event()
 
     def flap() -> None:
         for _ in range(_FLAPS):
-            for path in (scene.how, Path.OPEN):
+            for path, healthy in ((scene.how, False), (Path.OPEN, True)):
                 world.network.set(Vantage.OUTSIDE, Side.PRIMARY, path)
-                time.sleep(closed)
+                _await_checkers(world, patience, healthy=healthy)
+            time.sleep(pause)
         world.network.set(Vantage.DR, Side.PRIMARY, Path.OPEN)
         over.set()
 
     world.network.set(Vantage.DR, Side.PRIMARY, scene.how)
     threading.Thread(target=flap, name="flapping", daemon=True).start()
     return Inflicted(at, None, over.is_set)
+
+
+def _await_checkers(world: World, patience: float, *, healthy: bool) -> None:
+    """Until Route 53's checkers say so of the primary, or `patience` seconds have passed."""
+    deadline = time.monotonic() + patience
+    while world.healthy("Endpoint") is not healthy and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 _FAULTS: Mapping[Fault, Callable[[_Scene], Inflicted]] = {
