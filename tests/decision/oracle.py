@@ -31,12 +31,6 @@ def down_for(facts: Facts, policy: Policy, view: View, seconds: float) -> bool:
     return counts(facts, policy, view) is Seen.DOWN and facts.now - facts.signals[view].since >= seconds
 
 
-def hold_down(facts: Facts, policy: Policy) -> float:
-    """Longer where the application answers, because then only its database seems lost."""
-    answers = facts.signals[View.FROM_DR].answered
-    return policy.database_hold_down_seconds if answers else policy.hold_down_seconds
-
-
 def lost_at_most(facts: Facts, policy: Policy) -> float | None:
     """Seconds of writes: clients may have been served until both views of the application were DOWN."""
     if facts.last_replayed_at is None:
@@ -44,6 +38,11 @@ def lost_at_most(facts: Facts, policy: Policy) -> float | None:
     agreed = all(counts(facts, policy, view) is Seen.DOWN for view in APPLICATION)
     served_until = max(facts.signals[view].since for view in APPLICATION) if agreed else facts.now
     return max(0.0, served_until - facts.last_replayed_at)
+
+
+def _answers(facts: Facts, policy: Policy) -> bool:
+    here = facts.signals[View.FROM_DR]
+    return here.answered or facts.now - here.mute_since < policy.hold_down_seconds
 
 
 def _affordable(facts: Facts, policy: Policy) -> bool:
@@ -93,7 +92,7 @@ OUTSIDE_UP, OUTSIDE_DOWN = _is(View.OUTSIDE, Seen.UP), _is(View.OUTSIDE, Seen.DO
 HERE_UP, HERE_DOWN = _is(View.FROM_DR, Seen.UP), _is(View.FROM_DR, Seen.DOWN)
 ALIVE, SILENT = _is(View.STREAM, Seen.UP), _is(View.STREAM, Seen.DOWN)
 CONNECTED = _is(View.CONTROL, Seen.UP)
-ANSWERS = Atom(lambda f, _p: f.signals[View.FROM_DR].answered)
+ANSWERS = Atom(_answers)
 EVER_UP = Atom(lambda f, _p: f.signals[View.FROM_DR].ever_up)
 BUSY = Atom(lambda f, _p: f.peer_database == "rebooting")
 REGION_DOWN = _lasts(View.OUTSIDE) & _lasts(View.FROM_DR) & _lasts(View.STREAM)

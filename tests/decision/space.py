@@ -97,6 +97,11 @@ INNER: tuple[Axis, ...] = (
     _view(
         _HERE,
         *((f"answers, {name}", replace(at, answered=True)) for name, at in _ages(_HERE).items()),
+        *(
+            (f"answered lately, {name}", replace(at, mute_since=NOW - 10))
+            for name, at in _ages(_HERE).items()
+            if name != "down 30"
+        ),
         ("never up", replace(signal(_HERE, Seen.DOWN), ever_up=False)),
     ),
     _view(View.STREAM),

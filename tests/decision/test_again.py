@@ -17,7 +17,7 @@ from tests.decision.plane import case_of
 from tests.unit.loopback import closed_port
 from tests.unit.rds import PEER, REPLICA, SOURCE
 from tests.unit.scene import READY as ANSWERS
-from tests.unit.situation import BY_FINDING, READY, STEADY, signal
+from tests.unit.situation import BY_FINDING, READY, STEADY, keep_signals, signal
 from tests.unit.standby import HERE, HOME, NOW, claims, release_lock, take_lock
 from tests.unit.watcher import Watcher
 
@@ -160,7 +160,7 @@ def _setting(**changed: object) -> Callable[[Watcher], dict[str, object]]:
 
 def _never_up(watcher: Watcher) -> None:
     down = Signal(View.FROM_DR, Seen.DOWN, watcher.clock() - 70, watcher.clock() - 5, "no address", ever_up=False)
-    watcher.ledger.keep_signals([down])
+    keep_signals(watcher.ledger, [down])
 
 
 REASONS = {

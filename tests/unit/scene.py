@@ -12,6 +12,7 @@ from relight.signal import Seen, Signal, View
 from tests.unit.conftest import Clients
 from tests.unit.loopback import NameServer, WebServer
 from tests.unit.rds import PEER, REPLICA, Dbcheck, Rds, make_rds
+from tests.unit.situation import keep_signals
 from tests.unit.standby import HERE, HOME, MACHINE, TABLE, Clock
 
 DOMAIN = "shop.example"
@@ -122,10 +123,9 @@ class Scene:
     def has_been_down(self, ledger: Ledger, seconds: float, **by_view: float) -> None:
         """Let the ledger remember that the quorum has been DOWN for so long, each view perhaps for its own time."""
         now = self.clock()
-        ledger.keep_signals(
-            Signal(view, Seen.DOWN, now - by_view.get(view.value, seconds), now - 5, "down")
-            for view in (View.OUTSIDE, View.FROM_DR, View.STREAM)
-        )
+        down = {view: now - by_view.get(view.value, seconds) for view in (View.OUTSIDE, View.FROM_DR, View.STREAM)}
+        signals = (Signal(view, Seen.DOWN, since, now - 5, "down", mute_since=since) for view, since in down.items())
+        keep_signals(ledger, signals)
 
 
 def make_scene(names: NameServer, web: WebServer, clock: Clock, clients: Clients) -> Scene:

@@ -1,11 +1,13 @@
 """Facts for the decision: a primary that is lost beyond doubt, of which each test changes what it is about."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from relight.decision import Finding
 from relight.facts import Facts, Replica, Trigger
 from relight.head import Head, Promotion, Quiesce, State
+from relight.ledger import Ledger
 from relight.policy import Approval, Policy
 from relight.run import Mode
 from relight.signal import Seen, Signal, View
@@ -39,6 +41,12 @@ OTHER_RUN = "arn:aws:states:eu-central-1:123456789012:execution:relight-shop-fai
 def signal(view: View, seen: Seen, age: float = 70, *, answered: bool = False, silent: float = 1) -> Signal:
     """A view that has been so for `age` seconds and was last seen `silent` seconds ago."""
     return Signal(view, seen, NOW - age, NOW - silent, f"{view.value} says {seen.value}", answered)
+
+
+def keep_signals(ledger: Ledger, signals: Iterable[Signal]) -> None:
+    """Let the ledger remember what was seen, whatever it remembered before."""
+    for signal in signals:
+        assert ledger.move_signal(signal, ledger.signals()[signal.view])
 
 
 def signals(**changed: Signal) -> dict[View, Signal]:

@@ -15,6 +15,7 @@ from relight.signal import Seen, Signal, View
 from tests.unit.conftest import Clients
 from tests.unit.loopback import NameServer, WebServer
 from tests.unit.scene import Scene, make_scene
+from tests.unit.situation import keep_signals
 from tests.unit.standby import NOW, Clock, take_lock
 
 type Ask = Callable[..., dict[str, Any]]
@@ -95,7 +96,7 @@ def test_where_not_all_of_the_quorum_was_down_nothing_was_detected(
     ask: Ask, scene: Scene, ledger: Ledger, run: Run
 ) -> None:
     scene.names.records[("_seen.shop.example", "TXT")] = ["down"]
-    ledger.keep_signals([Signal(View.OUTSIDE, Seen.DOWN, NOW - 60, NOW - 5, "down")])
+    keep_signals(ledger, [Signal(View.OUTSIDE, Seen.DOWN, NOW - 60, NOW - 5, "down")])
     assert ask()["finding"] == "one_view_only"
     assert ledger.timeline(run.id)[0] == {"t0": NOW - 60, "t2": NOW}
 
@@ -193,10 +194,32 @@ def test_the_alarm_that_started_the_run_is_the_view_from_outside_where_dns_says_
 ) -> None:
     scene.lose()
     scene.names.records[("_seen.shop.example", "TXT")] = []
-    ledger.keep_signals([Signal(View.FROM_DR, Seen.DOWN, NOW - 70, NOW - 5, "down")])
+    keep_signals(ledger, [Signal(View.FROM_DR, Seen.DOWN, NOW - 70, NOW - 5, "down")])
     verdict = ask({"trigger": "automatic", "reason": "alarm", "unseen_at": NOW - 20})
     assert (verdict["finding"], verdict["views"]["outside"]["seen"]) == ("down_too_short", "DOWN")
     assert verdict["views"]["outside"]["since"] == NOW - 20
+
+
+def test_what_a_run_has_seen_up_between_two_samples_of_the_probe_counts(
+    ask: Ask, scene: Scene, ledger: Ledger, clock: Clock
+) -> None:
+    scene.up()
+    scene.has_been_down(ledger, 300)
+    assert ask()["finding"] == "primary_up"
+    clock.advance(5)
+    scene.lose()
+    verdict = ask()
+    assert (verdict["finding"], verdict["look_again_seconds"]) == ("down_too_short", 10)
+    assert ledger.signals()[View.OUTSIDE].since == NOW + 5
+
+
+def test_a_run_keeps_nothing_that_the_probe_has_kept_already(ask: Ask, scene: Scene, ledger: Ledger) -> None:
+    scene.lose()
+    scene.has_been_down(ledger, 12)
+    ask()
+    before = ledger.signals()
+    ask()
+    assert ledger.signals() == before
 
 
 # A person has answered: the facts are gathered again, and what they ask for must still be what was approved.

@@ -66,9 +66,30 @@ def test_a_view_that_is_not_down_is_not_counted_from() -> None:
 
 
 def test_where_the_application_answers_the_hold_down_is_the_databases() -> None:
-    assert (case().database_only, case().hold_down) == (False, 60)
+    assert (case().database_only, case().hold_down) == (False, (NOW - 70, 60))
     answering = case(seen(View.FROM_DR, Seen.DOWN, answered=True))
-    assert (answering.database_only, answering.hold_down, answering.hold_down_left) == (True, 300, 230)
+    assert (answering.database_only, answering.hold_down, answering.hold_down_left) == (True, (NOW - 70, 300), 230)
+
+
+@pytest.mark.parametrize(
+    ("age", "mute", "left", "database_only"),
+    [
+        (70, 70, -10, False),
+        (250, 60, 0, False),
+        # One answer that does not come in time makes no lost Region of a lost database.
+        (250, 1, 50, True),
+        (250, 15, 45, True),
+        (290, 15, 10, True),
+        (300, 1, 0, True),
+    ],
+)
+def test_a_regions_hold_down_counts_from_when_nothing_answered_any_more(
+    age: float, mute: float, left: float, database_only: bool
+) -> None:
+    down = {view: signal(view, Seen.DOWN, age) for view in (View.OUTSIDE, View.FROM_DR, View.STREAM)}
+    here = replace(down[View.FROM_DR], mute_since=NOW - mute)
+    found = case(facts(signals=signals(**{**down, View.FROM_DR: here})))
+    assert (found.hold_down_left, found.database_only) == (left, database_only)
 
 
 @pytest.mark.parametrize(

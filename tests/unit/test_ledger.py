@@ -12,6 +12,7 @@ from relight.question import Answer, Question, Reply, Urgency
 from relight.run import Run
 from relight.signal import Seen, Signal, View
 
+from tests.unit.situation import keep_signals
 from tests.unit.standby import HERE, HOME, NOW, Clock, claims, execution, head_item, release_lock, take_lock
 
 type Change = Callable[[Ledger, Run], None]
@@ -391,14 +392,36 @@ def test_signals_come_back_as_they_were_kept(ledger: Ledger) -> None:
         Signal(View.FROM_DR, Seen.DOWN, NOW, NOW, "503", answered=True),
         Signal(View.STREAM, Seen.UNKNOWN, 0.0, NOW, "nothing"),
     ]
-    ledger.keep_signals(kept)
+    keep_signals(ledger, kept)
     assert ledger.signals() == {
         **{signal.view: signal for signal in kept},
         View.CONTROL: Signal.unknown(View.CONTROL),
     }
-    ledger.keep_signals([replace(kept[0], seen=Seen.UP)])
+    keep_signals(ledger, [replace(kept[0], seen=Seen.UP)])
     assert ledger.signals()[View.OUTSIDE].seen is Seen.UP
     assert ledger.signals()[View.FROM_DR] == kept[1]
+
+
+def test_a_signal_is_moved_on_only_from_what_was_read_of_it(ledger: Ledger) -> None:
+    """Two who looked at once: the one that writes last must not undo what the other has seen."""
+    nothing = ledger.signals()[View.OUTSIDE]
+    down = Signal(View.OUTSIDE, Seen.DOWN, NOW - 60, NOW - 5, "down", mute_since=NOW - 60)
+    assert ledger.move_signal(down, nothing)
+    assert not ledger.move_signal(replace(down, last_seen=NOW), nothing)
+    up = Signal(View.OUTSIDE, Seen.UP, NOW, NOW, "up", mute_since=NOW)
+    assert ledger.move_signal(up, down)
+    assert not ledger.move_signal(replace(down, last_seen=NOW + 1), down)
+    assert ledger.signals()[View.OUTSIDE] == up
+
+
+def test_a_signal_of_which_it_is_not_known_since_when_nothing_answered_counts_from_its_beginning(
+    ledger: Ledger,
+) -> None:
+    """As an earlier version has kept it."""
+    keep_signals(ledger, [Signal(View.FROM_DR, Seen.DOWN, NOW - 60, NOW - 5, "down", mute_since=NOW - 60)])
+    key = {"pk": {"S": "signal"}, "sk": {"S": "from_dr"}}
+    ledger.dynamodb.update_item(TableName=ledger.table, Key=key, UpdateExpression="REMOVE mute_since")
+    assert ledger.signals()[View.FROM_DR].mute_since == NOW - 60
 
 
 def test_the_newest_capacity_of_each_group_of_the_primary_is_kept(ledger: Ledger) -> None:

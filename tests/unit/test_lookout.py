@@ -19,6 +19,7 @@ from tests.unit.conftest import Clients
 from tests.unit.loopback import NameServer, WebServer, black_hole
 from tests.unit.rds import PEER, SOURCE
 from tests.unit.scene import Scene, make_scene
+from tests.unit.situation import keep_signals
 from tests.unit.standby import HERE, HOME, NOW, Clock
 
 
@@ -46,7 +47,7 @@ def test_a_primary_that_is_lost_is_down_since_it_was_first_seen_so(scene: Scene,
     scene.lose()
     lookout = scene.lookout(ledger, scene.settings())
     first = look(lookout)
-    ledger.keep_signals(first.signals.values())
+    keep_signals(ledger, first.signals.values())
     clock.advance(10)
     facts = look(lookout)
     quorum = [facts.signals[view] for view in (View.OUTSIDE, View.FROM_DR, View.STREAM)]
@@ -79,6 +80,50 @@ def test_what_keeps_the_peers_database_safe_is_looked_at_too(scene: Scene, ledge
     assert scene.lookout(ledger, scene.settings()).look(Asked()).peer_properties is None
 
 
+# What was seen is kept, by whoever looks, and by two at once.
+
+
+def test_two_who_look_at_once_keep_what_both_have_seen(scene: Scene, ledger: Ledger, clock: Clock) -> None:
+    scene.lose()
+    keep_signals(ledger, [Signal(View.OUTSIDE, Seen.DOWN, NOW - 300, NOW - 5, "down", mute_since=NOW - 300)])
+    lookout = scene.lookout(ledger, scene.settings())
+    scene.up()
+    up = lookout.look(Asked())
+    clock.advance(1)
+    scene.lose()
+    down = lookout.look(Asked())
+    # Both have read the same, and the one that saw it up is the first to write.
+    assert lookout.keep(up, up.changed).signals[View.OUTSIDE].seen is Seen.UP
+    facts = lookout.keep(down, [View.OUTSIDE])
+    assert (facts.signals[View.OUTSIDE].seen, facts.signals[View.OUTSIDE].since) == (Seen.DOWN, NOW + 1)
+    assert ledger.signals()[View.OUTSIDE] == facts.signals[View.OUTSIDE]
+
+
+def test_who_comes_late_breaks_what_was_unbroken(scene: Scene, ledger: Ledger, clock: Clock) -> None:
+    scene.lose()
+    keep_signals(ledger, [Signal(View.OUTSIDE, Seen.DOWN, NOW - 300, NOW - 5, "down", mute_since=NOW - 300)])
+    lookout = scene.lookout(ledger, scene.settings())
+    scene.up()
+    up = lookout.look(Asked())
+    clock.advance(1)
+    scene.lose()
+    down = lookout.look(Asked())
+    lookout.keep(down, [View.OUTSIDE])
+    facts = lookout.keep(up, [View.OUTSIDE])
+    assert (facts.signals[View.OUTSIDE].seen, facts.signals[View.OUTSIDE].since) == (Seen.DOWN, NOW + 1)
+    assert ledger.signals()[View.OUTSIDE].since == NOW + 1
+
+
+def test_only_what_says_something_else_has_changed(scene: Scene, ledger: Ledger) -> None:
+    lookout = scene.lookout(ledger, scene.settings())
+    first = lookout.look(Asked())
+    assert first.changed == set(View)
+    lookout.keep(first, first.changed)
+    assert lookout.look(Asked()).changed == set()
+    scene.lose()
+    assert lookout.look(Asked()).changed == {View.OUTSIDE, View.FROM_DR, View.STREAM}
+
+
 # Route 53's alarm: the view from outside, later.
 
 
@@ -104,7 +149,7 @@ def test_an_alarm_that_is_stale_is_none(scene: Scene, ledger: Ledger) -> None:
 
 
 def test_an_alarm_says_nothing_against_what_was_seen_after_it(scene: Scene, ledger: Ledger) -> None:
-    ledger.keep_signals([Signal(View.OUTSIDE, Seen.UP, NOW - 500, NOW - 10, "up")])
+    keep_signals(ledger, [Signal(View.OUTSIDE, Seen.UP, NOW - 500, NOW - 10, "up")])
     assert unseen(scene, ledger, [], 30).seen is Seen.UP
 
 
@@ -158,7 +203,7 @@ def test_looks_that_hang_leave_no_room_and_what_was_not_looked_at_is_unknown(sce
 
 def test_what_was_silent_for_too_long_begins_anew(scene: Scene, ledger: Ledger) -> None:
     scene.lose()
-    ledger.keep_signals([Signal(View.OUTSIDE, Seen.DOWN, NOW - 500, NOW - 91, "down")])
+    keep_signals(ledger, [Signal(View.OUTSIDE, Seen.DOWN, NOW - 500, NOW - 91, "down")])
     assert look(scene.lookout(ledger, scene.settings())).signals[View.OUTSIDE].since == NOW
 
 

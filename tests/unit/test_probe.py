@@ -17,6 +17,7 @@ from tests.unit.conftest import Clients
 from tests.unit.loopback import NameServer, WebServer, black_hole, closed_port
 from tests.unit.rds import PEER, REPLICA
 from tests.unit.scene import READY, Scene, make_scene
+from tests.unit.situation import keep_signals
 from tests.unit.standby import HERE, HOME, NOW, Clock, execution, release_lock, take_lock
 from tests.unit.watcher import Machine, Watcher, make_machine
 
@@ -97,12 +98,17 @@ def test_a_change_is_kept_at_once(watcher: Watcher, ledger: Ledger, clock: Clock
         ({"since": NOW + 1}, True),
         ({"answered": True}, True),
         ({"ever_up": False}, True),
+        # It answers all the while, and when that was last seen is no news.
+        ({"answered": True, "mute_since": NOW + 20}, True),
     ],
 )
 def test_what_is_news(change: dict[str, Any], news: bool) -> None:
     kept = Signal(View.FROM_DR, Seen.UP, NOW, NOW, "it is ready")
     assert is_news(replace(kept, **change), kept, 30.0) is news
     assert is_news(kept, None, 30.0)
+    answers = replace(kept, answered=True)
+    assert not is_news(replace(answers, mute_since=NOW + 20, last_seen=NOW + 20), answers, 30.0)
+    assert is_news(replace(kept, mute_since=NOW + 20), kept, 30.0)
 
 
 def test_a_sample_that_took_long_shortens_the_pause(watcher: Watcher) -> None:
@@ -502,7 +508,7 @@ def test_a_peer_that_does_not_answer_is_no_failure(watcher: Watcher, ledger: Led
 
 
 def test_a_region_that_is_only_being_set_up_wakes_nobody(watcher: Watcher, ledger: Ledger) -> None:
-    ledger.keep_signals([Signal(View.FROM_DR, Seen.UNKNOWN, NOW - 20, NOW - 10, "no address", ever_up=False)])
+    keep_signals(ledger, [Signal(View.FROM_DR, Seen.UNKNOWN, NOW - 20, NOW - 10, "no address", ever_up=False)])
     watcher.scene.lose()
     said = watcher.watch(samples=1)
     assert (said["verdict"]["finding"], said["started"]) == ("never_up", None)

@@ -85,7 +85,7 @@ def test_writes_are_stopped_confirmed_and_the_position_is_noted(
     assert look("stop").facts == {"lsn": "1/2000"}
     quiesce = ledger.head().quiesce
     assert quiesce is not None
-    assert (quiesce.began, quiesce.lsn) == (began, "1/2000")
+    assert (quiesce.began, quiesce.lsn) == (clock(), "1/2000")
 
 
 def test_sessions_that_are_left_are_waited_for(look: Look, primary: Dbcheck, ledger: Ledger) -> None:

@@ -40,15 +40,19 @@ def test_since_never_passes_last_seen_and_neither_moves_back(samples: list[Sampl
 
 
 @given(SAMPLES)
+def test_from_since_on_nothing_says_otherwise_in_whatever_order_it_came(samples: list[Sample]) -> None:
+    last = after(samples)[-1]
+    assert last.last_seen == max(sample.at for sample in samples)
+    assert {sample.seen for sample in samples if sample.at > last.since} <= {last.seen}
+
+
+@given(SAMPLES)
 def test_down_since_then_means_a_down_sample_then_and_nothing_else_and_no_silence_after_it(
     samples: list[Sample],
 ) -> None:
-    """By the samples that counted (none that was older than a newer one), told without `observe`."""
-    counted: list[Sample] = []
-    for sample in samples:
-        if not counted or sample.at >= counted[-1].at:
-            counted.append(sample)
-    last = after(samples)[-1]
+    """Told without `observe`, of samples that came in their order."""
+    counted = sorted(samples, key=lambda sample: sample.at)
+    last = after(counted)[-1]
     assert (last.seen, last.last_seen) == (counted[-1].seen, counted[-1].at)
     begin = len(counted) - 1
     while (
@@ -84,10 +88,26 @@ def test_one_unknown_sample_breaks_what_was_down() -> None:
     assert after([look(10, Seen.DOWN), look(20, Seen.UNKNOWN), look(30, Seen.DOWN)])[-1].since == 30
 
 
-def test_a_late_sample_does_not_move_the_signal_back() -> None:
-    assert after([look(10, Seen.DOWN), look(30, Seen.DOWN), look(20, Seen.UP)])[-1] == Signal(
-        View.OUTSIDE, Seen.DOWN, 10, 30, "DOWN at 30", ever_up=False
-    )
+def test_a_late_sample_does_not_move_the_signal_back_but_what_it_saw_otherwise_broke_it() -> None:
+    down = [look(10, Seen.DOWN), look(30, Seen.DOWN)]
+    late = after([*down, look(20, Seen.UP)])[-1]
+    assert (late.seen, late.since, late.last_seen, late.sentence) == (Seen.DOWN, 30, 30, "DOWN at 30")
+    assert late.ever_up
+    assert after([*down, look(20, Seen.DOWN)])[-1].since == 10
+    assert after([*down, look(20, Seen.UNKNOWN)])[-1].since == 30
+    assert after([look(0, Seen.UP), *down, look(5, Seen.UP)])[-1].since == 10, "it had not begun yet"
+
+
+def spoke(at: float) -> Sample:
+    return Sample(at, Seen.DOWN, "not ready", answered=True)
+
+
+def test_it_is_known_since_when_nothing_has_answered() -> None:
+    story = after([spoke(10), spoke(20), look(30, Seen.DOWN), look(40, Seen.DOWN), spoke(50), look(60, Seen.DOWN)])
+    assert [s.mute_since for s in story] == [10, 20, 30, 30, 50, 60]
+    assert {s.since for s in story} == {10}, "it was down all the while"
+    assert after([look(10, Seen.DOWN), look(30, Seen.DOWN), spoke(20)])[-1].mute_since == 30
+    assert after([look(10, Seen.DOWN), look(200, Seen.DOWN)])[-1].mute_since == 200, "nobody knows what was in between"
 
 
 def test_silence_breaks_what_was_down() -> None:

@@ -8,6 +8,7 @@ from relight.probe import Probe
 from relight.signal import Seen, Signal, View
 
 from tests.unit.scene import Scene
+from tests.unit.situation import keep_signals
 from tests.unit.standby import MACHINE, Clock, execution
 
 ROLE = "arn:aws:iam::123456789012:role/failover"
@@ -76,4 +77,4 @@ class Watcher:
     def was_up(self, seconds: float) -> None:
         """The primary has been seen up from here, so long ago."""
         now = self.clock()
-        self.ledger.keep_signals([Signal(View.FROM_DR, Seen.UP, now - 2 * seconds, now - seconds, "it was ready")])
+        keep_signals(self.ledger, [Signal(View.FROM_DR, Seen.UP, now - 2 * seconds, now - seconds, "it was ready")])

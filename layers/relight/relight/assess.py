@@ -66,10 +66,15 @@ def _word[Word: StrEnum, Default](
 def assess(
     event: Mapping[str, Any], run: Run, lookout: Lookout, ledger: Ledger, clock: Callable[[], float]
 ) -> dict[str, Any]:
-    """The verdict on the facts of now. Notes t0, t1 and t2 once it has decided."""
+    """The verdict on the facts of now. Notes t0, t1 and t2 once it has decided.
+
+    What a view says otherwise than before is kept, as by the probe: else a primary that a run has seen up between two
+    of the probe's samples would count as down without a break.
+    """
     ledger.require(run)
     ledger.step_began(run, STEP, clock())
-    facts = lookout.look(asked(event, run)).facts
+    look = lookout.look(asked(event, run))
+    facts = lookout.keep(look, look.changed)
     verdict = approved(decide(facts, policy_of(lookout.settings)), event.get("approved"))
     decided = verdict.action is not Action.WAIT
     if decided:
@@ -77,7 +82,7 @@ def assess(
     answer = verdict.as_dict()
     answer["views"] = {
         view.value: {"seen": s.seen.value, "since": s.since, "sentence": s.sentence}
-        for view, s in facts.signals.items()
+        for view, s in ((view, s.at(facts.now, lookout.settings.fresh_seconds)) for view, s in facts.signals.items())
     }
     ledger.step_says(run, STEP, clock(), verdict.sentence, done=decided, facts=answer)
     return answer

@@ -119,13 +119,12 @@ class Case:
 
     @property
     def database_only(self) -> bool:
-        """The application still speaks HTTP, while its database is gone."""
-        return self.view(View.FROM_DR).answered
+        """The application still speaks, or spoke less than a Region's hold-down ago, while its database is gone.
 
-    @property
-    def hold_down(self) -> float:
-        """How long the quorum must have been DOWN without a break."""
-        return self.policy.database_hold_down_seconds if self.database_only else self.policy.hold_down_seconds
+        One answer that does not come in time makes no lost Region of a lost database.
+        """
+        here = self.view(View.FROM_DR)
+        return here.answered or self.facts.now - here.mute_since < self.policy.hold_down_seconds
 
     def _since(self, *views: View) -> float:
         return max((self.view(v).since for v in views if self.seen(v) is Seen.DOWN), default=self.facts.now)
@@ -141,9 +140,21 @@ class Case:
         return self._since(View.OUTSIDE, View.FROM_DR)
 
     @property
+    def hold_down(self) -> tuple[float, float]:
+        """Since when the quorum counts, and how long it must last without a break: whichever is over sooner.
+
+        A Region's loss counts from when nothing answered any more, a database's from when all were DOWN.
+        """
+        database = self.down_since, self.policy.database_hold_down_seconds
+        here = self.view(View.FROM_DR)
+        if here.answered:
+            return database
+        return min(database, (max(self.down_since, here.mute_since), self.policy.hold_down_seconds), key=sum)
+
+    @property
     def hold_down_left(self) -> float:
         """Seconds until the hold-down has passed."""
-        return self.down_since + self.hold_down - self.facts.now
+        return sum(self.hold_down) - self.facts.now
 
     @property
     def agreement_left(self) -> float:

@@ -23,7 +23,7 @@ from relight.question import Answer, Question, Reply, Urgency
 from relight.signal import Seen, Signal, View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
@@ -332,12 +332,35 @@ class Ledger:
             values["sentence"],
             bool(values["answered"]),
             bool(values.get("ever_up", True)),
+            float(values.get("mute_since", values["since"])),
         )
 
-    def keep_signals(self, signals: Iterable[Signal]) -> None:
-        """Write the views, one by one: of a batch DynamoDB may leave some out without an error."""
-        for s in signals:
-            self._put("signal", s.view.value, {**asdict(s), "view": s.view.value, "seen": s.seen.value})
+    def move_signal(self, signal: Signal, read: Signal) -> bool:
+        """Move a signal on from what was read of it; False where somebody else has moved it meanwhile.
+
+        Two probes at once, or a run that looks too: without that, the one that writes last would undo what the other
+        has seen.
+        """
+        values = {**asdict(signal), "view": signal.view.value, "seen": signal.seen.value}
+        written = read.last_seen > 0
+        was = {":was_since": read.since, ":was_last_seen": read.last_seen} if written else {}
+        names = {f"#{name}": name for name in values}
+        try:
+            self.dynamodb.update_item(
+                TableName=self.table,
+                Key=_item({"pk": "signal", "sk": signal.view.value}),
+                UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in values),
+                ConditionExpression="#since = :was_since AND #last_seen = :was_last_seen"
+                if written
+                else "attribute_not_exists(pk)",
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=_item({f":{name}": value for name, value in values.items()} | was),
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+            return False
+        return True
 
     def capacity(self, group: str) -> Capacity | None:
         """The last known sizes of a group of the primary, or None where they were never seen."""

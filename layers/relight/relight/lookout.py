@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as LookTimeout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from relight import database, lag, views
@@ -14,7 +14,7 @@ from relight.policy import Policy
 from relight.signal import Sample, Seen, View, observe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Mapping
 
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_lambda import LambdaClient
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from relight.ledger import DatabaseProperties, Ledger
     from relight.run import Mode
     from relight.settings import ViewSettings
+    from relight.signal import Signal
+
+# Two who keep a view at the same moment settle it at the second attempt; the next sample comes soon.
+KEEP_ATTEMPTS = 4
 
 
 def policy_of(settings: ViewSettings) -> Policy:
@@ -51,10 +55,21 @@ class Asked:
 
 @dataclass(frozen=True)
 class Look:
-    """What one look in every direction came to; `peer_properties` are None where the peer's RDS did not answer."""
+    """What one look in every direction came to; `peer_properties` are None where the peer's RDS did not answer.
+
+    `before` are the signals as the ledger had them.
+    """
 
     facts: Facts
     peer_properties: DatabaseProperties | None
+    before: Mapping[View, Signal]
+
+    @property
+    def changed(self) -> frozenset[View]:
+        """The views that say something else than the ledger does."""
+        return frozenset(
+            view for view, signal in self.facts.signals.items() if signal.seen is not self.before[view].seen
+        )
 
 
 @dataclass(frozen=True)
@@ -106,7 +121,24 @@ class Lookout:
             last_replayed_at=replayed_at,
             mode=asked.mode,
         )
-        return Look(facts, peer_properties)
+        return Look(facts, peer_properties, before)
+
+    def keep(self, look: Look, views: Collection[View]) -> Facts:
+        """Keep what some views say in the ledger; the facts with what is kept there now.
+
+        Where somebody else has looked meanwhile, both looks count, each when it was taken.
+        """
+        kept = {view: self._keep(look.facts.signals[view], look.before[view]) for view in views}
+        return replace(look.facts, signals={**look.facts.signals, **kept})
+
+    def _keep(self, signal: Signal, read: Signal) -> Signal:
+        sample = Sample(signal.last_seen, signal.seen, signal.sentence, signal.answered)
+        for _ in range(KEEP_ATTEMPTS):
+            if signal == read or self.ledger.move_signal(signal, read):
+                break
+            read = self.ledger.signals()[signal.view]
+            signal = observe(read, signal.view, sample, self.settings.fresh_seconds)
+        return signal
 
     def _stream(self, at: float) -> tuple[Sample, float | None]:
         """The replication stream, and the newest commit or heartbeat here: by dbcheck, or else by CloudWatch's lag."""

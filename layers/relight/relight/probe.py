@@ -20,7 +20,7 @@ from relight.rules import decide, starts_a_run
 from relight.signal import Seen, Signal, View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from mypy_boto3_autoscaling import AutoScalingClient
     from mypy_boto3_stepfunctions import SFNClient
@@ -64,7 +64,9 @@ def is_news(signal: Signal, kept: Signal | None, patience: float) -> bool:
     """Whether a signal says something else than when it was last kept, or that was `patience` seconds ago."""
     if kept is None or signal.last_seen - kept.last_seen >= patience:
         return True
-    return signal != replace(kept, last_seen=signal.last_seen, sentence=signal.sentence)
+    # While something answers, when that was last seen is no news of its own.
+    mute_since = signal.mute_since if signal.answered else kept.mute_since
+    return signal != replace(kept, last_seen=signal.last_seen, sentence=signal.sentence, mute_since=mute_since)
 
 
 def run_name(head: Head, now: float, window_seconds: float) -> str:
@@ -108,8 +110,7 @@ class Probe:
         drill = owner if owner and self._is_drill(owner) else None
         dead = owner if owner and not drill and not self._running(owner) else None
         look = self.lookout.look(Asked(by=dead or drill))
-        facts = look.facts
-        self._keep_signals(facts.signals, kept)
+        facts = self._keep_signals(look, kept)
         for view in MEASURED:
             self.metric(f"Down.{view.value}", float(facts.signals[view].seen is Seen.DOWN))
         standby = ready(facts)
@@ -155,13 +156,13 @@ class Probe:
         answer = self.ledger.answer(run)  # perhaps to the question before
         return None if answer is not None and answer.at >= question.asked_at else question.token
 
-    def _keep_signals(self, signals: Mapping[View, Signal], kept: dict[View, Signal]) -> None:
+    def _keep_signals(self, look: Look, kept: dict[View, Signal]) -> Facts:
         """Write what this run has not written yet: a change at once, and the same again well before it is stale."""
         patience = self.settings.fresh_seconds / 3
-        news = {view: signal for view, signal in signals.items() if is_news(signal, kept.get(view), patience)}
-        if news:
-            self.ledger.keep_signals(news.values())
-        kept.update(news)
+        news = [view for view, signal in look.facts.signals.items() if is_news(signal, kept.get(view), patience)]
+        facts = self.lookout.keep(look, news)
+        kept.update({view: facts.signals[view] for view in news})
+        return facts
 
     def _should_start(self, facts: Facts, verdict: Verdict, dead: str | None) -> bool:
         if facts.locked_by_another:

@@ -271,7 +271,7 @@ RULES: tuple[Rule, ...] = (
         Finding.DOWN_TOO_SHORT,
         Action.WAIT,
         lambda c: c.hold_down_left > 0,
-        lambda c: f"down for {c.facts.now - c.down_since:.0f} s of the {c.hold_down:.0f} s that it must last",
+        lambda c: f"down for {c.facts.now - c.hold_down[0]:.0f} s of the {c.hold_down[1]:.0f} s that it must last",
         "All views that are DOWN have been so together for less than the hold-down: HoldDownSeconds for a Region, "
         "DatabaseHoldDownSeconds where the application still answers.",
         "Capacity warms up while it passes.",

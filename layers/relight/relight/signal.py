@@ -35,7 +35,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Signal:
-    """The state of a view: unbroken since `since`, last seen at `last_seen` (both epoch seconds)."""
+    """The state of a view: unbroken since `since`, last seen at `last_seen` (all epoch seconds).
+
+    `mute_since`: since when nothing at the other end has answered; while something does, when that was last seen.
+    """
 
     view: View
     seen: Seen
@@ -44,6 +47,7 @@ class Signal:
     sentence: str
     answered: bool = False
     ever_up: bool = True  # it was UP at some time; what was never up cannot be lost
+    mute_since: float = 0.0
 
     @classmethod
     def unknown(cls, view: View, sentence: str = "nothing has been seen yet") -> Signal:
@@ -59,10 +63,33 @@ class Signal:
 
 def observe(before: Signal | None, view: View, sample: Sample, fresh_seconds: float) -> Signal:
     """The signal after one more sample. `since` is kept only while the state is the same and was never silent."""
-    unbroken = before is not None and before.seen is sample.seen is before.at(sample.at, fresh_seconds).seen
-    # A late sample (an older one that arrives after a newer) must not move the signal back.
-    if before is not None and sample.at < before.last_seen:
-        return before
-    since = before.since if before is not None and unbroken else sample.at
-    ever_up = sample.seen is Seen.UP or (before is not None and before.ever_up)
-    return Signal(view, sample.seen, since, sample.at, sample.sentence, sample.answered, ever_up)
+    if before is None:
+        first = Signal(view, sample.seen, sample.at, sample.at, sample.sentence, sample.answered)
+        return replace(first, ever_up=sample.seen is Seen.UP, mute_since=sample.at)
+    if sample.at < before.last_seen:
+        return _late(before, sample)
+    unbroken = before.seen is sample.seen is before.at(sample.at, fresh_seconds).seen
+    since = before.since if unbroken else sample.at
+    mute = unbroken and not sample.answered and not before.answered
+    return Signal(
+        view,
+        sample.seen,
+        since,
+        sample.at,
+        sample.sentence,
+        sample.answered,
+        sample.seen is Seen.UP or before.ever_up,
+        before.mute_since if mute else sample.at,
+    )
+
+
+def _late(before: Signal, sample: Sample) -> Signal:
+    """A sample that arrives after a newer one moves the signal no way back, but what it saw otherwise has broken it."""
+    broken = sample.seen is not before.seen and sample.at >= before.since
+    spoke = sample.answered and sample.at >= before.mute_since
+    return replace(
+        before,
+        since=before.last_seen if broken else before.since,
+        ever_up=sample.seen is Seen.UP or before.ever_up,
+        mute_since=before.last_seen if broken or spoke else before.mute_since,
+    )
