@@ -35,6 +35,10 @@ class Table:
         self._backend.put_item(TableName, Item)
         return {}
 
+    def clear(self, table: str, key: Item) -> None:
+        """As if that item had never been."""
+        self._backend.delete_item(table, key)
+
     def update_item(self, *, TableName: str, Key: Item, **given: Any) -> dict[str, Any]:  # noqa: N803
         """As boto3 answers; its ClientError where the condition does not hold."""
         self._before_update(Key)
