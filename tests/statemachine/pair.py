@@ -34,6 +34,7 @@ from relight.steps.quiesce import Quiescing
 from relight.steps.scale import Scale
 
 from tests.statemachine.harness import REGION, load, until
+from tests.statemachine.hold import Hold
 from tests.statemachine.standby import DEFINITION, PRIMARY, STEADY, Standby, at_work, client, settings, substitutions
 from tests.unit.rds import PEER, REPLICA, Dbcheck, Rds
 from tests.unit.situation import POLICY
@@ -173,6 +174,7 @@ class Pair(Standby):
         self.replica = Replica(client("rds").meta.service_model)
         self.replica.act = self._acts
         self.database = Dbcheck(in_recovery=True, replayed_lsn=LSN)
+        self._rehearsal: Hold
         self.peer_database = Dbcheck(in_recovery=False, lsn=LSN, before=self._before_check)
         rds: Any = self.replica
         own: Any = self.database
@@ -291,14 +293,24 @@ class Pair(Standby):
     # A rehearsal.
 
     def start_drill(self) -> str:
-        """A drill that takes the lock as the failover does, and then works until somebody stops it; its ARN."""
-        take = {key: value for key, value in _failover()["Take lock"].items() if key not in {"Catch", "Next"}}
+        """A drill that takes and releases the lock as the failover does, and is at work until `end_drill`; its ARN."""
+        failover = load(DEFINITION, substitutions())["States"]
+        take, release = ({k: v for k, v in failover[name].items() if k != "Catch"} for name in _LOCKING)
         begin = {"Type": "Pass", "Assign": {"me": "{% $states.context.Execution.Id %}"}, "Next": "Take lock"}
-        states = {"Begin": begin, "Take lock": take | {"Next": "Rehearse"}, "Rehearse": {"Type": "Pass", "End": True}}
+        states = {
+            "Begin": begin,
+            "Take lock": take | {"Next": "Rehearse"},
+            "Rehearse": {"Type": "Pass", "Next": "Release lock"},
+            "Release lock": {k: v for k, v in release.items() if k != "Next"} | {"End": True},
+        }
+        self._rehearsal = self.machine.holds.hold("Rehearse")
         drill = {"QueryLanguage": "JSONata", "StartAt": "Begin", "States": states}
-        held = self.machine.holds.hold("Rehearse")
         self.machine.beside(drill, DRILL).start({}, name="drill")
-        return held.wait()
+        return self._rehearsal.wait()
+
+    def end_drill(self) -> None:
+        """Let it come to its end."""
+        self._rehearsal.let_go()
 
     # The primary's own.
 
@@ -310,11 +322,7 @@ class Pair(Standby):
         return Guard(watch, self.peer_ledger, self.ledger, hands, client("cloudwatch", PRIMARY), time).watch()
 
 
-def _failover() -> dict[str, Any]:
-    states: dict[str, Any] = load(DEFINITION, substitutions())["States"]
-    return states
-
-
+_LOCKING = ("Take lock", "Release lock")
 _PEER = {
     "DBCHECK_FUNCTION": "dbcheck",
     "PEER_DBCHECK_FUNCTION": "dbcheck",
