@@ -134,10 +134,12 @@ class Expression:
 
     def _join(self, argument: Any) -> str:
         separator, items = self._arguments("Fn::Join", argument, 2)
+        if not isinstance(separator, str):
+            raise self.refusal("Fn::Join takes a text as its delimiter, and nothing that has to be worked out")
         values = self.value(items)
         if not isinstance(values, list):
             raise self.refusal("Fn::Join takes a list as its second argument")
-        return str(separator).join(as_text(item) for item in values)
+        return separator.join(as_text(item) for item in values)
 
     def _select(self, argument: Any) -> Any:
         index, items = (self.value(item) for item in self._arguments("Fn::Select", argument, 2))

@@ -168,6 +168,11 @@ QUEUE = "Resources: { Q: { Type: 'AWS::SQS::Queue' } }\n"
     ("text", "parameters", "said"),
     [
         (
+            QUEUE + "Outputs: { Joined: { Value: !Join [!Sub ',${AWS::Region}', [a, b]] } }",
+            {},
+            "Fn::Join takes a text as its delimiter",
+        ),
+        (
             "Resources: { A: { Type: 'AWS::SES::Template' } }",
             {},
             "know this type of resource, template.yaml:1 A AWS::SES",
