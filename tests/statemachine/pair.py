@@ -279,6 +279,7 @@ class Pair(Standby):
         said = self._promotion.ensure(run)
         self._break("promote (begun)")
         if said.status is Status.DONE:
+            self.promoted_now.set()
             return said
         if self._must_wait("promote"):
             return said
