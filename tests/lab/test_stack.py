@@ -168,7 +168,7 @@ QUEUE = "Resources: { Q: { Type: 'AWS::SQS::Queue' } }\n"
     ("text", "parameters", "said"),
     [
         (
-            QUEUE + "Outputs: { Joined: { Value: !Join [!Sub ',${AWS::Region}', [a, b]] } }",
+            "Resources: { Q: { Type: 'AWS::SQS::Queue', Properties: { QueueName: !Join [!Sub '-x', [a, b]] } } }",
             {},
             "Fn::Join takes a text as its delimiter",
         ),
