@@ -157,6 +157,8 @@ class Interleavings:
     """Of the definition."""
     acts: Mapping[str, Act] = field(default_factory=lambda: ACTS)
     """What handlers write."""
+    plans: frozenset[str] = frozenset(PLANS)
+    """What a run may decide on."""
     expires: Life | None = None
     """Locks may expire whose owners are in that status; `RUNNING`, though their time does not allow it."""
     unknown: bool = False
@@ -265,7 +267,7 @@ class Interleavings:
             yield from self._work(world, actor, actor.at_work)
         elif actor.at == "decide":
             for plan, steps in PLANS.items():
-                if plan in _decided(world.read):
+                if plan in self.plans & _decided(world.read):
                     yield f"{actor.name} decides: {plan}", world.having(_begins(actor, steps))
         else:
             yield from self._at_state(world, actor)

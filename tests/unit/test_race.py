@@ -70,7 +70,7 @@ CASES = {
     "each may be stopped": Case(stopped=("first", "second")),
     "answers are lost": Case(lost=True),
     "the lock of a dead run expires": Case(stopped=("first",), more={"expires": Life.STOPPED}),
-    "both take over from a dead run": Case(inherited=True),
+    "both take over from a dead run": Case(inherited=True, more={"plans": frozenset({"emergency", "stand down"})}),
     "the lock expires in mid-step": Case(more={"expires": Life.RUNNING}),
 }
 
