@@ -334,16 +334,7 @@ def test_a_handler_that_goes_on_beside_the_next_run_harms_nothing(state: str, wa
             assert_settled(both, active=True, calls=2 if state == "Promote replica" else 1)
 
 
-CAPACITY_IS_LEFT = pytest.mark.xfail(reason="a scale-up under way when it was undone stays", strict=True)
-
-
-@pytest.mark.parametrize(
-    "state",
-    [
-        pytest.param(state, marks=CAPACITY_IS_LEFT) if state in {"Warm up", "Bring capacity up"} else state
-        for state in HANDLED
-    ],
-)
+@pytest.mark.parametrize("state", HANDLED)
 def test_a_handler_that_goes_on_after_the_next_run_has_undone_its_work_harms_nothing(state: str, ways: Ways) -> None:
     """The primary is well by now."""
     for place, scenario in places(ways, state):

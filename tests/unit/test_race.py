@@ -93,7 +93,6 @@ def test_in_no_order_do_two_runs_spoil_each_others_work(case: Case, table: Table
     assert not case.stopped or any(w.accepted and w.read.epoch == 2 and w.read.ended_at for w in goes_on)
 
 
-@pytest.mark.xfail(raises=BrokenError, strict=True, reason="the end of a failed run looks at the door, and then writes")
 def test_a_door_that_may_be_barred_or_not_is_left_as_it_is(table: Table) -> None:
     Case(more={"unknown": True}).worlds(table)
 

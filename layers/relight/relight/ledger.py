@@ -157,13 +157,19 @@ class Ledger:
         self._change(run, "REMOVE capacity_before", {})
 
     def finish(self, run: Run, *, succeeded: bool, now: float) -> None:
-        """End a run: steady; after a completed failover the door is closed behind it and the cooldown begins."""
+        """End a run: steady; after a completed failover the door is closed behind it and the cooldown begins.
+
+        RunSuperseded where it did not succeed and its promotion has begun: that is left open for the next run.
+        """
         if succeeded:
             gone = "promotion, capacity_before, go_withheld, granting_stopped_at, quiesce, refused_at, failed_at"
             expression = f"SET #state = :steady, ended_at = :now REMOVE {gone}"
             self._change(run, expression, {":steady": State.STEADY.value, ":now": now})
         else:
-            self.set_state(run, State.STEADY)
+            # In one write: a handler that is under way may open the door between a look and this.
+            shut = "NOT (attribute_exists(promotion) AND #state = :promoting)"
+            values = {":steady": State.STEADY.value, ":promoting": State.PROMOTING.value}
+            self._change(run, "SET #state = :steady REMOVE go_withheld, granting_stopped_at", values, only_if=shut)
 
     # A planned run: the peer's writes, and the old side's lease.
 

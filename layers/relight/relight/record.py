@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from relight.answering import answer_of, sentence_of
 from relight.asking import LONGEST_SENTENCE, Asking, Request, Warm
-from relight.errors import InputInvalid, RecordIncomplete
+from relight.errors import InputInvalid, RecordIncomplete, RunSuperseded
 from relight.evidence import End, Kept, document, notification
 from relight.health import SOURCE, health_event
 from relight.moment import told
@@ -82,11 +82,7 @@ class Recorder:
             raise InputInvalid(f'the input needs "end" ({", ".join(End)}) and "sentence": {error}') from None
         self.ledger.require(run)
         now = self.clock()
-        # A run that failed behind the one-way door leaves the door open: the next one goes on from there.
-        if end is not End.FAILED or not self.ledger.head().door_opened:
-            self.ledger.finish(run, succeeded=end is End.SUCCEEDED, now=now)
-            if end is End.FAILED:
-                self.ledger.failed(run, now)
+        self._close(run, end, now)
         self.ledger.step_began(run, "record", now)
         kept, unread = self._kept(run, now)
         evidence = document(run, self.settings, {**event, "sentence": sentence}, kept, now)
@@ -105,6 +101,17 @@ class Recorder:
         if failed:
             raise RecordIncomplete("; ".join(failed))
         return {"status": end.value, "evidence": where, "rto_seconds": evidence["rto_seconds"]}
+
+    def _close(self, run: Run, end: End, now: float) -> None:
+        """A run that failed behind the one-way door leaves the door open: the next one goes on from there."""
+        try:
+            self.ledger.finish(run, succeeded=end is End.SUCCEEDED, now=now)
+        except RunSuperseded:
+            if not self.ledger.require(run).door_opened:
+                raise
+            return
+        if end is End.FAILED:
+            self.ledger.failed(run, now)
 
     def _kept(self, run: Run, now: float) -> tuple[Kept, str | None]:
         """What the ledger holds of the run, and why the events of AWS Health could not be read."""

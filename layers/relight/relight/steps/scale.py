@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from relight.errors import CapacityGroupNotFound
+from relight.errors import CapacityGroupNotFound, RunSuperseded
 from relight.ledger import Capacity
 from relight.step import Outcome
 
@@ -122,11 +122,20 @@ class Scale:
                 self._resize(name, wanted[name])
 
         self._each(groups, bring_up)
+        if wanted != sizes:
+            self._take_back_if_undone(run, sizes)
         looks = {name: self._look(run, group, wanted[name]) for name, group in groups.items()}
         if intent is Intent.WARM:
             _, facts = told(looks)
             return Outcome.done(f"capacity is on its way: {facts['wanted']} wanted", **facts)
         return self._serve(run, looks)
+
+    def _take_back_if_undone(self, run: Run, sizes: Mapping[str, Capacity]) -> None:
+        """What was raised late, behind the back of a run that has put the sizes back meanwhile, is put back again."""
+        head = self.ledger.head()
+        if head.capacity_before is None and head.active != self.settings.aws_region:
+            self._each(sizes, lambda name: self._resize(name, sizes[name]))
+            raise RunSuperseded(f"run {run.id} was undone while it brought capacity up: it is put back")
 
     def _serve(self, run: Run, looks: Mapping[str, Look]) -> Outcome:
         said, facts = told(looks)
