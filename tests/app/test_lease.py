@@ -81,7 +81,7 @@ def test_it_takes_orders_while_its_region_is_active_and_only_reads_once_it_is_no
     shop.until(lambda: takes(shop, "held", 201))
     assert ready(shop) == 200
 
-    ledgers.say(DR, 1, HOME, State.PROMOTING)
+    ledgers.say(DR, 1, HOME, State.PROMOTING, since=0)
     shop.until(lambda: takes(shop, "promoting", 503))
     ledgers.say(DR, 1, DR)
     assert takes(shop, "lost", 503)
@@ -114,7 +114,7 @@ def test_it_runs_out_where_the_ledger_cannot_be_asked(start: Start, ledgers: Led
 def test_the_standby_is_refused_until_its_own_ledger_says_that_it_is_active(start: Start, ledgers: Ledgers) -> None:
     shop = start(DR)
     assert takes(shop, "standby", 503)
-    ledgers.say(DR, 1, HOME, State.PROMOTING)
+    ledgers.say(DR, 1, HOME, State.PROMOTING, since=0)
     assert takes(shop, "promoting", 503)
     ledgers.say(DR, 1, DR, State.PROMOTING)
     shop.until(lambda: takes(shop, "active", 201))
