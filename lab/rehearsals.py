@@ -2,7 +2,8 @@
 
     python -m lab.rehearsals [--only app-lost,dr-isolated] [--timings lab] [--out docs/rehearsals.md] [--results FOLDER]
 
-Exit code 0 where each ended as it should, 1 where one did not, 2 for bad input.
+What an earlier call has left in FOLDER has its row too, so that the whole can be taken in several sittings. Exit code 0
+where each ended as it should, 1 where one did not, 2 for bad input.
 """
 
 import argparse
@@ -79,6 +80,17 @@ def rehearse(name: str, more: Sequence[str], folder: Path) -> Rehearsed:
     return Rehearsed(name, done.returncode, document, done.stdout + done.stderr)
 
 
+def kept(folder: Path, names: Sequence[str]) -> dict[str, Rehearsed]:
+    """What the folder holds of other rehearsals than these."""
+    found: dict[str, Rehearsed] = {}
+    for name in CASES:
+        path = folder / f"{name}.json"
+        if name not in names and path.exists():
+            document = json.loads(path.read_text(encoding="utf-8"))
+            found[name] = Rehearsed(name, int(bool(document["problems"])), document)
+    return found
+
+
 def table(rehearsed: Iterable[Rehearsed]) -> Iterator[str]:
     """The table in Markdown, line by line."""
     yield f"| {' | '.join(_COLUMNS)} |"
@@ -120,6 +132,8 @@ def _seconds(value: float | None, digits: int) -> str:
 def page(rehearsed: Sequence[Rehearsed], now: datetime) -> str:
     """The page that is kept: the table, what was wrong, when it was taken and on what."""
     document = next((one.document for one in rehearsed if one.document), {})
+    first = min((one.document["started"] for one in rehearsed if one.document), default=now.timestamp())
+    days = dict.fromkeys(f"{day:%Y-%m-%d}" for day in (datetime.fromtimestamp(first, UTC), now))
     lines = [
         "# How each fault ends",
         "",
@@ -127,7 +141,7 @@ def page(rehearsed: Sequence[Rehearsed], now: datetime) -> str:
         "should. **Not on AWS**: all of it in the lab, on one machine ([what that imitates](limits.md)). What the",
         "faults and the columns mean is in [the rehearsal](rehearsal.md).",
         "",
-        f"{now:%Y-%m-%d}, timings `{document.get('timings', '')}`. {_machine(document.get('machine', {}))}",
+        f"{' to '.join(days)}, timings `{document.get('timings', '')}`. {_machine(document.get('machine', {}))}",
         "",
         *table(rehearsed),
         "",
@@ -166,7 +180,9 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="where the page goes; else docs/, unless --only is given"
     )
-    parser.add_argument("--results", type=Path, metavar="FOLDER", help="keep the result documents there")
+    parser.add_argument(
+        "--results", type=Path, metavar="FOLDER", help="keep the result documents there; what it holds has its row"
+    )
     given = parser.parse_args(words)
     try:
         names = chosen(given.only)
@@ -177,11 +193,14 @@ def main(words: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.results or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
+        before = kept(folder, names)
         for number, name in enumerate(names, 1):
             one = rehearse(name, ["--timings", given.timings], folder)
             done.append(one)
             status = one.document.get("status", "no result")
             print(f"{number} of {len(names)}  {name}: {status}", *(f"\n    ! {p}" for p in one.problems), flush=True)
+    every = before | {one.name: one for one in done}
+    done = [every[name] for name in CASES if name in every]
     print("", *table(done), sep="\n")
     if out is not None:
         out.write_text(page(done, datetime.now(UTC)), encoding="utf-8")

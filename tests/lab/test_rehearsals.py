@@ -1,12 +1,14 @@
 """The table of all faults: which rehearsals there are, what a row says, and what is made of a bad end."""
 
+import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lab.options import Fault
-from lab.rehearsals import CASES, Rehearsed, chosen, main, page, table
+from lab.rehearsals import CASES, Rehearsed, chosen, kept, main, page, table
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MACHINE = {"cpu": "A model", "cores": 2, "memory_mib": 8192, "platform": "Linux-6", "python": "3.13.0"}
@@ -28,8 +30,8 @@ def document(**changes: Any) -> dict[str, Any]:
         "writes_on_both_sides": 0,
         "old_side_wrote_seconds": None,
         "promotions": 1,
-        "started": 100.0,
-        "ended": 138.2,
+        "started": NOW.timestamp(),
+        "ended": NOW.timestamp() + 38.2,
         "machine": MACHINE,
     } | changes
 
@@ -93,3 +95,13 @@ def test_the_page_says_when_and_on_what_and_what_was_wrong() -> None:
     assert "- `app-lost`: exit code 2: x" in bad
     assert "Each ended" not in bad
     assert "No rehearsal came to a result." in page([Rehearsed("app-lost", 2)], NOW)
+
+
+def test_what_was_rehearsed_before_has_its_row_and_its_day(tmp_path: Path) -> None:
+    yesterday = NOW.timestamp() - 24 * 3600
+    (tmp_path / "none.json").write_text(json.dumps(document(problems=["it failed over"], started=yesterday)))
+    (tmp_path / "app-lost.json").write_text(json.dumps(document()))
+    (tmp_path / "something-else.json").write_text("{}")
+    before = kept(tmp_path, ["app-lost"])
+    assert {name: (one.code, one.problems) for name, one in before.items()} == {"none": (1, ("it failed over",))}
+    assert "2026-11-22 to 2026-11-23, timings" in page([*before.values(), Rehearsed("app-lost", 0, document())], NOW)
