@@ -43,8 +43,14 @@ def measuring(conduct: Any, world: World, evidence: Any, attempts: tuple[Attempt
     answered = answered_before(attempts, REGION_NAME[Side.DR], promoted, {alb_address(Side.DR, Vantage.OUTSIDE)})
     seen["asked_of_dr_before"] = len(answered)
     seen["promoted_after"] = None if promoted is None else promoted - conduct._inflicted.at
-    ended = [name for name, _ in world.groups.terminations]
-    seen["dr_terminations"] = [name for name in ended if name not in seen["primary_instances"]]
+    # A run before this one may have stood down, on a busy machine, and taken the capacity that it had warmed with it.
+    decided = result.phases["t2"]
+    seen["dr_terminations"] = [
+        name
+        for name, at in world.groups.terminations
+        if name not in seen["primary_instances"] and decided is not None and at >= decided
+    ]
+    seen["executions"] = [f"{run.name} {run.status} {run.cause or ''}" for run in result.executions]
     return result
 
 

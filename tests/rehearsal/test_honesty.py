@@ -59,7 +59,7 @@ def test_while_the_promotion_is_paused_dr_answers_nobody_and_loses_no_instance(f
     assert seen["promoted_after"] >= seen["paused_for"]
     assert seen["asked_of_dr_before"] == 0
     assert seen["dr_instances_while_paused"] == 2
-    assert seen["dr_terminations"] == []
+    assert seen["dr_terminations"] == [], seen
 
 
 @pytest.mark.parametrize(
