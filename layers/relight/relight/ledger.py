@@ -129,6 +129,11 @@ class Ledger:
         """HOLD is 0: the other Region's own switches say the same, or nothing was promoted here."""
         self._change(run, "REMOVE held", {})
 
+    def concede(self, run: Run, other: Head) -> None:
+        """Take over from the other Region's ledger who is active, on behalf of the run that holds the lock."""
+        values = {":active": other.active, ":since": other.active_epoch, ":steady": State.STEADY.value}
+        self._change(run, "SET active = :active, active_epoch = :since, #state = :steady", values)
+
     def make_home(self, run: Run, region: str) -> None:
         """A person has decided that this Region is home from now on."""
         self._change(run, "SET home = :home", {":home": region})
@@ -208,16 +213,16 @@ class Ledger:
 
     # The way home. The lock of the other Region's ledger is held as a guest: no epoch grows by that.
 
-    def lock_as_guest(self, owner: str, now: float, seconds: float) -> bool:
-        """Take this ledger's lock, or keep it for longer; False where somebody else holds it."""
+    def lock_as_guest(self, owner: str, now: float, seconds: float, *, instead_of: str | None = None) -> bool:
+        """Take this ledger's lock, or keep it for longer; False where somebody else holds it.
+
+        `instead_of` is an owner that is known to be dead.
+        """
         values = {":owner": owner, ":now": int(now), ":expires": int(now + seconds)}
-        return self._write_if(
-            HEAD,
-            "SET #owner = :owner, expires_at = :expires",
-            "attribute_not_exists(#owner) OR #owner = :owner OR expires_at < :now",
-            values,
-            {"#owner": "owner"},
-        )
+        free = "attribute_not_exists(#owner) OR #owner = :owner OR expires_at < :now"
+        if instead_of is not None:
+            free, values[":dead"] = f"{free} OR #owner = :dead", instead_of
+        return self._write_if(HEAD, "SET #owner = :owner, expires_at = :expires", free, values, {"#owner": "owner"})
 
     def unlock_as_guest(self, owner: str) -> None:
         """Give it back, where it is still held."""

@@ -273,6 +273,8 @@ class SurveySettings(PeerSettings):
     """Whether the way home is open: both ledgers, and the machines of both Regions."""
 
     peer_ledger_table: str
+    replica_id: str
+    peer_database_id: str
     failover_machine: str
     failback_machine: str
     peer_failback_machine: str
