@@ -78,8 +78,8 @@ class Offer:
         lines = [
             f"{application}: {sentence}.",
             f"{there} has been active since epoch {other.active_epoch}. {here} answers again since {told(since)}.",
-            "Nothing goes home by itself. This begins it; it keeps the old database, builds a replica, compares, and asks",
-            "you once more before it switches over:",
+            "Nothing goes home by itself. This begins it: it keeps the old database, builds a replica, compares, and",
+            "asks you before it switches over:",
             f"relight failback --app {shlex.quote(application)} --region {here} --reason 'WHY'",
             f"Until then, if {there} is lost, there is no standby. To have one here without going home:",
             f"relight failback --to protected --app {shlex.quote(application)} --region {here} --reason 'WHY'",

@@ -108,8 +108,8 @@ class Recorder:
     def _close(self, run: Run, end: End, now: float, *, is_failback: bool) -> None:
         """A run that failed behind the one-way door leaves the door open: the next one goes on from there.
 
-        A failback itself promotes nothing, the run that it starts does: no cooldown begins with its end, and it keeps no
-        run of the probe's waiting.
+        A failback itself promotes nothing, the run that it starts does: no cooldown begins with its end, and it keeps
+        no run of the probe waiting.
         """
         try:
             self.ledger.finish(run, succeeded=end is End.SUCCEEDED and not is_failback, now=now)
