@@ -10,7 +10,7 @@ from relight.ledger import Ledger
 from relight.run import Run
 from relight.settings import SurveySettings
 from relight.step import perform
-from relight.steps.survey import Intent, Survey, To
+from relight.steps.survey import Intent, Survey
 
 logger = Logger()
 settings = SurveySettings.from_env(os.environ)

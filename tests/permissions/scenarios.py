@@ -116,7 +116,7 @@ def a_drill_gives_way(estate: Estate) -> None:
     estate.call("probe", {})
     ended = estate.run(AUTOMATIC)
     assert ended.output["status"] == "STOOD_DOWN", ended
-    assert {"Stop the drill", "Take over the lock"} <= set(ended.states)
+    assert {"Stop what makes room", "Take over the lock"} <= set(ended.states)
     stopped = estate.machine.client.describe_execution(executionArn=drill)
     assert (stopped["status"], stopped["error"]) == ("ABORTED", "Preempted")
 

@@ -353,5 +353,5 @@ def test_what_acts_can_be_held(ways: Ways) -> None:
     """Else the two tests before this one would prove nothing."""
     acts = {"Promote replica: promote", "Cut the old side off: cut", "Lift the fence: lift", "Stop writes: stop"}
     acts |= {"Let writes in: allow", "Empty the old side: resize", "Warm up: resize", "Restore capacity: resize"}
-    writes = {"Switch to DR: write 2", "Promote replica: write 3", "Let traffic come: write 1", "Record: write 1"}
+    writes = {"Switch to this Region: write 2", "Promote replica: write 3", "Let traffic come: write 1", "Record: write 1"}
     assert acts | writes <= ways.places.keys()

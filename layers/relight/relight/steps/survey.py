@@ -92,7 +92,7 @@ class Survey:
         return acts[intent]()
 
     def hear(self) -> Outcome:
-        """Take over from the other ledger who is active, and the epoch: before the lock, so that this run's is later."""
+        """Take over who is active, and the epoch, from the other ledger: before the lock, so that the run comes later."""
         other = self._peer()
         own = self.ledger.head()
         if superseded(own, other, self.settings.peer_region) or own.active == other.active:
@@ -137,7 +137,8 @@ class Survey:
                 f"{s.aws_region} is active already, since epoch {own.active_epoch}; "
                 f'to rebuild the standby, run it in {s.peer_region} with "to": "protected"'
             )
-        said = f"{s.aws_region} is active since epoch {own.active_epoch}, and {s.peer_region} has no standby of it: going on"
+        since = own.active_epoch
+        said = f"{s.aws_region} is active since epoch {since}, and {s.peer_region} is no standby of it: going on"
         return Outcome.done(said, active=s.aws_region, resume=True)
 
     def renew(self, run: Run, parent: str | None) -> Outcome:
@@ -215,11 +216,13 @@ class Survey:
         raise AnotherRunInProgress(f"the lock of {s.peer_region}'s ledger is held by {holder}")
 
     def _is_dead(self, owner: str) -> bool:
-        """Whether the owner is an execution of the other Region that is not at work; unknown is not dead."""
-        if owner.split(":")[3:4] != [self.settings.peer_region]:
+        """Whether the owner is an execution that is not at work, in either Region; unknown is not dead."""
+        of = {self.settings.peer_region: self.peer_machines, self.settings.aws_region: self.machines}
+        machines = of.get((owner.split(":") + [""] * 4)[3])
+        if machines is None:
             return False
         try:
-            found = self._describe(self.peer_machines, owner)
+            found = self._describe(machines, owner)
         except (BotoCoreError, ClientError):
             return False
         return found is None or found["status"] != "RUNNING"
