@@ -92,7 +92,7 @@ class Survey:
         return acts[intent]()
 
     def hear(self) -> Outcome:
-        """Take over who is active, and the epoch, from the other ledger: before the lock, so that the run comes later."""
+        """Take over who is active, and the epoch, from the other ledger: before the lock, so that this run is later."""
         other = self._peer()
         own = self.ledger.head()
         if superseded(own, other, self.settings.peer_region) or own.active == other.active:
