@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 
 NAME = "objects"
 SCHEMA = "relight/objects/1"
-PART_CANDIDATES = (
-    1000  # of which one part of the evidence holds at most so many: what fits in memory with room to spare
-)
+PART_CANDIDATES = 1000  # a part of the evidence holds at most so many: they fit in memory with room to spare
 REPORT_CANDIDATES = 10_000  # named in the report itself; beyond that it says in which parts all of them are
 AT_ONCE = 8
 
