@@ -61,7 +61,8 @@ def _lines(kept: Mapping[str, Any], where: str) -> Iterator[str]:
         yield f"Switchover: run {one_line(kept['child'], LONGEST_SENTENCE)}"
     window = kept["read_only_seconds"]
     if window is not None:
-        yield f"No write was taken for {window:.1f} s, and none was lost."
+        none_lost = ", and none was lost" if kept["status"] == End.SUCCEEDED else ""
+        yield f"No write was taken for {window:.1f} s{none_lost}."
     if reports.old:
         yield f"The old database is kept as {reports.old}; `relight retired` says until when."
     if reports.comparison is not None:

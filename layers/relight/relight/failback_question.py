@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from relight.settings import RecordSettings
 
 FINDING = "ready_to_go_home"
-_READY = "the replica is equal to the active database, as far as it was asked for"
+_READY = "the replica is built and compared, and whether to go home is for a person to decide"
 CHOICES = (Choice("approve", Reply.APPROVED), Choice("stay", Reply.STAY), DECLINE)
 
 

@@ -132,7 +132,7 @@ class Reports:
             yield f"Nothing: each row of {old} is in the active database."
             return
         yield f"{counted(rows, 'row')} exist only in {old}, or differ there{self._by_table()}."
-        yield "Nothing of it is merged, whatever you answer: it is for people to review."
+        yield "Nothing of it is merged by itself: it is for people to review."
 
     def _by_table(self) -> str:
         tables = (self.reconciliation or {}).get("tables")

@@ -66,23 +66,22 @@ class Offer:
             self.ledger.note_well(now if due is Move.NOTE else None)
         if due is not Move.OFFER:
             return None
-        since = own.well_since or now
-        sentence = f"{here} has been well for {lasting(now - since)}: you can go home"
-        notice = self._notice(sentence, since, other, here)
+        notice = notice_of(self.settings.application, here, other, own.well_since or now, now)
         Teller(self.sns, self.settings.topic_arn, self.settings.application).tell("none", notice)
         self.ledger.note_offered(other.active_epoch)
-        return sentence
+        return notice.text.partition("\n")[0]
 
-    def _notice(self, sentence: str, since: float, other: Head, here: str) -> Notice:
-        application, there = self.settings.application, other.active
-        lines = [
-            f"{application}: {sentence}.",
-            f"{there} has been active since epoch {other.active_epoch}. {here} answers again since {told(since)}.",
-            "Nothing goes home by itself. This begins it: it keeps the old database, builds a replica, compares, and",
-            "asks you before it switches over:",
-            f"relight failback --app {shlex.quote(application)} --region {here} --reason 'WHY'",
-            f"Until then, if {there} is lost, there is no standby. To have one here without going home:",
-            f"relight failback --to protected --app {shlex.quote(application)} --region {here} --reason 'WHY'",
-            "This is said once.",
-        ]
-        return Notice.of(f"Relight {application}: you can go home to {here}", lines, TOLD)
+
+def notice_of(application: str, here: str, other: Head, since: float, now: float) -> Notice:
+    """What people are told, for the Region `here` that has been well `since` then (epoch seconds). Pure."""
+    where = f"--app {shlex.quote(application)} --region {here} --reason 'WHY'"
+    lines = [
+        f"{application}: {here} has been well for {lasting(now - since)}, since {told(since)}: you can go home.",
+        f"{other.active} is active since epoch {other.active_epoch}. Nothing goes home by itself.",
+        "This begins it: it keeps the old database, builds a replica, compares, and asks before it switches over:",
+        f"relight failback {where}",
+        f"Until then, if {other.active} is lost, there is no standby. To have one here, and no more:",
+        f"relight failback --to protected {where}",
+        "This is said once.",
+    ]
+    return Notice.of(f"Relight {application}: you can go home to {here}", lines, TOLD)
