@@ -321,9 +321,9 @@ class World:
 
     # -- what was configured, read back through the APIs ----------------------------------------------------------
 
-    def function_environment(self, name: str) -> dict[str, str]:
-        """The environment of a function in the DR Region."""
-        functions = self.cloud.client("lambda", REGION_NAME[Side.DR])
+    def function_environment(self, name: str, side: Side = Side.DR) -> dict[str, str]:
+        """The environment of a function in that side's Region."""
+        functions = self.cloud.client("lambda", REGION_NAME[side])
         answer = functions.get_function_configuration(FunctionName=f"relight-{environment.APPLICATION}-{name}")
         return dict(answer["Environment"]["Variables"])
 
@@ -379,6 +379,16 @@ class World:
         self.alarms.lose(REGION_NAME[side])
         self.databases.lose(side, how)
         self.groups.lose(side, how)
+
+    def revive(self, side: Side) -> None:
+        """The Region is back: its servers start on the data that they had, its groups find out what has become of
+        their machines, and whatever is scheduled there runs again."""
+        region = REGION_NAME[side]
+        for part in (self.lambdas, self.workflows, self.alarms, self.events):
+            part.restore(region)
+        self.databases.revive(side)
+        self.groups.revive(side)
+        self.network.restore(side)
 
 
 def _text(address: tuple[str, int]) -> str:

@@ -15,7 +15,7 @@ import typer
 from typer.exceptions import TyperException
 
 from lab.errors import LabError, PortBusy
-from lab.options import Fault, LambdaMode, Lost, Options, Profile, Reply, Step, option
+from lab.options import Fault, LambdaMode, Lost, Options, Profile, Reply, Step, listed, option
 from relight_cli.answer import approve, decline, stay
 from relight_cli.complaint import complain
 from relight_cli.cost import cost
@@ -83,8 +83,12 @@ def rehearse(  # noqa: PLR0913, PLR0917 - one parameter for each option of the c
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the result there.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running at the end, until Ctrl-C.")] = False,
     kill_orchestrator_at: Annotated[
-        str | None, typer.Option(metavar="STEP", help=f"Stop the first run during a step: {' '.join(Step)}.")
+        str | None, typer.Option(metavar="STEP", help=f"Stop a run during a step: {' '.join(Step)}.")
     ] = None,
+    circle: Annotated[bool, typer.Option("--circle", help="Bring the primary back, and let a person go home.")] = False,
+    switchovers: Annotated[
+        int, typer.Option(metavar="N", help="With --fault none: switch over so often, there and back in turn.")
+    ] = Options.switchovers,
     answer: Annotated[
         str, typer.Option(metavar=_words(Reply), help="What the person answers where a run asks (app-lost).")
     ] = Options.answer.value,
@@ -109,8 +113,10 @@ def rehearse(  # noqa: PLR0913, PLR0917 - one parameter for each option of the c
         json=json,
         keep=keep,
         kill_orchestrator_at=(
-            None if kill_orchestrator_at is None else option("--kill-orchestrator-at", Step, kill_orchestrator_at)
+            () if kill_orchestrator_at is None else listed("--kill-orchestrator-at", Step, kill_orchestrator_at)
         ),
+        circle=circle,
+        switchovers=switchovers,
         answer=option("--answer", Reply, answer),
         lease=lease,
         lambda_mode=option("--lambda", LambdaMode, lambda_),
