@@ -29,8 +29,9 @@ _REFUSALS = {
     "NeverFailedOver": Exit.NO_WAY_HOME,
     "DrillInProgress": Exit.RUN_ON,
     "AnotherRunInProgress": Exit.RUN_ON,
+    "in_progress": Exit.RUN_ON,
 }
-"""By the error of the state machine; what else it refuses is another end."""
+"""By the finding of the state machine; what else it refuses is another end."""
 _JUDGED = ("retire", "reprotect", "compare", "objects", "scale", "ask")
 """A run that has entered one of these steps was let through."""
 _LONGEST = 1000
@@ -269,16 +270,9 @@ def _ended(begun: Begun, found: dict[str, Any]) -> None:
     status = str(end.get("status") or found["status"])
     if status == "SUCCEEDED":
         return
-    error = str(end.get("error") or found.get("error") or "")
-    finding = str(end.get("finding") or "")
     sentence = one_line(str(end.get("sentence") or found.get("cause") or found["status"]), _LONGEST)
-    code = next((one for name, one in _REFUSALS.items() if name in {error, _camel(finding)}), Exit.OTHERWISE)
+    code = _REFUSALS.get(str(end.get("finding")), Exit.OTHERWISE)
     raise Refused(f"{begun.run} in {begun.region} ended {status}: {sentence}", code=code)
-
-
-def _camel(finding: str) -> str:
-    """`already_active` as the error that it comes from."""
-    return "".join(word.capitalize() for word in finding.split("_")) if "_" in finding else finding
 
 
 def _follow(region: str, execution: str) -> str:

@@ -57,6 +57,7 @@ HOMEWARD = Run(
     NOW - 9000,
     Mode.PLANNED,
 )
+SWITCHOVER = f"arn:aws:states:{HOME}:123456789012:execution:relight-shop-failover:switchover-5-1789991000000"
 LOST = {"rows": 17, "tables": {"shop_order": 15, "shop_payment": 2}, "report": "runs/x/reconciliation.json"}
 REPORTS: dict[str, Any] = {
     "retired": {"retired": {"instance": "shop-primary-retired-4", "snapshot": "shop-primary-retired-4"}, "why": "kept"},
@@ -116,7 +117,8 @@ def asks_home(**changed: Any) -> dict[str, Any]:
         "expires_in": 3600,
         "ask_until": NOW + 43200,
     }
-    return given | REPORTS | changed
+    reports = REPORTS | {name: value for name, value in changed.items() if name in REPORTS}
+    return given | {"reports": reports} | {name: value for name, value in changed.items() if name not in REPORTS}
 
 
 def home_question(event: dict[str, Any], now: float = NOW) -> Notice:
@@ -131,7 +133,7 @@ def home_ending(end: dict[str, Any], answer: Answer | None = None) -> Notice:
     steps = [StepStory("ask", NOW, NOW, "question 1 (first)", {})]
     kept = Kept({}, steps, None, answer, [])
     here = settings(aws_region=HOME, peer_region=HERE)
-    said = failback_evidence.document(HOMEWARD, here, REPORTS | end, kept, NOW + 900)
+    said = failback_evidence.document(HOMEWARD, here, {"reports": REPORTS} | end, kept, NOW + 900)
     return failback_evidence.notification(said, f"s3://relight-evidence/runs/{HOMEWARD.id}/run.json")
 
 
@@ -193,7 +195,7 @@ def examples() -> dict[str, Notice]:
                 "end": "SUCCEEDED",
                 "sentence": f"{HOME} is active again, and {HERE} stands by",
                 "to": "home",
-                "child": "switchover-failback-5-29833333",
+                "reports": REPORTS | {"switchover": SWITCHOVER},
                 "read_only_seconds": 312.4,
             },
             Answer(Reply.APPROVED, "arn:aws:iam::123456789012:user/ann", "nobody orders now", NOW + 60, "x"),

@@ -14,7 +14,7 @@ from relight.run import Run
 from tests.unit.conftest import Clients
 from tests.unit.mailbox import Mailbox
 from tests.unit.notices import REPORTS, TOKEN, asks_home, settings
-from tests.unit.standby import HERE, NOW, Clock, take_lock
+from tests.unit.standby import HERE, NOW, Clock, execution, take_lock
 
 BUCKET = "relight-evidence"
 SUCCEEDED = {"kind": "failback", "end": "SUCCEEDED", "sentence": "home again", "to": "home"}
@@ -57,7 +57,7 @@ def test_the_question_goes_out_and_is_kept_with_its_token(
     assert (said["asked"], said["urgency"]) == (1, "first")
     kept = ledger.question(run.id)
     assert kept is not None
-    assert (kept.token, kept.mode, kept.finding) == (TOKEN, "planned", "ready_to_go_home")
+    assert (kept.token, kept.mode, kept.finding) == (TOKEN, "planned", "way_home_open")
     (letter,) = mailbox.read()
     assert letter.subject == "Relight shop asks whether to go home"
     assert letter.attributes == {"urgency": "first", "application": "shop", "run": "run-1"}
@@ -91,20 +91,22 @@ def test_the_evidence_holds_what_was_kept_built_compared_lost_and_switched(
     recorder.record(run, {"what": "answer", "kind": "failback", "answer": "approved", "said": {"by": "ann"}})
     mailbox.read()
     end = {
-        **REPORTS,
         **SUCCEEDED,
         "accepted": ["missing:t:1"],
-        "child": "switchover-run-1",
+        "reports": {
+            **{name: {"status": "DONE", "sentence": "so", "facts": facts} for name, facts in REPORTS.items()},
+            "switchover": execution("switchover-run-1"),
+            "light": {"execution": "light-eu-west-1-7"},
+        },
         "read_only_seconds": 4.25,
-        "peer": {"execution": "light-eu-west-1-7"},
     }
     assert recorder.record(run, end)["rto_seconds"] is None
     kept = evidence(clients, run)
     assert (kept["kind"], kept["to"], kept["status"]) == ("failback", "home", "SUCCEEDED")
     assert {name: kept[name] for name in REPORTS} == REPORTS
     assert kept["accepted"] == ["missing:t:1"]
-    assert (kept["child"], kept["read_only_seconds"]) == ("switchover-run-1", 4.25)
-    assert kept["peer"] == {"execution": "light-eu-west-1-7"}
+    assert (kept["switchover"], kept["read_only_seconds"]) == ("switchover-run-1", 4.25)
+    assert kept["light"] == {"execution": "light-eu-west-1-7"}
     assert kept["answer"]["answer"] == "approved"
     assert TOKEN not in json.dumps(kept)
     (letter,) = mailbox.read()
@@ -125,15 +127,36 @@ def test_what_the_input_does_not_hand_on_is_taken_from_the_timeline(
     kept = evidence(clients, run)
     assert kept["retired"]["retired"] == {"instance": "old"}
     assert (kept["comparison"]["differences_total"], kept["reconciliation"]["rows"]) == (2, 5)
-    assert kept["peer"] == {"execution": "light-1"}
+    assert kept["light"] == {"execution": "light-1"}
+
+
+@pytest.mark.parametrize(
+    ("marks", "seconds"), [({"t6": 40, "t8": 52.5}, 50.0), ({"t6": 40}, 37.5), ({"t4": 30}, None), ({}, None)]
+)
+def test_how_long_no_write_was_taken_is_the_switchover_s_own_timeline(
+    recorder: Recorder, ledger: Ledger, clients: Clients, run: Run, marks: dict[str, float], seconds: float | None
+) -> None:
+    child = Run("switchover-1", execution("switchover-1"), run.epoch, NOW)
+    ledger.step_began(child, "scale (warm)", NOW - 60)
+    ledger.step_began(child, "quiesce (stop)", NOW + 2.5)
+    for name, at in marks.items():
+        ledger.mark(child, name, NOW + at)
+    recorder.record(run, {**SUCCEEDED, "reports": {"switchover": child.owner}})
+    assert evidence(clients, run)["read_only_seconds"] == seconds
+
+
+def test_what_was_put_back_is_told_and_nothing_else(recorder: Recorder, mailbox: Mailbox, run: Run) -> None:
+    recorder.record(run, {**FAILED, "undone": {"capacity": "capacity is back at min 0, desired 0, max 4"}})
+    (letter,) = mailbox.read()
+    assert "Undone:\n  capacity: capacity is back at min 0, desired 0, max 4\nSteps:" in letter.text
 
 
 def test_what_did_not_happen_is_null(recorder: Recorder, clients: Clients, mailbox: Mailbox, run: Run) -> None:
-    recorder.record(run, {**FAILED, "read_only_seconds": float("nan"), "child": None, "accepted": None})
+    recorder.record(run, {**FAILED, "read_only_seconds": float("nan"), "reports": {"switchover": None}})
     kept = evidence(clients, run)
-    names = ("retired", "reprotect", "comparison", "reconciliation", "objects", "peer", "child", "read_only_seconds")
+    names = ("retired", "reprotect", "comparison", "reconciliation", "objects", "light", "accepted")
     assert {name: kept[name] for name in names} == dict.fromkeys(names)
-    assert kept["accepted"] == []
+    assert (kept["switchover"], kept["read_only_seconds"]) == (None, None)
     (letter,) = mailbox.read()
     assert letter.attributes["urgency"] == "failed"
     assert "none was lost" not in letter.text

@@ -121,7 +121,7 @@ def _lines(evidence: Mapping[str, Any], where: str) -> Iterator[str]:
         yield f"Lost writes: {_loss(run['mode'], evidence['estimated_loss_seconds'])}"
     yield f"RTO, first bad sample to first good answer: {'not measured' if rto is None else f'{rto:.0f} s'}"
     yield from _fence(evidence)
-    yield from undone(evidence)
+    yield from _undone(evidence)
     yield "Steps:"
     yield from (f"  {step['name']}: {one_line(step['sentence'], LONGEST_SENTENCE)}" for step in evidence["steps"])
     yield f"Evidence: {where}"
@@ -154,8 +154,7 @@ def _fence(evidence: Mapping[str, Any]) -> Iterator[str]:
         yield f"The other Region's capacity to 0: {evidence['emptied']}"
 
 
-def undone(evidence: Mapping[str, Any]) -> Iterator[str]:
-    """What a run that did not succeed has put back, for people: a line each."""
+def _undone(evidence: Mapping[str, Any]) -> Iterator[str]:
     put_back = evidence["undone"]
     if put_back is None:
         if evidence["status"] == End.FAILED:

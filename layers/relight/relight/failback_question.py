@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from relight.run import Run
     from relight.settings import RecordSettings
 
-FINDING = "ready_to_go_home"
+FINDING = "way_home_open"
 _READY = "the replica is built and compared, and whether to go home is for a person to decide"
 CHOICES = (Choice("approve", Reply.APPROVED), Choice("stay", Reply.STAY), DECLINE)
 
@@ -40,16 +40,18 @@ class FailbackRequest:
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> FailbackRequest:
         """The question in the input; InputInvalid says what it lacks, and never shows the token."""
-        token = token_of(event)
+        token, decision, reports = token_of(event), event.get("decision"), event.get("reports")
+        decision = decision if isinstance(decision, dict) else {}
+        reports = reports if isinstance(reports, dict) else {}
         try:
             return cls(
                 asked=int(number(event, "asked", least=1)),
                 token=token,
                 expires_in=number(event, "expires_in"),
                 ask_until=number(event, "ask_until"),
-                sentence=one_line(str(event.get("sentence") or _READY), LONGEST_SENTENCE),
-                finding=one_line(str(event.get("finding") or FINDING), LONGEST_SENTENCE),
-                reports=Reports.of(event),
+                sentence=one_line(str(decision.get("sentence") or _READY), LONGEST_SENTENCE),
+                finding=one_line(str(decision.get("finding") or FINDING), LONGEST_SENTENCE),
+                reports=Reports.of({**reports, "accepted": event.get("accepted")}),
             )
         except KeyError as missing:
             raise InputInvalid(f"a question's input lacks {missing}") from None

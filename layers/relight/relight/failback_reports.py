@@ -22,7 +22,7 @@ STEPS = {
     "comparison": ("compare (database)", "compare"),
     "reconciliation": ("compare (lost)",),
     "objects": ("objects",),
-    "peer": ("survey (light)",),
+    "light": ("survey (light)",),
 }
 SHOWN = 5
 LONGEST = 200
@@ -36,6 +36,14 @@ def name_of(difference: Any) -> str:
         str(difference[part]) for part in ("kind", "table", "key") if difference.get(part)
     )
     return one_line(str(name), LONGEST)
+
+
+def facts_of(given: Any) -> dict[str, Any] | None:
+    """The facts, also where a step's whole outcome is given; None where there is neither."""
+    if not isinstance(given, dict):
+        return None
+    facts = given.get("facts", given)
+    return facts if isinstance(facts, dict) else None
 
 
 def count_of(facts: Mapping[str, Any] | None, name: str) -> int | None:
@@ -55,21 +63,24 @@ def counted(count: int, one: str, many: str = "") -> str:
 
 @dataclass(frozen=True)
 class Reports:
-    """The facts of a failback by their names; None is what was not handed on, or does not exist."""
+    """The facts of a failback by their names; None is what was not handed on, or does not exist.
+
+    `accepted` are the names of the differences that a person has accepted; None where that was not handed on.
+    """
 
     retired: Mapping[str, Any] | None = None
     reprotect: Mapping[str, Any] | None = None
     comparison: Mapping[str, Any] | None = None
     reconciliation: Mapping[str, Any] | None = None
     objects: Mapping[str, Any] | None = None
-    accepted: tuple[str, ...] = ()
+    accepted: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Reports:
         """From what the input or the evidence says under those names."""
         accepted = given.get("accepted")
-        facts = {name: value for name in STEPS if name != "peer" and isinstance(value := given.get(name), dict)}
-        return cls(**facts, accepted=tuple(map(str, accepted)) if isinstance(accepted, list) else ())
+        facts = {name: found for name in STEPS if name != "light" and (found := facts_of(given.get(name))) is not None}
+        return cls(**facts, accepted=tuple(map(str, accepted)) if isinstance(accepted, list) else None)
 
     def compared(self) -> Iterator[str]:
         """What the two databases and the two buckets came to."""
@@ -93,10 +104,13 @@ class Reports:
         names = [name_of(one) for one in listed] if isinstance(listed, list) else []
         more = f", and {total - SHOWN:,} more" if total > SHOWN else ""
         named = f": {', '.join(names[:SHOWN])}{more}" if names else ""
-        open_ones = [name for name in names if name not in self.accepted]
-        accepted = len(names) - len(open_ones)
-        judged = "all of them accepted" if accepted == total else f"{accepted:,} of them accepted"
-        return f"{counted(total, 'difference')} ({judged}){named}"
+        return f"{counted(total, 'difference')}{self._judged(names, total)}{named}"
+
+    def _judged(self, names: list[str], total: int) -> str:
+        if self.accepted is None:
+            return ""
+        accepted = sum(name in self.accepted for name in names)
+        return " (all of them accepted)" if accepted == total else f" ({accepted:,} of them accepted)"
 
     def _objects(self) -> str:
         facts = self.objects

@@ -88,7 +88,8 @@ class Recorder:
         self.ledger.step_began(run, "record", now)
         kept, unread = self._kept(run, now)
         way = failback_evidence if _is_failback(event) else evidence
-        said = way.document(run, self.settings, {**event, "sentence": sentence}, kept, now)
+        given = {"read_only_seconds": self._read_only(event), **event, "sentence": sentence}
+        said = way.document(run, self.settings, given, kept, now)
         key = f"runs/{run.id}/run.json"
         where = f"s3://{self.settings.evidence_bucket}/{key}"
         failed = [
@@ -132,6 +133,13 @@ class Recorder:
         unread = _try("health", read, (*NO_ANSWER, KeyError))
         question, answer = self.ledger.question(run.id), self.ledger.answer(run.id)
         return Kept(marks, steps, question, answer, None if unread else health), unread
+
+    def _read_only(self, event: Mapping[str, Any]) -> float | None:
+        """As the switchover's own timeline has it; None without one."""
+        switchover = failback_evidence.switchover_of(event) if _is_failback(event) else None
+        if switchover is None:
+            return None
+        return failback_evidence.read_only_seconds(*self.ledger.timeline(switchover.rpartition(":")[2]))
 
     def _keep(self, key: str, said: Mapping[str, Any]) -> None:
         body = json.dumps(said, indent=2, sort_keys=True).encode()
