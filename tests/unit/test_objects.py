@@ -311,6 +311,17 @@ def test_a_region_that_stops_answering_is_asked_again_from_where_it_was(place: P
     assert outcome.facts["objects"] == 30
 
 
+def test_a_lap_goes_on_at_the_part_that_was_not_answered(place: Place) -> None:
+    place.settings = replace(SETTINGS, peer_batch_role_arn=None)
+    for number in range(200):
+        place.active.put(f"{number:03}")
+    place.look()
+    place.active.refusal, place.active.answers = silent(), 100
+    assert place.look().sentence.startswith("asked again soon")
+    place.active.refusal = None
+    assert place.done(1).facts["differences_total"] == 200
+
+
 def test_access_denied_on_the_peer_is_a_clear_error(place: Place) -> None:
     place.active.refusal = denied()
     with pytest.raises(PeerUnreachable) as caught:
@@ -421,3 +432,36 @@ def test_a_newer_version_of_the_lost_region_is_not_taken_for_a_replica(place: Pl
     place.look()
     place.active.put("state", b"since", at=NOW, status="PENDING")
     assert place.look().status == "WAIT"
+
+
+# S3 as moto has it, which knows no replication status
+
+
+def test_real_listings_and_a_real_report(ledger: Ledger, run: Run, clock: Clock, clients: Clients) -> None:
+    home, here, jobs = clients("s3", HOME), clients("s3", HERE), clients("s3control", HOME)
+    peer_bucket, bucket = f"relight-data-shop-{ACCOUNT}-{HOME}", f"relight-data-shop-{ACCOUNT}-{HERE}"
+    for s3, name, region in ((home, peer_bucket, HOME), (here, bucket, HERE), (here, "relight-evidence-shop", HERE)):
+        s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": region})
+        s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    for key in ("a", "é", "\uffee", "\U0001f600"):
+        home.put_object(Bucket=peer_bucket, Key=key, Body=key.encode())
+        here.put_object(Bucket=bucket, Key=key, Body=key.encode())
+    home.put_object(Bucket=peer_bucket, Key="日本", Body=b"1")
+    here.put_object(Bucket=bucket, Key="\uffee", Body=b"2")
+    here.put_object(Bucket=bucket, Key="z&<", Body=b"3")
+    objects = Objects(
+        replace(SETTINGS, peer_batch_role_arn=None),
+        ledger,
+        Bucket(home, peer_bucket, HOME, ACCOUNT, 3),
+        Bucket(here, bucket, HERE, ACCOUNT, 3),
+        BatchJobs(jobs, ACCOUNT, HOME),
+        here,
+        clock,
+    )
+    assert objects.ensure(run).status == "WAIT"
+    outcome = objects.ensure(run)
+    assert (outcome.status, outcome.facts["objects"]) == ("DONE", 5)
+    assert names(outcome.facts["differences"]) == ["object_missing:日本", "object_differs:\uffee"]
+    assert names(outcome.facts["lost"]) == ["object_extra:z&<"]
+    told = here.get_object(Bucket="relight-evidence-shop", Key="runs/run-1/objects.json")
+    assert names(json.loads(told["Body"].read())["differences"]) == names(outcome.facts["differences"])
