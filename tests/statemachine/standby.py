@@ -75,6 +75,8 @@ class Standby:
         """The steps in the order in which their handlers came to an end, with an answer or without one."""
         self.capacity = STEADY
         self.fenced = False
+        self.let_in = False
+        """This Region's own application reaches its database, whoever cut it off before."""
         self.stopped = False
         """The peer's database takes no writes."""
         self.emptied = False
@@ -194,6 +196,10 @@ class Standby:
         self.fenced = fenced
         return Said.done("fenced" if fenced else "not fenced", fence="fenced" if fenced else "lifted")
 
+    def _open(self, _run: Run) -> Said:
+        self.let_in = True
+        return Said.done("this Region's application reaches its database", fence="open")
+
     def _empty(self, _run: Run) -> Said:
         self.emptied = True
         return Said.done("the old side is at 0", emptied="done")
@@ -240,6 +246,7 @@ _ENSURES: Mapping[str, Callable[[Standby, Run], Said]] = {
     "scale restore": Standby._restore,
     "fence cut": lambda standby, run: standby._fence(True, run),
     "fence lift": lambda standby, run: standby._fence(False, run),
+    "fence open": Standby._open,
     "fence empty": Standby._empty,
     "quiesce stop": Standby._stop,
     "quiesce replayed": lambda standby, run: Said.done("the last write is here"),
@@ -268,6 +275,11 @@ def settings[Kind: Settings](kind: type[Kind], **changed: str) -> Kind:
             "APPLICATION": "shop",
             "PEER_CONNECT_SECONDS": "2",
             "PEER_READ_SECONDS": "5",
+            "DOMAIN": "shop.example.com",
+            "NAME_SERVERS": "127.0.0.1",
+            "SELF_URL": "https://dr.shop.example.com",
+            "SAMPLE_TIMEOUT_SECONDS": "2",
+            "LOOK_AGAIN_SECONDS": "1",
             **changed,
         }
     )
