@@ -90,6 +90,11 @@ LAB = Timings(
             "StartWindowSeconds": "3",
             "PeerConnectSeconds": "0.5",
             "PeerReadSeconds": "1",
+            "RebuildAgainSeconds": "1",
+            "ReprotectSeconds": "180",
+            "CompareSeconds": "120",
+            "SliceSeconds": "10",
+            "OfferSeconds": "30",
         }
     ),
     lease=MappingProxyType({"LeaseTermSeconds": "2", "LongestTransactionSeconds": "1"}),
