@@ -32,7 +32,6 @@ SETTINGS = ObjectsSettings(
     peer_bucket=f"relight-data-shop-{ACCOUNT}-{HOME}",
     evidence_bucket="relight-evidence-shop",
     account_id=ACCOUNT,
-    batch_role_arn=None,
     peer_batch_role_arn=ROLE,
     slice_seconds=60,
     look_again_seconds=60,

@@ -550,7 +550,8 @@ class Ledger:
 
     def timeline(self, run_id: str) -> tuple[dict[str, float], list[StepStory]]:
         """The marks and the steps of a run, steps in the order in which they began."""
-        answer = self.dynamodb.query(
+        # Page by page: the progress of something long lies beside them, and a page ends at one megabyte.
+        pages = self.dynamodb.get_paginator("query").paginate(
             TableName=self.table,
             KeyConditionExpression="pk = :pk",
             ExpressionAttributeValues=_item({":pk": f"run#{run_id}"}),
@@ -558,7 +559,7 @@ class Ledger:
         )
         marks: dict[str, float] = {}
         steps: list[StepStory] = []
-        for values in map(_values, answer["Items"]):
+        for values in (_values(found) for page in pages for found in page["Items"]):
             kind, _, name = values["sk"].partition("#")
             if kind == "mark":
                 marks[name] = float(values["happened"])

@@ -329,8 +329,7 @@ class ObjectsSettings(PeerSettings):
     peer_bucket: str | None
     evidence_bucket: str
     account_id: str
-    batch_role_arn: str | None
-    peer_batch_role_arn: str | None
+    peer_batch_role_arn: str | None  # may replicate the peer's bucket; IAM is global, so it is this stack's own
     slice_seconds: float
     look_again_seconds: float
 
