@@ -7,8 +7,8 @@ from pathlib import Path
 from relight_cli.exit_code import Exit, Refused
 
 MOST = 1000
-_NAME = re.compile(r"[a-z][a-z0-9_-]*:[^:\s][^\x00-\x1f\x7f]*")
-_LONGEST = 500
+_NAME = re.compile(r"[a-z][a-z0-9_]*:[^:].*", re.DOTALL)
+_LONGEST = 1000
 _LARGEST = 100_000
 """Bytes of the file; an execution's input has room for 256 KiB."""
 _FORM = "write the names as the report has them: kind:table or kind:table:key"
@@ -17,7 +17,8 @@ _FORM = "write the names as the report has them: kind:table or kind:table:key"
 def accepted(file: Path) -> list[str]:
     """The names, each once, in the file's order. Refused where the file is missing, or a line is no name, by its place.
 
-    A comment is a line that begins with #, or what follows a space and #; a name that holds these takes a JSON list.
+    A comment is a line that begins with #, or what follows a space and #. A name that holds these, or ends with a
+    space, takes a JSON list.
     """
     try:
         data = file.read_bytes()

@@ -18,7 +18,12 @@ from relight_cli.reaching import identity, reaching, reading
 
 PATIENCE_SECONDS = 900.0
 _SILENT = frozenset({Exit.NO_ANSWER, Exit.NO_LEDGER, Exit.DENIED, Exit.AWS})
-_REFUSALS = {"RetiredNotFound": Exit.UNKNOWN_RETIRED, "RetiredTooYoung": Exit.TOO_YOUNG, "InputInvalid": Exit.BAD_INPUT}
+_REFUSALS = {
+    "RetiredNotFound": Exit.UNKNOWN_RETIRED,
+    "RetiredTooYoung": Exit.TOO_YOUNG,
+    "AnotherRunInProgress": Exit.RUN_ON,
+    "InputInvalid": Exit.BAD_INPUT,
+}
 _LONGEST = 1000
 _DAY = 86400.0
 
