@@ -156,8 +156,9 @@ class Candidate:
 
     @property
     def named(self) -> dict[str, str]:
-        """How it is told; `kind:key` is its name."""
-        return {"kind": self.kind.value, "key": self.key, "detail": self.detail}
+        """How it is told; its name is what a person accepts it by."""
+        name = f"{self.kind.value}:{self.key}"
+        return {"name": name, "kind": self.kind.value, "key": self.key, "detail": self.detail}
 
     def stands(self, active: Looked, standby: Looked) -> bool:
         """Neither bucket has changed what it has since."""
