@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 DAY = 86400.0
 HOURS_A_MONTH = 730
-# US dollars, on demand, RDS for PostgreSQL in one zone of us-east-1, read in 2026: a `large` an hour by kind of class,
-# and a GiB a month by storage. An assumption about every other Region, good for an order of magnitude.
+# US dollars, assumed: about what RDS for PostgreSQL costs on demand in one zone of us-east-1; a `large` an hour by kind
+# of class, and a GiB a month by storage. Other Regions, generations and contracts differ: it is an order of magnitude.
 LARGE_AN_HOUR = {"t": 0.13, "m": 0.17, "r": 0.24, "x": 0.70}
 GIB_A_MONTH = {"gp2": 0.115, "gp3": 0.115, "io1": 0.125, "io2": 0.125, "standard": 0.10}
 _CLASS = re.compile(r"db\.(?P<kind>[a-z])[0-9a-z]*\.(?P<times>\d*)(?P<size>micro|small|medium|large|xlarge)")
@@ -23,7 +23,7 @@ _SIZES = {"micro": 0.125, "small": 0.25, "medium": 0.5, "large": 1.0, "xlarge": 
 
 
 def monthly_cost(instance_class: str, storage_type: str, gib: int, *, multi_az: bool) -> float | None:
-    """US dollars a month, about; None for a class or storage whose price is not known. Purchased rates are not."""
+    """US dollars a month, about; None for a class or storage of which no price is assumed."""
     found = _CLASS.fullmatch(instance_class)
     if found is None or found["kind"] not in LARGE_AN_HOUR or storage_type not in GIB_A_MONTH:
         return None

@@ -177,7 +177,7 @@ class Retained:
             said = database.ask(self.functions, self.settings.dbcheck_function, "slots", **given)
         except NOT_ASKED:
             return None
-        return list(said.get("slots") or []) if said.get("reached") else None
+        return list(said["slots"]) if "slots" in said else None
 
     # Beside what the ledger keeps of it: that its notice went out.
 

@@ -340,7 +340,7 @@ class Keeping:
             said = database.ask(self.step.functions, self.step.settings.dbcheck_function, "drop_slots", **given)
         except (DatabaseCheckFailed, BotoCoreError, ClientError):
             return None
-        return [str(slot) for slot in said.get("dropped") or []] if said.get("reached") else None
+        return [str(slot) for slot in said["dropped"]] if "dropped" in said else None
 
     def _remembered(self) -> dict[str, Any]:
         return self.step.ledger.progress(self.run.id, "retire") or {}
