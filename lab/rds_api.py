@@ -191,14 +191,14 @@ class RdsApi:
             if database.busy:
                 raise invalid_state(f"Instance {db_instance_identifier} has an operation under way.")
             _require_last_words(record, final_db_snapshot_identifier, bool(skip_final_snapshot))
-            snapshot = None
+            last = None
             if final_db_snapshot_identifier:
-                snapshot = self._snapshots.begin(backend, db_instance_identifier, final_db_snapshot_identifier)
+                last = self._snapshots.begin(backend, db_instance_identifier, final_db_snapshot_identifier)
             if delete_automated_backups:
-                for name, snapshot in list(backend.database_snapshots.items()):
-                    if snapshot.snapshot_type == "automated" and snapshot.database.arn == record.arn:
+                for name, kept in list(backend.database_snapshots.items()):
+                    if kept.snapshot_type == "automated" and kept.database.arn == record.arn:
                         del backend.database_snapshots[name]
-            database.delete(snapshot)
+            database.delete(last)
             return record
 
         return delete_db_instance
