@@ -10,19 +10,22 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from relight.fleet import standing_by
 from relight.guard import LATE_HANDLER_SECONDS, Guard, Hands, Standing, standing
 from relight.ledger import HEAD, Capacity, Head, Ledger, Promotion, State
 from relight.network_acl import NetworkAcl, fence_of
 from relight.run import Run
 from relight.settings import GuardSettings
+from relight.signal import Seen, Signal, View
 
 from tests.unit.conftest import Clients
 from tests.unit.firewall import CIDRS, make_acl
 from tests.unit.fleet import Fleet, make_fleet
 from tests.unit.loopback import black_hole, closed_port
 from tests.unit.rds import REPLICA, Dbcheck, error
+from tests.unit.situation import keep_signals
 from tests.unit.standby import HERE, HOME, MACHINE, Clock, claims, execution, release_lock, take_lock
-from tests.unit.test_switch import NAMESPACE, published
+from tests.unit.test_switch import NAMESPACE, published, show
 
 OWNER = "arn:aws:states:eu-west-1:123456789012:execution:relight-shop-failback:x"
 
@@ -131,6 +134,51 @@ def test_the_standing_of_dr(own: Head, other: Head, expected: Standing) -> None:
     assert standing(own, other, HERE, HOME, HOME) is expected
 
 
+@pytest.mark.parametrize(
+    ("own", "other", "replica", "expected"),
+    [
+        # Both say that DR is active. What home's database is tells whether it is the old primary still, or the standby.
+        (claims(5, HERE), claims(5, HERE), True, Standing.UNKNOWN),
+        (claims(5, HERE), claims(5, HERE), False, Standing.SUPERSEDED),
+        (claims(5, HERE), claims(5, HERE), None, Standing.SUPERSEDED),
+        # It has not heard of it, and its database cannot have been rebuilt meanwhile.
+        (claims(1, HOME), claims(5, HERE), False, Standing.SUPERSEDED),
+        # DR is lost, and home is being activated by a run; which dies behind its promotion.
+        (replace(claims(5, HERE, State.PROMOTING), owner=OWNER, epoch=6), None, None, Standing.UNKNOWN),
+        (replace(claims(5, HERE, State.PROMOTING), owner=OWNER, epoch=6), claims(5, HERE), False, Standing.UNKNOWN),
+        (replace(claims(5, HERE, State.PROMOTING), promotion=DOOR, epoch=6), claims(5, HERE), False, Standing.UNKNOWN),
+        # Before that, a dead run has changed nothing, and its database is a replica still.
+        (replace(claims(5, HERE, State.PROMOTING), epoch=6), claims(5, HERE), True, Standing.UNKNOWN),
+        # A person has made DR home: then the old home Region is the standby, unless its database takes writes.
+        (replace(claims(5, HERE), home=HERE), claims(5, HERE), None, Standing.UNKNOWN),
+        (replace(claims(5, HERE), home=HERE), claims(5, HERE), False, Standing.SUPERSEDED),
+    ],
+)
+def test_the_standing_of_home_as_the_standby(
+    own: Head, other: Head | None, replica: bool | None, expected: Standing
+) -> None:
+    assert standing(own, other, HOME, HERE, HOME, replica=replica) is expected
+
+
+@pytest.mark.parametrize(
+    ("own", "replica", "expected"),
+    [
+        # Home serves again, since epoch 6. DR has not heard of it; has, with its old database; is its standby again.
+        (claims(5, HERE), None, Standing.SUPERSEDED),
+        (claims(6, HOME), False, Standing.SUPERSEDED),
+        (claims(6, HOME), True, Standing.UNKNOWN),
+        (claims(6, HOME), None, Standing.UNKNOWN),
+        # A run of its own retires its old database and builds the replica.
+        (replace(claims(6, HOME), epoch=7, owner=OWNER), False, Standing.UNKNOWN),
+        # A person had made DR home, and went back to the old one all the same.
+        (replace(claims(6, HOME), home=HERE), None, Standing.SUPERSEDED),
+        (replace(claims(6, HOME), home=HERE), True, Standing.UNKNOWN),
+    ],
+)
+def test_the_standing_of_dr_after_the_return(own: Head, replica: bool | None, expected: Standing) -> None:
+    assert standing(own, claims(6, HOME), HERE, HOME, HOME, replica=replica) is expected
+
+
 GROUP, SERVING, EMPTY = "shop-primary", Capacity(2, 3, 6), Capacity(0, 0, 6)
 
 
@@ -211,13 +259,14 @@ def powerless(guard: Guard) -> Guard:
 def test_it_publishes_its_switches_and_leaves_a_steady_region_alone(guard: Guard, acl: NetworkAcl) -> None:
     assert guard.watch() == {
         "switches": {"HOLD": 0.0},
-        "gauges": {"MAINTENANCE": 0.0},
+        "gauges": {},
         "standing": "unknown",
         "fenced": False,
         "lifted": False,
         "emptied": False,
     }
-    assert published(guard.cloudwatch, "HOLD") == published(guard.cloudwatch, "MAINTENANCE") == [0.0]
+    assert published(guard.cloudwatch, "HOLD") == [0.0]
+    assert published(guard.cloudwatch, "MAINTENANCE") == [], "paid for only while there is a freeze"
     assert not acl.denied()
 
 
@@ -718,7 +767,7 @@ def test_in_dr_it_publishes_stop_and_go_from_the_ledger(
     assert not acl.denied()
 
 
-def test_beside_the_switches_it_tells_of_a_freeze_and_of_a_missing_standby_in_one_call(
+def test_beside_the_switches_it_tells_of_a_freeze_and_then_of_a_missing_standby(
     guard: Guard, ledger: Ledger, peer_ledger: Ledger, run: Run
 ) -> None:
     ledger.activate(run, HERE)
@@ -738,14 +787,12 @@ def test_beside_the_switches_it_tells_of_a_freeze_and_of_a_missing_standby_in_on
     settings = replace(guard.settings, aws_region=HERE, peer_region=HOME)
     said = Guard(settings, ledger, peer_ledger, guard.hands, recorder, lambda: 1600.0).watch()
     assert said["gauges"] == {"MAINTENANCE": 1.0, "UnprotectedSeconds": 600.0}
-    (call,) = sent
-    assert call["Namespace"] == NAMESPACE
-    assert [(datum["MetricName"], datum["Value"], datum["Unit"]) for datum in call["MetricData"]] == [
-        ("STOP", 1.0, "None"),
-        ("GO", 1.0, "None"),
-        ("MAINTENANCE", 1.0, "None"),
-        ("UnprotectedSeconds", 600.0, "Seconds"),
-    ]
+    assert {call["Namespace"] for call in sent} == {NAMESPACE}
+    calls = [[(datum["MetricName"], datum["Value"], datum["Unit"]) for datum in call["MetricData"]] for call in sent]
+    assert calls == [
+        [("STOP", 1.0, "None"), ("GO", 1.0, "None"), ("MAINTENANCE", 1.0, "None")],
+        [("UnprotectedSeconds", 600.0, "Seconds")],
+    ], "the switches do not wait for the other Region"
 
 
 def test_a_region_that_has_just_lost_its_data_is_not_fenced_for_an_older_epoch(
@@ -759,3 +806,111 @@ def test_a_region_that_has_just_lost_its_data_is_not_fenced_for_an_older_epoch(
     said = guard.watch()
     assert (said["standing"], said["fenced"]) == ("unknown", False)
     assert not acl.denied()
+
+
+# Home as the standby of DR
+
+
+def test_a_home_region_that_was_rebuilt_as_the_standby_is_not_fenced_again(
+    guard: Guard, acl: NetworkAcl, dbcheck: Dbcheck, fleet: Fleet, ledger: Ledger, run: Run
+) -> None:
+    supersede(ledger, run)
+    guard.watch()
+    assert (acl.denied(), fleet.sizes(GROUP)) == (set(CIDRS), EMPTY)
+    dbcheck.in_recovery = True
+    acl.lift()
+    fleet.resize(Capacity(0, 1, 6), GROUP)
+    said = guard.watch()
+    assert (said["standing"], said["fenced"], said["emptied"], said["lifted"]) == ("unknown", False, False, False)
+    assert (acl.denied(), fleet.sizes(GROUP)) == (set(), Capacity(0, 1, 6))
+    dbcheck.in_recovery = False
+    assert guard.watch()["fenced"], "somebody has promoted it by hand"
+
+
+def test_an_old_primary_whose_database_cannot_be_asked_stays_fenced(
+    guard: Guard, acl: NetworkAcl, dbcheck: Dbcheck, ledger: Ledger, run: Run
+) -> None:
+    supersede(ledger, run)
+    guard.watch()
+    acl.lift()
+    dbcheck.reached = False
+    assert guard.watch()["fenced"]
+
+
+def test_a_region_that_never_failed_over_is_not_asked_what_its_database_is(
+    guard: Guard, dbcheck: Dbcheck, ledger: Ledger, peer_ledger: Ledger
+) -> None:
+    """Each question costs; in DR nothing has ever changed."""
+    asked: list[str] = []
+    dbcheck.before = asked.append
+    for told_of in (ledger, peer_ledger):
+        told_of.mirror(Head(True, 3, HOME, State.STEADY))
+    settings = replace(guard.settings, aws_region=HERE, peer_region=HOME)
+    replace(guard, settings=settings, ledger=ledger, peer_ledger=peer_ledger).watch()
+    assert not asked
+
+
+def test_dr_is_emptied_to_what_it_was_while_it_stood_by(
+    serving_dr: Guard, dbcheck: Dbcheck, fleet: Fleet, clock: Clock
+) -> None:
+    home = take_lock(serving_dr.peer_ledger, "home-1", clock())
+    serving_dr.ledger.keep_capacity(standing_by(GROUP), Capacity(0, 1, 4), 1.0)
+    serving_dr.peer_ledger.activate(home, HOME)
+    serving_dr.peer_ledger.finish(home, succeeded=True, now=2.0)
+    assert serving_dr.watch()["emptied"]
+    assert fleet.sizes(GROUP) == Capacity(0, 1, 4)
+    assert serving_dr.watch()["switches"] == {"STOP": 0.0, "GO": 0.0}, "its ledger has been told"
+
+
+def sees_the_stream(ledger: Ledger, seen: Seen) -> None:
+    keep_signals(ledger, [Signal(View.STREAM, seen, 1.0, time.time(), "as home's probe sees it")])
+
+
+def test_dr_is_unprotected_only_while_nothing_streams_into_home(serving_dr: Guard) -> None:
+    assert serving_dr.watch()["gauges"]["UnprotectedSeconds"] > 0
+    sees_the_stream(serving_dr.peer_ledger, Seen.UP)
+    assert serving_dr.watch()["gauges"] == {"UnprotectedSeconds": 0.0}
+    sees_the_stream(serving_dr.peer_ledger, Seen.DOWN)
+    assert serving_dr.watch()["gauges"]["UnprotectedSeconds"] > 0
+
+
+# HOLD after the loss of DR: its Region comes back, and no run of home is left to let go of it
+
+
+@pytest.fixture
+def held(guard: Guard, clients: Clients, clock: Clock) -> Guard:
+    """Home serves and holds; DR has come back, has conceded, and its switches are back."""
+    run = take_lock(guard.ledger, "home-1", clock())
+    guard.ledger.begin_promoting(run, HOME, withhold_go=False, hold=True)
+    guard.ledger.activate(run, HOME)
+    guard.ledger.finish(run, succeeded=True, now=1.0)
+    release_lock(guard.ledger)
+    guard.peer_ledger.mirror(guard.ledger.head())
+    there = clients("cloudwatch", HERE)
+    show(there, stop="OK", no_go="ALARM")
+    return replace(guard, hands=replace(guard.hands, peer_cloudwatch=there))
+
+
+def test_it_lets_go_of_hold_once_the_other_regions_switches_are_back(held: Guard) -> None:
+    assert held.watch()["switches"] == {"HOLD": 1.0}
+    assert not held.ledger.head().held
+    assert held.watch()["switches"] == {"HOLD": 0.0}
+
+
+@pytest.mark.parametrize(
+    "why", ["STOP is 1", "GO is 1", "no alarm", "a run is at work", "DR is active", "DR is lost", "nobody can ask"]
+)
+def test_it_keeps_hold_while_anything_speaks_for_it(held: Guard, clock: Clock, why: str) -> None:
+    states = {"STOP is 1": {"stop": "ALARM"}, "GO is 1": {"no_go": "OK"}, "no alarm": {"stop": "missing"}}
+    show(held.hands.peer_cloudwatch, **states.get(why, {}))
+    if why == "a run is at work":
+        take_lock(held.ledger, "home-2", clock())
+    if why == "DR is active":
+        there = take_lock(held.peer_ledger, "run-1", clock())
+        held.peer_ledger.activate(there, HERE)
+    if why == "DR is lost":
+        held = replace(held, peer_ledger=Ledger(held.peer_ledger.dynamodb, "another", HOME))
+    if why == "nobody can ask":
+        held = replace(held, hands=replace(held.hands, peer_cloudwatch=None))
+    held.watch()
+    assert held.ledger.head().held
