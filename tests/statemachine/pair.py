@@ -169,6 +169,9 @@ class Pair(Standby):
         self.promoted_now = threading.Event()
         """Set once a run has noted that the DR Region is active."""
         self.acl = Acl(self._acts)
+        self.own_acl = Acl(lambda what: self._acts(f"own {what}"))
+        """The DR Region's, which was the old side once: its own application is cut off until somebody lets it in."""
+        self.own_acl.cut = True
         self.groups = Groups(REPLICA, STEADY, self._acts)
         self.peer_groups = Groups(PEER, SERVING, self._acts)
         self.replica = Replica(client("rds").meta.service_model)
@@ -182,7 +185,8 @@ class Pair(Standby):
         groups: Any = self.groups
         hands = Peer(self.acl, peer, self.peer_groups)  # type: ignore[arg-type]
         self._scaling = Scale(settings(ScaleSettings, **_GROUPS), self.ledger, groups, groups, time)
-        self._fencing = Fencing(settings(FenceSettings, **_PEER), self.ledger, hands, time, AtOnce())  # type: ignore[arg-type]
+        fencing: Any = (settings(FenceSettings, **_PEER), self.ledger, hands, time, AtOnce(), self.own_acl)
+        self._fencing = Fencing(*fencing)
         self._quiescing = Quiescing(settings(QuiesceSettings, **_PEER), self.ledger, own, peer, time)
         self._promotion = Promote(settings(PromoteSettings, **_REPLICA), self.ledger, rds, own, time)
 
@@ -327,6 +331,8 @@ _LOCKING = ("Take lock", "Release lock")
 _PEER = {
     "DBCHECK_FUNCTION": "dbcheck",
     "PEER_DBCHECK_FUNCTION": "dbcheck",
+    "NETWORK_ACL_ID": "acl-2",
+    "APP_CIDRS": "10.1.1.0/24",
     "PEER_NETWORK_ACL_ID": "acl-1",
     "PEER_APP_CIDRS": "10.0.1.0/24",
     "PEER_GROUP_NAMES": PEER,

@@ -20,6 +20,7 @@ class Table:
         self._region = region
         self._before_update = before_update
         self.query = queries.query
+        self.get_paginator = queries.get_paginator
 
     @property
     def _backend(self) -> Any:
