@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from lab.attempts import Attempt
 from lab.region import REGION_NAME, Side
@@ -70,9 +71,10 @@ class Journey:
     """All orders in home's database at the end; None where it could not be read."""
 
 
-def reconciled(report: Mapping[str, object]) -> tuple[str, ...]:
+def reconciled(report: Mapping[str, Any]) -> tuple[str, ...]:
     """The ids of the orders that a reconciliation report names as being in the retired database alone."""
-    raise NotImplementedError
+    rows = (row for table in report["tables"] if table["name"] == _TABLE for row in table["rows"])
+    return tuple(str(row["key"]["id"]) for row in rows if row["active"] is None)
 
 
 def amended(result: Result, journey: Journey, attempts: Collection[Attempt]) -> Result:

@@ -7,7 +7,7 @@ import pytest
 
 from lab.attempts import Attempt, Failure, Kind
 from lab.home_ending import exchanged, gone_round, switched_over
-from lab.homecoming import Half, Journey, Passage, amended, switchovers
+from lab.homecoming import Half, Journey, Passage, amended, reconciled, switchovers
 from lab.region import Side
 from lab.report import Result, Status, Switchover
 from lab.score import Facts, acknowledgements, score
@@ -125,6 +125,17 @@ def test_where_the_parts_are_exchanged_hold_stays() -> None:
     said = amended(result(circle=False), journey(passages=(), held=True, home_ids=ALL - {"there-2"}), LOG)
     assert tuple(exchanged(said)) == (), "what the second loss costs is no problem of the first"
     assert "HOLD is not 1" in next(exchanged(amended(result(), journey(held=False), LOG)))
+
+
+def test_of_a_report_the_orders_count_that_only_the_old_database_has() -> None:
+    rows = [
+        {"key": {"id": "lost-1"}, "active": None},
+        {"key": {"id": "sent-again"}, "active": {"region": DR}},
+        {"key": {"id": "lost-2"}, "active": None},
+    ]
+    other = {"name": "django_session", "rows": [{"key": {"session_key": "x"}, "active": None}]}
+    assert reconciled({"tables": [other, {"name": "shop_order", "rows": rows}]}) == ("lost-1", "lost-2")
+    assert reconciled({"tables": []}) == ()
 
 
 def test_each_switchover_has_its_writes_and_its_read_only_time() -> None:
