@@ -374,6 +374,7 @@ def test_slots_that_could_not_be_dropped_before_are_dropped_under_the_new_name(s
 
 
 def test_the_shape_from_before_hardening_stays_and_one_of_a_predecessor_does_not(scene: Scene) -> None:
+    scene.ledger.make_home(scene.run, HERE)
     before = shape_of(scene.rds.instances[OLD]) | {"MultiAZ": False, "BackupRetentionPeriod": 7}
     scene.ledger.keep_shape(OLD, before, scene.clock())
     scene.look()
@@ -383,6 +384,13 @@ def test_the_shape_from_before_hardening_stays_and_one_of_a_predecessor_does_not
     scene.rds.tick()
     scene.look()
     assert (scene.ledger.shape(OLD) or {})["MultiAZ"] is True
+
+
+def test_what_was_made_home_by_staying_is_kept_as_it_is_now(scene: Scene) -> None:
+    now = shape_of(scene.rds.instances[OLD])
+    scene.ledger.keep_shape(OLD, now | {"MultiAZ": False, "BackupRetentionPeriod": 7}, scene.clock())
+    scene.until_done()
+    assert scene.ledger.shape(OLD) == now
 
 
 def test_an_unreachable_rds_is_asked_again(scene: Scene) -> None:

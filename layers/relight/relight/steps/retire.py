@@ -211,12 +211,12 @@ class Keeping:
     # It has its old name still.
 
     def _retire(self, old: DBInstanceTypeDef) -> Outcome:
-        self._keep_shape(old)
+        snapshot = snapshot_of(self.step.rds, self.name)
+        self._keep_shape(old, begun=snapshot is not None)
         status = old["DBInstanceStatus"]
         pending = old.get("PendingModifiedValues", {}).get("DBInstanceIdentifier")
         if status == "renaming" or pending == self.name:
             return self.step.wait(f"{self.old_id} is {status}, and is being renamed to {self.name}")
-        snapshot = snapshot_of(self.step.rds, self.name)
         if snapshot is not None:
             self._require_its_own(snapshot, old)
             if waits := self._await_snapshot(snapshot):
@@ -236,12 +236,20 @@ class Keeping:
             return self.step.wait(f"{self.old_id} is {status}: RDS neither snapshots nor renames it just now")
         return self._rename() if snapshot else self._take_snapshot(old)
 
-    def _keep_shape(self, old: DBInstanceTypeDef) -> None:
-        """Before anything else. One from before this instance was hardened stays; one of its predecessor does not."""
-        ledger, now = self.step.ledger, shape_of(old)
-        before = ledger.shape(self.old_id)
-        if before is not None and not same_life(before, now):
-            ledger.forget_shape(self.old_id)
+    def _keep_shape(self, old: DBInstanceTypeDef, *, begun: bool) -> None:
+        """Before anything else. One from before this instance was hardened stays; one of its predecessor does not.
+
+        In the home Region it stays neither: what a person has made home by staying is to be as it is now.
+        """
+        ledger, settings = self.step.ledger, self.step.settings
+        now, before = shape_of(old), ledger.shape(self.old_id)
+        if before is not None:
+            at_home = ledger.head().home_or(settings.home_region) == settings.aws_region
+            same = same_life(before, now)
+            if same:  # whatever room was made for it since
+                now["AllocatedStorage"] = before.get("AllocatedStorage", now["AllocatedStorage"])
+            if not same or (at_home and not begun and before != now):
+                ledger.forget_shape(self.old_id)
         ledger.keep_shape(self.old_id, now, self.step.clock())
 
     def _require_its_own(self, snapshot: DBSnapshotTypeDef, old: DBInstanceTypeDef) -> None:
