@@ -47,7 +47,7 @@ def failback(
     """
     said, way = reason(because), _way(to)
     names = None if accept is None else accepted(accept)
-    deployed = Whereabouts(env, config, app, region).of_a_run()
+    deployed = Whereabouts(env, config, app, region).of_a_run("application this is")
     from relight_cli.going_home import Wanted, conduct  # noqa: PLC0415 - boto3 is heavy
 
     return conduct(deployed, Wanted(way, said, names), as_json=json)

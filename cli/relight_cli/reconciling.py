@@ -1,8 +1,6 @@
 """The reconciliation report of a run: shown by table and key, and exported. It is in the evidence of the Region that
 ran it, and nothing here changes any database."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
+from relight.reconciliation import as_csv, to_sql
 from relight.telling import one_line
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from relight_cli.aws import Aws, code_of
 from relight_cli.deployed import Deployed
@@ -41,17 +41,6 @@ class Report:
     region: str
     where: str
     document: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row that only the old database has, or has otherwise; values are as JSON has them."""
-
-    table: str
-    key: str
-    kind: str
-    retired: Any
-    active: Any
 
 
 def key_of(run: str) -> str:
@@ -89,14 +78,21 @@ def _read(deployed: Deployed, region: str, bucket: str, run: str, aws: Aws) -> M
             if code_of(error) not in _MISSING:
                 raise
             raise _without(deployed, region, run, aws) from error
+    return _document(body, f"s3://{bucket}/{key_of(run)}", run)
+
+
+def _document(body: bytes, where: str, run: str) -> Mapping[str, Any]:
+    """The report. Refused where it is none: what reads it counts on its shape."""
     try:
         document = json.loads(body)
-    except ValueError:
-        document = None
-    if not isinstance(document, dict):
+        for table in document["tables"]:
+            for row in table["rows"]:
+                row["table"], row["kind"], row["key"], row["active"], row["retired"].items()
+        document["truncated"], document["retired"]["instance"]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         what = f"the report of run {run} is damaged"
-        raise Refused(what, where=f"s3://{bucket}/{key_of(run)}", do="look at it by hand", code=Exit.NO_REPORT)
-    return document
+        raise Refused(what, where=where, do="look at it by hand", code=Exit.NO_REPORT) from error
+    return dict(document)
 
 
 def _without(deployed: Deployed, region: str, run: str, aws: Aws) -> Refused:
@@ -112,56 +108,39 @@ def _without(deployed: Deployed, region: str, run: str, aws: Aws) -> Refused:
     return Refused(what, do=do, code=Exit.NO_REPORT)
 
 
-def rows(document: Mapping[str, Any]) -> Iterator[Row]:
-    """The rows of a report, in its order. Pure; what is no row is passed over."""
-    tables = document.get("tables")
-    named = tables.items() if isinstance(tables, dict) else ((None, each) for each in tables or [])
-    for name, table in named:
-        found = table.get("rows") if isinstance(table, dict) else table
-        title = name or (table.get("table") if isinstance(table, dict) else None) or ""
-        for row in found if isinstance(found, list) else []:
-            if isinstance(row, dict):
-                yield Row(
-                    str(title), _text(row.get("key")), str(row.get("kind", "")), row.get("retired"), row.get("active")
-                )
+def rows(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The rows of a report, table by table. Pure."""
+    return (row for table in document["tables"] for row in table["rows"])
 
 
-def _text(value: Any) -> str:
-    """A value on one line: whatever is in a customer's row, it cannot steer a terminal."""
-    if value is None:
-        return ""
-    if isinstance(value, dict):
-        return ", ".join(f"{one_line(str(name), 40)}={_text(each)}" for name, each in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(_text, value))
-    return one_line(value if isinstance(value, str) else json.dumps(value), _LONGEST)
-
-
-def rich_table(found: Iterable[Row]) -> Table:
-    """For a terminal and for a pipe."""
+def rich_table(found: Iterable[Mapping[str, Any]]) -> Table:
+    """For a terminal and for a pipe: of a row that both databases have, what differs."""
     shown = Table(show_edge=False, pad_edge=False)
     for heading in ("table", "key", "what", "in the old database", "in the active one"):
         shown.add_column(heading, overflow="fold")
     for row in found:
-        shown.add_row(one_line(row.table, _LONGEST), row.key, row.kind, _text(row.retired), _text(row.active))
+        old, active = row["retired"], row["active"]
+        if active is not None:
+            old = {name: value for name, value in old.items() if active.get(name) != value}
+        new = None if active is None else {name: active.get(name) for name in old}
+        shown.add_row(*map(Text, (_line(row["table"]), _text(row["key"]), _line(row["kind"]), _text(old), _text(new))))
     return shown
 
 
-def as_csv(found: Iterable[Row]) -> Iterator[str]:
-    """All rows, a line each, with a heading; values are JSON."""
-    for line in (("table", "key", "kind", "retired", "active"), *map(_csv_row, found)):
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow(line)
-        yield text.getvalue()
+def _text(values: Mapping[str, Any] | None) -> str:
+    """A row on one line: whatever a client has put into it, it cannot steer a terminal."""
+    return ", ".join(
+        f"{_line(name)}={'NULL' if value is None else _line(value)}" for name, value in (values or {}).items()
+    )
 
 
-def _csv_row(row: Row) -> tuple[str, ...]:
-    return row.table, row.key, row.kind, json.dumps(row.retired), json.dumps(row.active)
+def _line(text: object) -> str:
+    return one_line(str(text), _LONGEST)
 
 
 def _write(file: Path, lines: Iterable[str]) -> None:
     try:
-        with file.open("w", encoding="utf-8") as out:
+        with file.open("w", encoding="utf-8", errors="surrogatepass", newline="") as out:
             out.writelines(lines)
     except OSError as error:
         what = f"the file cannot be written ({error.strerror})"
@@ -171,31 +150,42 @@ def _write(file: Path, lines: Iterable[str]) -> None:
 def conduct(deployed: Deployed, run: str, export: Export, *, as_json: bool) -> int:
     """Show it, and write what is asked for: the exit code."""
     report = find(deployed, run, Aws())
-    found = list(rows(report.document))
     if export.csv:
-        _write(export.csv, as_csv(found))
+        _write(export.csv, as_csv(rows(report.document)))
     if export.sql:
-        from relight.reconciliation import to_sql  # noqa: PLC0415 - only where it is asked for
-
         _write(export.sql, to_sql(report.document))
     if as_json:
         print(json.dumps(report.document, indent=2))
         return Exit.DONE
-    _show(run, report, found)
+    _show(run, report)
     for file in (export.csv, export.sql):
         if file:
             print(f"written: {file}")
     return Exit.DONE
 
 
-def _show(run: str, report: Report, found: list[Row]) -> None:
+def _show(run: str, report: Report) -> None:
+    document = report.document
     print(f"run {run} in {report.region}: {report.where}")
-    if not found:
-        print("nothing was lost: each row of the old database is in the active one")
+    for line in _beside(document):
+        print(line)
+    found = list(rows(document))
+    total = max(int(document.get("rows") or 0), len(found))
+    if not total:
+        print(f"nothing was lost: each row of {_line(document['retired']['instance'])} is in the active database")
         return
     Console().print(rich_table(found[:SHOWN]))
-    more = len(found) - SHOWN
+    hidden = len(found) - SHOWN
     print(
-        f"{len(found):,} rows" + (f", {more:,} of them not shown: --csv FILE or --sql FILE has all" if more > 0 else "")
+        f"{total:,} rows" + (f", {hidden:,} of them not shown: --csv FILE or --sql FILE has them" if hidden > 0 else "")
     )
-    print("Nothing is merged by itself. The statements of --sql are for a person to review, and to run where they fit.")
+    print("Nothing is merged by itself. What --sql writes is for a person to review, and changes nothing as it is.")
+
+
+def _beside(document: Mapping[str, Any]) -> Iterator[str]:
+    """What the rows alone do not say."""
+    if document["truncated"]:
+        yield "NOT ALL: there are more rows than the report holds"
+    undecided = document.get("undecided") or []
+    if undecided:
+        yield f"UNDECIDED: {len(undecided):,} questions; the report names them (--json)"

@@ -38,7 +38,7 @@ def retired(
         )
     why = None if because is None else reason(because)
     where = Whereabouts(env, config, app, region, peer_region)
-    deployed = where.of_both() if peer_region is not None else where.of_a_run()
+    deployed = where.of_both() if peer_region is not None else where.of_a_run("application this is")
     from relight_cli.retiring import Deletion, conduct, listing  # noqa: PLC0415 - boto3 is heavy
 
     if delete is None or why is None:

@@ -280,7 +280,7 @@ def test_without_a_ledger_there_it_says_so(way: Way, capfd: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([*WHY], "it is not said which run this is"),
+        ([*WHY], "it is not said which application this is"),
         ([*WHY, *THERE, "--to", "away"], "'away' is no way to go, in --to"),
         (["--reason", " ", *THERE], "the reason is blank"),
         ([*WHY, *THERE, "--accept", "nowhere"], "the list of accepted differences cannot be read (No such file"),

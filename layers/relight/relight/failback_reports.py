@@ -97,7 +97,9 @@ class Reports:
             return "what the comparison came to is not known"
         tables, rows = count_of(facts, "tables"), count_of(facts, "rows")
         size = "" if tables is None or rows is None else f" in {counted(tables, 'table')} with {counted(rows, 'row')}"
-        return f"no difference{size}" if total == 0 else f"{self._different(facts, total)}{size}"
+        without = count_of(facts, "not_compared")
+        left_out = f"; not compared: {counted(without, 'table')}" if without else ""
+        return f"no difference{size}{left_out}" if total == 0 else f"{self._different(facts, total)}{size}{left_out}"
 
     def _different(self, facts: Mapping[str, Any], total: int) -> str:
         listed = facts.get("differences")
@@ -142,6 +144,9 @@ class Reports:
             yield f"Not known: {why}."
             return
         old = self.old or "the old database"
+        undecided = count_of(self.reconciliation, "undecided")
+        if undecided:
+            yield f"{counted(undecided, 'question')} could not be decided; the report names them."
         if rows == 0:
             yield f"Nothing: each row of {old} is in the active database."
             return
