@@ -15,5 +15,5 @@ def test_a_profile_may_say_how_long_a_promotion_takes_and_no_more(profile: Timin
 
 
 def test_no_promotion_is_shorter_than_the_restart_of_a_server() -> None:
-    with pytest.raises(ValueError, match="0.9 s to be restarted"):
+    with pytest.raises(ValueError, match=r"0\.9 s to be restarted"):
         promotion_of(LAB, 0.5)
