@@ -12,6 +12,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lab.attempts import Attempt
+from lab.drift import Estate, changed_by_update, drift, estate
 from lab.evidence import FAILBACK, FAILOVER, Evidence
 from lab.fault import Inflicted
 from lab.homecoming import Half, Journey, Passage, amended, reconciled
@@ -53,15 +54,22 @@ class Homeward:
         self._status = Status.NO_RUN
         self._reconciled: tuple[str, ...] | None = None
         self._passages: list[Passage] = []
+        self._before: Estate = {}
         self._drift: tuple[str, ...] | None = None
 
     # -- on the way ---------------------------------------------------------------------------------------------
 
     def note_before(self) -> None:
         """How all is before anything is broken."""
+        self._before = estate(self._world)
 
     def note_drift(self) -> None:
-        """What is not as it was before, once nothing changes any more."""
+        """What is not as it was before, once nothing changes any more, or after so long that it will not any more."""
+        deadline = time.monotonic() + _BACK_MINUTES * self._minute
+        while drift(self._before, estate(self._world)) and time.monotonic() < deadline:
+            time.sleep(self._minute / 6)
+        called = changed_by_update(self._world)
+        self._drift = (*called, *drift(self._before, estate(self._world)))
 
     def await_unreceived(self) -> None:
         """Until enough writes that clients may rely on are in the primary's database alone."""

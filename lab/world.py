@@ -16,6 +16,7 @@ from moto.backends import get_backend
 from lab import environment
 from lab.alarms import Alarms
 from lab.autoscaling import Autoscaling
+from lab.calls import Calls
 from lab.cloud import ACCOUNT, Cloud
 from lab.dns import NameServer, Resolver
 from lab.dynamodb import AtomicItems
@@ -121,7 +122,8 @@ class World:
         part(self.groups.stop)
         self._begin_serverless(part)
         self._begin_dns(part)
-        self.stacks = Stacks(self.cloud, self.lambdas, environment.IMAGE)
+        self.calls = Calls(self.cloud)
+        self.stacks = Stacks(self.calls, self.lambdas, environment.IMAGE)
 
     def _instance_environment(self, vantage: Vantage, region: str) -> dict[str, str]:
         """What an instance finds in its image and its profile: the way to the Region's API, and Python."""
