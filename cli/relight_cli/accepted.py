@@ -6,7 +6,8 @@ from pathlib import Path
 
 from relight_cli.exit_code import Exit, Refused
 
-MOST = 1000
+MOST = 100
+"""A run lets pass no more than 50 differences of the databases, and as many of the objects."""
 _NAME = re.compile(r"[a-z][a-z0-9_]*:[^:].*", re.DOTALL)
 _LONGEST = 1000
 _LARGEST = 100_000
