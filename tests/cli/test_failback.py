@@ -265,6 +265,18 @@ def test_what_it_refuses_at_once_is_told_at_once(
     assert complaint(capfd).endswith(f"in {HOME} ended {end['status']}: {end['sentence']}")
 
 
+def test_the_page_names_each_refusal_with_its_exit_code() -> None:
+    page = (ROOT / "docs/failback.md").read_text()
+    for finding, code in (
+        ("AlreadyActive", Exit.NO_WAY_HOME),
+        ("NeverFailedOver", Exit.NO_WAY_HOME),
+        ("AnotherRunInProgress", Exit.RUN_ON),
+        ("DrillInProgress", Exit.RUN_ON),
+        ("PeerUnreachable", Exit.OTHERWISE),
+    ):
+        assert f"| `{finding}` | {code:d} |" in page
+
+
 def test_without_a_state_machine_there_it_says_so(way: Way, capfd: pytest.CaptureFixture[str]) -> None:
     make_ledger(boto3.client("dynamodb", region_name="eu-west-3"))
     assert run(["failback", *WHY, "--app", "shop", "--region", "eu-west-3"]) == Exit.CONFIGURATION
