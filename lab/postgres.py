@@ -388,7 +388,10 @@ class Postgres:
                     master, words.Literal(self.password)
                 ),
                 words.SQL("GRANT rds_superuser TO {}").format(master),
-                words.SQL("CREATE DATABASE {} OWNER {}").format(name, master),
+                # Without a name of its own there is the one database that is always there.
+                words.SQL(
+                    "ALTER DATABASE {} OWNER TO {}" if self.database == "postgres" else "CREATE DATABASE {} OWNER {}"
+                ).format(name, master),
             ):
                 connection.execute(statement)
 

@@ -278,9 +278,10 @@ def test_a_batch_job_says_why_it_does_nothing(stage: Stage) -> None:
     assert (nothing["Status"], len(nothing["FailureReasons"])) == ("Failed", 1)
     # What came from the other Region is none of this one's.
     assert stage.ended(Side.DR, stage.job(Side.DR, "replicas", "NONE"))["Status"] == "Failed"
-    for refused in ({"Operation": {"S3DeleteObjectTagging": {}}}, {"ConfirmationRequired": True}):
+    refused: list[dict[str, Any]] = [{"Operation": {"S3DeleteObjectTagging": {}}}, {"ConfirmationRequired": True}]
+    for more in refused:
         with pytest.raises(ClientError, match="BadRequest"):
-            stage.job(Side.PRIMARY, "refused", "NONE", **refused)
+            stage.job(Side.PRIMARY, "refused", "NONE", **more)
     with pytest.raises(ClientError, match="NotFound"):
         stage.s3control(Side.DR).describe_job(AccountId=ACCOUNT, JobId=nothing["JobId"])
 
