@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from lab.environment import APPLICATION, DOMAIN, stack_name
 from lab.region import GLOBAL, REGION_NAME, Side, Vantage
+from lab.stack_drift import stack_drift
 from lab.world import World
 
 type Estate = Mapping[str, Any]
@@ -63,6 +64,14 @@ def changed_by_update(world: World) -> tuple[str, ...]:
     return tuple(f"an update of the stacks with the same templates calls {call}" for call in dict.fromkeys(calls))
 
 
+def against_templates(world: World) -> tuple[str, ...]:
+    """A sentence for each thing that is not as the stacks' own templates say, as drift detection tells it."""
+    regional = (world.stacks.get(stack_name(), REGION_NAME[side]) for side in Side)
+    stacks = (*regional, world.stacks.get(f"{stack_name()}-global", GLOBAL))
+    found = (stack_drift(stack, world.cloud.client) for stack in stacks if stack is not None)
+    return tuple(sentence for sentences in found for sentence in sentences)
+
+
 def _shown(found: Estate, name: str) -> str:
     text = json.dumps(found[name], sort_keys=True) if name in found else "not there"
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
@@ -78,11 +87,20 @@ def _of_side(world: World, side: Side) -> Iterator[tuple[str, Any]]:
     acls = world.cloud.client("ec2", region).describe_network_acls(NetworkAclIds=[outputs["NetworkAclId"]])
     yield "network ACL", sorted(json.dumps(entry, sort_keys=True) for entry in acls["NetworkAcls"][0]["Entries"])
     yield from _buckets(world, region)
+    yield from _ledger(world, region)
+
+
+def _ledger(world: World, region: str) -> Iterator[tuple[str, Any]]:
+    """Its head, as one reads it in which nothing has been written yet: home is active, nothing is on its way."""
     head = world.cloud.client("dynamodb", region).get_item(
         TableName=f"relight-{APPLICATION}", Key={"pk": {"S": "region"}, "sk": {"S": "head"}}, ConsistentRead=True
-    )["Item"]
-    for name in ("active", "state", "owner", "held", "home", "promotion", "quiesce", "capacity_before"):
-        yield f"ledger: {name}", head.get(name)
+    )
+    found = head.get("Item", {})
+    for name, at_first in (("active", {"S": REGION_NAME[Side.PRIMARY]}), ("state", {"S": "steady"})):
+        yield f"ledger: {name}", found.get(name, at_first)["S"]
+    for name in ("owner", "held", "home", "quiesce", "capacity_before", "go_withheld"):
+        value = found.get(name)
+        yield f"ledger: {name}", None if value in ({"BOOL": False}, {"NULL": True}) else value
 
 
 def _databases(world: World, region: str) -> Iterator[tuple[str, Any]]:

@@ -59,6 +59,8 @@ class Journey:
     status: Status = Status.NO_RUN
     """Of the last failback, or of the first change of the active Region that failed."""
     passages: tuple[Passage, ...] = ()
+    home_promoted: float | None = None
+    """When PostgreSQL was promoted at home (epoch seconds): clients write there before the run has learnt of it."""
     reconciled: tuple[str, ...] | None = None
     """The orders that the newest reconciliation report names as being in a retired database alone."""
     drift: tuple[str, ...] | None = None
@@ -82,7 +84,7 @@ def amended(result: Result, journey: Journey, attempts: Collection[Attempt]) -> 
     acknowledged = acknowledgements(attempts)
     changed = switchovers(journey.passages, attempts, acknowledged, journey.home_ids)
     last = changed[-1] if changed else None
-    late = _late_at_home(attempts, journey, result.phases.get("t4"))
+    late = _late_at_home(attempts, journey)
     both = None if result.writes_on_both_sides_ids is None else (*result.writes_on_both_sides_ids, *late)
     return replace(
         result,
@@ -142,13 +144,12 @@ def _between(phases: Mapping[str, float | None], first: str, last: str) -> float
     return None if begin is None or end is None else end - begin
 
 
-def _late_at_home(attempts: Collection[Attempt], journey: Journey, promoted: float | None) -> tuple[str, ...]:
-    """What the Region that came back has acknowledged before it was promoted again: the other one was active."""
+def _late_at_home(attempts: Collection[Attempt], journey: Journey) -> tuple[str, ...]:
+    """What the Region that came back has acknowledged before its replica was promoted: the other one was active."""
     if journey.half is None:
         return ()
-    home = [passage.phases.get("t4") for passage in journey.passages]
-    before = next((at for at in (*home, promoted) if at is not None and at > journey.half.until), math.inf)
     region, since = REGION_NAME[Side.PRIMARY], journey.half.until
+    before = math.inf if journey.home_promoted is None else journey.home_promoted
     return tuple(a.id for a in attempts if a.acknowledged and a.region == region and since < a.got < before)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lab.attempts import Attempt
-from lab.drift import Estate, changed_by_update, drift, estate
+from lab.drift import Estate, against_templates, changed_by_update, drift, estate
 from lab.evidence import FAILBACK, FAILOVER, Evidence
 from lab.fault import Inflicted
 from lab.homecoming import Half, Journey, Passage, amended, reconciled
@@ -69,7 +69,7 @@ class Homeward:
         while drift(self._before, estate(self._world)) and time.monotonic() < deadline:
             time.sleep(self._minute / 6)
         called = changed_by_update(self._world)
-        self._drift = (*called, *drift(self._before, estate(self._world)))
+        self._drift = (*called, *drift(self._before, estate(self._world)), *against_templates(self._world))
 
     def await_unreceived(self) -> None:
         """Until enough writes that clients may rely on are in the primary's database alone."""
@@ -181,6 +181,10 @@ class Homeward:
         lost = frozenset() if self._half is None else self._half.lost
         return score([each for each in attempts if each.id not in lost], evidence.facts(inflicted))
 
+    def _home_promoted(self) -> float | None:
+        own = self._world.database_id(Side.PRIMARY)
+        return next((at for name, at in self._world.databases.promotions if name == own), None)
+
     def amend(self, result: Result, attempts: Collection[Attempt]) -> Result:
         """The result, with what the way home came to."""
         counts = self._options.fault is not Fault.DR_LOST_WHILE_ACTIVE
@@ -188,6 +192,7 @@ class Homeward:
             half=self._half,
             status=self._status if counts else result.status,
             passages=tuple(self._passages),
+            home_promoted=self._home_promoted(),
             reconciled=self._reconciled,
             drift=self._drift,
             held=None if counts else self._world.switch(Side.PRIMARY, "HOLD") == 1,

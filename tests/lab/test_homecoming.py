@@ -67,6 +67,7 @@ def journey(**changes: Any) -> Journey:
         half=half(),
         status=Status.SUCCEEDED,
         passages=(Passage(Side.PRIMARY, 40.0, PHASES),),
+        home_promoted=51.5,
         reconciled=("lost-2", "lost-1"),
         drift=(),
         home_ids=ALL,
