@@ -239,16 +239,17 @@ def test_only_what_may_send_it_reaches_the_dead_letter_queue() -> None:
     assert source.endswith(":rule/relight-shop-*")
 
 
-@pytest.mark.parametrize(("role", "state"), [("primary", "DISABLED"), ("dr", "ENABLED")])
-def test_the_probe_watches_from_the_standby_only(role: str, state: str) -> None:
+@pytest.mark.parametrize("role", ROLES)
+def test_what_looks_each_minute_is_called_in_both_regions(role: str) -> None:
+    """Which of them is the standby is for the probe to read in its ledger: nothing is switched over for it."""
     schedules = region(role).of("AWS::Scheduler::Schedule")
-    assert schedules["Watch/ProbeEachMinute"]["State"] == state
-    assert all("State" not in schedules[f"Watch/{name}"] for name in ("GuardEachMinute", "DbcheckEachMinute"))
+    for name in ("ProbeEachMinute", "GuardEachMinute", "DbcheckEachMinute"):
+        assert "State" not in schedules[f"Watch/{name}"], name
 
 
 @pytest.mark.parametrize(("role", "state"), [("primary", "DISABLED"), ("dr", "ENABLED")])
 def test_an_alarm_starts_runs_in_the_standby_only(role: str, state: str) -> None:
-    """The primary is no standby of its own; going home is begun by a person."""
+    """Where home is the standby, its probe alone starts runs: these only make it sooner."""
     rules = region(role).of("AWS::Events::Rule")
     assert {rules[f"Failover/Failover{name}"]["State"] for name in ("PrimaryDown", "PrimaryUnseen")} == {state}
     assert all("State" not in rules[path] for path in FOR_THE_EVIDENCE)
@@ -283,12 +284,19 @@ def test_what_aws_says_of_either_region_is_kept_in_both_and_goes_round_in_no_cir
 
 def test_the_alarms_on_the_probe_look_at_what_it_publishes() -> None:
     variables = functions(region("dr"))["Probe"]["Environment"]["Variables"]
-    for name in ("PrimaryDown", "ProbeSilent"):
-        alarm = region("dr")[f"Observability/{name}"]
-        assert alarm["Namespace"] == variables["POWERTOOLS_METRICS_NAMESPACE"]
-        assert alarm["MetricName"] == f"Down.{View.FROM_DR}"
-        assert alarm["Dimensions"] == [{"Name": "service", "Value": variables["POWERTOOLS_SERVICE_NAME"]}]
-    assert region("dr")["Observability/ProbeSilent"]["TreatMissingData"] == "breaching"
+    alarm = region("dr")["Observability/PrimaryDown"]
+    assert alarm["Namespace"] == variables["POWERTOOLS_METRICS_NAMESPACE"]
+    assert alarm["MetricName"] == f"Down.{View.FROM_DR}"
+    assert alarm["Dimensions"] == [{"Name": "service", "Value": variables["POWERTOOLS_SERVICE_NAME"]}]
+    for role in ROLES:  # in the active Region the probe publishes nothing, and is called all the same
+        silent = region(role)["Observability/ProbeSilent"]
+        assert (silent["Namespace"], silent["MetricName"], silent["Statistic"]) == (
+            "AWS/Lambda",
+            "Errors",
+            "SampleCount",
+        )
+        assert silent["Dimensions"] == [{"Name": "FunctionName", "Value": "relight-shop-probe"}]
+        assert silent["TreatMissingData"] == "breaching"
 
 
 # What must outlive the stack.

@@ -311,7 +311,7 @@ def test_a_region_that_is_active_and_steady_is_left_alone(watcher: Watcher, ledg
     before = clock()
     assert watcher.watch() == {"on_duty": False, "started": None}
     assert clock() == before, "at once"
-    assert watcher.machine.names() == watcher.metrics == []
+    assert (watcher.machine.names(), watcher.metrics) == ([], [])
     assert {signal.last_seen for signal in ledger.signals().values()} <= {0.0, NOW - 10_000}, "nothing was looked at"
 
 

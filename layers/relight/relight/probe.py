@@ -147,7 +147,7 @@ class Probe:
         for view in MEASURED:
             self.metric(f"Down.{view.value}", float(facts.signals[view].seen is Seen.DOWN))
         if facts.signals[View.OUTSIDE].seen is Seen.DOWN:
-            self.metric(f"Down.{View.OUTSIDE.value}", 1.0)
+            self.metric("Down.outside", 1.0)
         standby = ready(facts)
         if standby is not None:
             self.metric("Ready", float(standby))
