@@ -42,9 +42,11 @@ BEGIN
     FOR what IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|public$|information_schema$)' LOOP
         EXECUTE format('DROP SCHEMA %I CASCADE', what.nspname);
     END LOOP;
-    FOR what IN SELECT relname, CASE relkind WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE'
-                                ELSE 'TABLE' END AS kind FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'm', 'S')
-                    AND relname !~ '^relight' ORDER BY relkind = 'S', relkind LOOP
+    FOR what IN
+        SELECT relname, CASE relkind WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind
+        FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'm', 'S')
+          AND relname !~ '^relight' ORDER BY relkind = 'S', relkind
+    LOOP
         IF to_regclass(format('public.%I', what.relname)) IS NOT NULL THEN
             EXECUTE format('DROP %s public.%I CASCADE', what.kind, what.relname);
         END IF;

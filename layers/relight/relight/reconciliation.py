@@ -78,8 +78,8 @@ def to_sql(report: Mapping[str, Any]) -> Iterator[str]:
     comment. `report` is the JSON document.
     """
     yield f"-- What the retired database {json.dumps(report['retired']['instance'])} had and the active one lacks.\n"
-    yield "-- Nothing of this has been done, and as it is it changes nothing: it ends in ROLLBACK. Read it, strike out\n"
-    yield "-- what is not wanted, take the comment marks off the UPDATEs that are, and make a COMMIT of the last line.\n"
+    yield "-- Nothing of this has been done, and as it is it changes nothing: it ends in ROLLBACK. Read it, strike\n"
+    yield "-- out what is not wanted, take the comment marks off the UPDATEs that are, and end it in COMMIT.\n"
     yield "-- The tables come by name: the rows of one that refers to another may have to be moved behind those.\n"
     if report["truncated"]:
         yield "-- NOT ALL: there are more rows than a report tells; its counts say how many.\n"
