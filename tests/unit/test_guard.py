@@ -914,3 +914,43 @@ def test_it_keeps_hold_while_anything_speaks_for_it(held: Guard, clock: Clock, w
         held = replace(held, hands=replace(held.hands, peer_cloudwatch=None))
     held.watch()
     assert held.ledger.head().held
+
+
+# The offer to go home
+
+
+@pytest.mark.parametrize("why", ["all works", "the network ACL could not be changed", "the other ledger is unreadable"])
+def test_the_way_home_is_considered_with_each_watch_and_only_what_works_counts(
+    guard: Guard, ledger: Ledger, run: Run, why: str
+) -> None:
+    heard: list[bool] = []
+
+    class Offer:
+        def consider(self, own: Head, other: Head, well: bool) -> str | None:
+            heard.append(well)
+            return "you can go home" if well else None
+
+    supersede(ledger, run)
+    offering: Any = replace(guard, offer=Offer())  # type: ignore[arg-type]
+    if why == "the network ACL could not be changed":
+        nobodys = NetworkAcl(guard.hands.acl.ec2, "acl-00000000", CIDRS)  # type: ignore[union-attr]
+        offering = replace(offering, hands=replace(guard.hands, acl=nobodys))
+    if why == "the other ledger is unreadable":
+        offering = replace(offering, peer_ledger=Ledger(ledger.dynamodb, "another", HOME))
+    said = offering.watch()
+    assert said.get("offered") == ("you can go home" if why == "all works" else None)
+    assert heard == {"all works": [True], "the network ACL could not be changed": [False]}.get(why, [])
+
+
+def test_people_who_cannot_be_told_of_the_way_home_keep_nothing_from_being_done(
+    guard: Guard, acl: NetworkAcl, ledger: Ledger, run: Run
+) -> None:
+    class Offer:
+        def consider(self, own: Head, other: Head, well: bool) -> str | None:
+            raise error("NotFound", "Topic does not exist", "Publish", 404)
+
+    supersede(ledger, run)
+    said = replace(guard, offer=Offer()).watch()  # type: ignore[arg-type]
+    assert said["fenced"]
+    assert said["unoffered"].startswith("ClientError")
+    assert "lacking" not in said

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from relight.head import Capacity
     from relight.ledger import Ledger
     from relight.network_acl import NetworkAcl
+    from relight.offer import Offer
     from relight.settings import GuardSettings
     from relight.signal import Signal
 
@@ -149,6 +150,7 @@ class Guard:
     hands: Hands
     cloudwatch: CloudWatchClient
     clock: Callable[[], float] = time.time
+    offer: Offer | None = None
 
     def watch(self) -> dict[str, Any]:
         """Publish, then look at the other ledger, then fence or lift. What could not be done is told as `lacking`.
@@ -178,8 +180,22 @@ class Guard:
             self._try("HOLD could not be let go of", self._let_go, lacking)
         if unpublished is not None:
             raise unpublished
+        offered = self._consider(own, other, well=not lacking)
         said = {"switches": values, "gauges": beside, "standing": found.value, **done}
-        return said | ({"lacking": lacking} if lacking else {})
+        return said | offered | ({"lacking": lacking} if lacking else {})
+
+    def _consider(self, own: Head, other: Head | None, *, well: bool) -> dict[str, str]:
+        """Tell people once that they can go home, after all has worked here for a while. What they were told, or why not.
+
+        Nothing lacks where that fails: it is tried again with the next watch.
+        """
+        if self.offer is None or other is None:
+            return {}
+        try:
+            told = self.offer.consider(own, other, well)
+        except (BotoCoreError, ClientError) as error:
+            return {"unoffered": f"{type(error).__name__}: {error}"}
+        return {} if told is None else {"offered": told}
 
     def _tell_unprotected(self, own: Head, other: Head | None, lacking: list[str]) -> dict[str, float]:
         """Publish how long there has been no standby. After the switches: the other Region may be slow to answer."""
