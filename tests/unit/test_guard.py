@@ -827,6 +827,20 @@ def test_a_home_region_that_was_rebuilt_as_the_standby_is_not_fenced_again(
     assert guard.watch()["fenced"], "somebody has promoted it by hand"
 
 
+def test_a_run_that_begins_while_the_database_is_asked_is_not_fenced_behind_its_back(
+    guard: Guard, acl: NetworkAcl, dbcheck: Dbcheck, ledger: Ledger, run: Run, clock: Clock
+) -> None:
+    """The question may hang for long, and the run lets the application in meanwhile."""
+    supersede(ledger, run)
+    guard.watch()
+    acl.lift()
+    dbcheck.reached = False
+    dbcheck.before = lambda _: take_lock(guard.ledger, "home-1", clock())
+    said = guard.watch()
+    assert (said["standing"], said["fenced"]) == ("unknown", False)
+    assert not acl.denied()
+
+
 def test_an_old_primary_whose_database_cannot_be_asked_stays_fenced(
     guard: Guard, acl: NetworkAcl, dbcheck: Dbcheck, ledger: Ledger, run: Run
 ) -> None:

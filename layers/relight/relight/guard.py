@@ -169,7 +169,10 @@ class Guard:
         other = self._other()
         lacking: list[str] = []
         beside |= self._tell_unprotected(own, other, lacking)
-        replica = self._replicates(own, other)
+        replica = None
+        if has_a_standby_to_be(own, other, s.peer_region):
+            replica = self._replicates()
+            own = self.ledger.head()  # the question may have taken its time, and a run may have begun here
         found = self._judge(own, other, replica)
         done = {"fenced": False, "lifted": False, "emptied": False}
         if other is not None and found is Standing.SUPERSEDED:
@@ -185,7 +188,7 @@ class Guard:
         return said | offered | ({"lacking": lacking} if lacking else {})
 
     def _consider(self, own: Head, other: Head | None, *, well: bool) -> dict[str, str]:
-        """Tell people once that they can go home, after all has worked here for a while. What they were told, or why not.
+        """Tell people once that they can go home, after all has worked for a while. What they were told, or why not.
 
         Nothing lacks where that fails: it is tried again with the next watch.
         """
@@ -220,10 +223,8 @@ class Guard:
         except (BotoCoreError, ClientError):
             return None
 
-    def _replicates(self, own: Head, other: Head | None) -> bool | None:
-        """Whether this Region's database is a replica, where that matters; None where it does not, or is not known."""
-        if not has_a_standby_to_be(own, other, self.settings.peer_region):
-            return None
+    def _replicates(self) -> bool | None:
+        """Whether this Region's database is a replica; None where it cannot be asked."""
         state = database.state(self.hands.functions, self.settings.dbcheck_function)
         return None if state is None else bool(state["in_recovery"])
 
