@@ -10,14 +10,14 @@ from relight.ledger import Ledger
 from relight.run import Run
 from relight.settings import CompareSettings
 from relight.step import perform
-from relight.steps.compare import PEER_READ_SECONDS, Comparing, Retired
+from relight.steps.compare import READ_SECONDS, Comparing, Retired
 from relight.walk import What
 
 logger = Logger()
 settings = CompareSettings.from_env(os.environ)
 ledger = Ledger(client("dynamodb", settings.aws_region), settings.ledger_table, settings.home_region)
-here = client("lambda", settings.aws_region, read=PEER_READ_SECONDS)
-peer = client("lambda", settings.peer_region, connect=settings.peer_connect_seconds, read=PEER_READ_SECONDS, attempts=2)
+here = client("lambda", settings.aws_region, read=READ_SECONDS, attempts=2)
+peer = client("lambda", settings.peer_region, connect=settings.peer_connect_seconds, read=READ_SECONDS, attempts=2)
 comparing = Comparing(settings, ledger, here, peer, client("s3", settings.aws_region), time.time)
 
 

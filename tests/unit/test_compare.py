@@ -127,7 +127,9 @@ def test_equal_databases_are_equal(compare: Compare, job: Run, shop: Postgres, s
     outcome = compare(What.DATABASE)
     assert names(outcome) == []
     assert (outcome.facts["tables"], outcome.facts["rows"], outcome.facts["follows"]) == (1, 3000, False)
-    assert outcome.sentence == "1 tables and 3000 rows are compared: they are equal"
+    assert outcome.sentence == (
+        "1 tables and 3000 rows are compared: they are equal; the replica does not follow any more"
+    )
     found = report(s3, outcome)
     assert (found["compared_rows"], found["differences"], found["run"]) == (3000, [], job.id)
 
@@ -156,7 +158,7 @@ def test_each_kind_of_difference_is_named(compare: Compare, shop: Postgres, s3: 
         "schema:public.kept",
         "sequence_behind:public.tickets",
     ]
-    assert outcome.sentence.endswith("8 differences")
+    assert ": 8 differences" in outcome.sentence
     details = {one["name"]: one["detail"] for one in report(s3, outcome)["differences"]}
     assert "CHECK ((id > 0))" in details["schema:public.kept"]
     assert details["sequence_behind:public.tickets"] == "it stands at 89, and the other at 90"
@@ -344,15 +346,14 @@ def test_many_differences_are_found_one_by_one(compare: Compare, shop: Postgres,
 
 
 def test_a_table_that_is_quite_another_is_given_up(
-    compare: Compare, shop: Postgres, monkeypatch: pytest.MonkeyPatch
+    compare: Compare, shop: Postgres, s3: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(walk, "MOST_DIFFERENCES", 100)
     run(shop, ORDERS + "; CREATE TABLE zebras (id int PRIMARY KEY); INSERT INTO zebras VALUES (1)")
     run(shop, "UPDATE orders SET note = ''; DELETE FROM zebras", COPY)
-    found = [one["name"] for one in compare(What.DATABASE).facts["differences"]]
-    outcome = compare(What.DATABASE)
-    assert 100 < outcome.facts["differences_total"] < 1500
-    assert len(found) == 50
+    found = [one["name"] for one in report(s3, compare(What.DATABASE))["differences"]]
+    assert 100 < len(found) < 1500
+    assert found[-2:] == ["undecided:public.orders", "missing_row:public.zebras:1"], "and the next one is compared"
 
 
 # Both go on.

@@ -80,6 +80,7 @@ class Walk:
         self.other = other
         self.work = work
         self.told = told
+        self.given_up = False
 
     @property
     def _is_lost(self) -> bool:
@@ -88,6 +89,7 @@ class Walk:
     def step(self) -> None:
         """Do the next task. Where Later is raised, nothing has changed."""
         task: Task = self.work["tasks"][-1]
+        self.given_up = False
         try:
             then: list[Task] = getattr(self, f"_do_{task['do']}")(task)
         except Failed as failed:
@@ -96,7 +98,7 @@ class Walk:
             then = self._refused(task, failed)
         tasks = self.work["tasks"]
         tasks.pop(next(place for place in reversed(range(len(tasks))) if tasks[place] is task))
-        tasks.extend(reversed(then))
+        tasks.extend([] if self.given_up else reversed(then))
 
     def _refused(self, task: Task, failed: Failed) -> list[Task]:
         """A smaller question, or the end of this table."""
@@ -107,6 +109,7 @@ class Walk:
 
     def _leave(self, task: Task, why: str) -> None:
         """Give the rest of this table up, and say so."""
+        self.given_up = True
         self._tell([comparison.undecided(self._table(task), None, why)])
         tasks = self.work["tasks"]
         tasks[:] = [one for one in tasks if one is task or one.get("t") != task["t"] or one["do"] == "done"]
@@ -166,6 +169,8 @@ class Walk:
 
     def _do_sequences(self, task: Task) -> list[Task]:
         mine = self.lead("sequences")
+        if mine["in_recovery"]:
+            raise Later("what should be the active database is a replica")
         theirs = self.other("sequences", past=mine["lsn"])
         self.work["follows"] = theirs["in_recovery"]
         found = comparison.behind(mine["sequences"], theirs["sequences"])
@@ -269,7 +274,7 @@ class Walk:
         mine = self._ask(self.lead, "rows", task, after=after, upto=upto, limit=LIST_SIZE)
         end = mine["rows"][-1]["key"] if mine["more"] else upto
         if self._is_lost:
-            theirs = self._by_keys(self.other, task, [row["key"] for row in mine["rows"]], None)
+            theirs, _ = self._by_keys(self.other, task, [row["key"] for row in mine["rows"]], None)
         else:
             answer = self._ask(self.other, "rows", task, after=after, upto=end, limit=LIST_SIZE, past=mine["lsn"])
             theirs = comparison.by_key(answer["rows"])
@@ -292,12 +297,8 @@ class Walk:
     def _do_again(self, task: Task) -> list[Task]:
         """The suspects once more: what two rounds agree on is a difference, what has changed is looked at again."""
         keys = [comparison.key_of(key) for key in task["before"]]
-        answer = self._ask(self.lead, "rows", task, keys=keys[:LIST_SIZE])
-        mine = comparison.by_key(answer["rows"])
-        if len(keys) > LIST_SIZE:
-            mine |= self._by_keys(self.lead, task, keys[LIST_SIZE:], None)
-            answer = self._ask(self.lead, "rows", task, keys=[])
-        theirs = self._by_keys(self.other, task, keys, answer["lsn"])
+        mine, lsn = self._by_keys(self.lead, task, keys, None)
+        theirs, _ = self._by_keys(self.other, task, keys, lsn)
         same, changed = comparison.decided(task["before"], comparison.suspects(mine, theirs))
         self._decide(task, same)
         if not changed:
@@ -308,15 +309,20 @@ class Walk:
         self._tell([comparison.undecided(self._table(task), key, said) for key in changed])
         return []
 
-    def _by_keys(self, ask: Ask, task: Task, keys: list[Key], past: str | None) -> dict[str, Version]:
+    def _by_keys(
+        self, ask: Ask, task: Task, keys: list[Key], past: str | None
+    ) -> tuple[dict[str, Version], str | None]:
+        """The rows with these keys, and the position behind which all of them were read."""
         found: dict[str, Version] = {}
+        lsn = None
         for first in range(0, len(keys), LIST_SIZE):
             some = keys[first : first + LIST_SIZE]
             while some:
                 answer = self._ask(ask, "rows", task, keys=some, past=past)
                 found |= comparison.by_key(answer["rows"])
+                lsn = answer["lsn"]
                 some = some[answer["done"] :] if answer["more"] else []
-        return found
+        return found, lsn
 
     def _decide(self, task: Task, same: Suspects) -> None:
         table = self._table(task)

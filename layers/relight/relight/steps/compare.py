@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SHOWN = 50
 """Differences that the facts name; the report names all."""
 PART_BYTES = 4_000_000
-PEER_READ_SECONDS = 30.0
+READ_SECONDS = 30.0
 """How long a `dbcheck` may take to answer: it works for some seconds on a question, and no traffic waits for that."""
 
 
@@ -203,7 +203,8 @@ class Comparing:
             "report": self._where(key),
         }
         said = f"{work['tables']} tables and {work['rows']} rows are compared"
-        return f"{said}: {f'{total} differences' if total else 'they are equal'}", facts
+        found = f"{total} differences" if total else "they are equal"
+        return f"{said}: {found}{'' if work['follows'] else '; the replica does not follow any more'}", facts
 
     def _report_lost(self, run: Run, work: Mapping[str, Any], head: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         key = f"runs/{run.id}/reconciliation"
