@@ -95,7 +95,9 @@ class Survey:
         """Take over who is active, and the epoch, from the other ledger: before the lock, so that this run is later."""
         other = self._peer()
         own = self.ledger.head()
-        if superseded(own, other, self.settings.peer_region) or own.active == other.active:
+        told = superseded(own, other, self.settings.peer_region) or own.active == other.active
+        # A run that is at work would lose its lock with an epoch that grows.
+        if told and (own.owner is None or self._is_dead(own.owner)):
             self.ledger.mirror(other)
         return Outcome.done(f"the other ledger says that {other.active} is active, at epoch {other.epoch}")
 
@@ -110,6 +112,10 @@ class Survey:
         if superseded(own, other, s.peer_region):
             self.ledger.concede(run, other)
             own = self.ledger.require(run)
+        if own.door_opened:
+            raise AnotherRunInProgress(
+                f"a promotion of {s.aws_region} was begun and not brought to its end: a failover run goes on from there"
+            )
         if s.aws_region in (own.active, other.active):
             return self._resume(run, own, other, to)
         home = own.home_or(s.home_region)
@@ -117,6 +123,8 @@ class Survey:
             raise InputInvalid(f'"to": "home" is for {home}; here, "protected" rebuilds the standby')
         if other.state is State.PROMOTING:
             raise AnotherRunInProgress(f"{s.peer_region} is being activated by {other.owner or 'a run that died'}")
+        if run.epoch <= other.epoch:  # what was done in its name would not count
+            raise AnotherRunInProgress(f"{s.peer_region} has come to epoch {other.epoch} meanwhile: start again")
         self._take_its_lock(run, other, parent)
         stopped = self._stop_left_over(run, other, parent)
         said = f"{s.peer_region} is active since epoch {other.active_epoch}, and nothing stands in the way"
@@ -137,6 +145,10 @@ class Survey:
                 f"{s.aws_region} is active already, since epoch {own.active_epoch}; "
                 f'to rebuild the standby, run it in {s.peer_region} with "to": "protected"'
             )
+        # Left behind by a run that died, it would keep the other ledger from hearing who is active.
+        if other.owner is not None and (other.expires_at < self.clock() or self._is_dead(other.owner)):
+            now = self.clock()
+            self._try(lambda: self.peer_ledger.lock_as_guest(run.owner, now, s.guest_seconds, instead_of=other.owner))
         since = own.active_epoch
         said = f"{s.aws_region} is active since epoch {since}, and {s.peer_region} is no standby of it: going on"
         return Outcome.done(said, active=s.aws_region, resume=True)
@@ -164,7 +176,9 @@ class Survey:
         """Give the other ledger's lock back, and tell it what this one says, where it can be told just now."""
         try:
             self.peer_ledger.unlock_as_guest(run.owner)
-            self.peer_ledger.mirror(self.ledger.head())
+            # A run that is at work there would lose its lock with an epoch that grows.
+            if self.peer_ledger.head().owner is None:
+                self.peer_ledger.mirror(self.ledger.head())
         except (BotoCoreError, ClientError) as error:
             return Outcome.done(f"the other ledger's lock runs out by itself: {type(error).__name__}: {error}")
         return Outcome.done("the other ledger's lock is given back")
@@ -176,6 +190,9 @@ class Survey:
         arn = f"{s.peer_failback_machine.replace(':stateMachine:', ':execution:', 1)}:{name}"
         found = self._try(lambda: self._describe(self.peer_machines, arn))
         if found is None:
+            at_work = self._lights_already()
+            if at_work is not None:
+                return self._wait(f"{at_work} is at work in {s.peer_region}", execution=at_work)
             self._start_light(run, name)
             return self._wait(f"{name} has been started in {s.peer_region}", execution=arn)
         if found["status"] == "RUNNING":
@@ -185,6 +202,15 @@ class Survey:
             why = end.get("sentence") or found.get("cause") or found["status"]
             raise PilotNotLit(f"{name} in {s.peer_region} ended {end.get('status') or found['status']}: {why}")
         return Outcome.done(f"{s.peer_region} stands by again: {end.get('sentence', '')}", execution=arn)
+
+    def _lights_already(self) -> str | None:
+        """A failback of the other Region that is at work, as one that died has left it; None where there is none."""
+        owner = self._peer().owner
+        machine = self.settings.peer_failback_machine.replace(":stateMachine:", ":execution:", 1)
+        if owner is None or not owner.startswith(f"{machine}:"):
+            return None
+        found = self._try(lambda: self._describe(self.peer_machines, owner))
+        return owner if found is not None and found["status"] == "RUNNING" else None
 
     # What both Regions are asked.
 
