@@ -100,6 +100,11 @@ class Machine:
             calls=list(self.calls),
         )
 
+    def events(self, execution: str) -> int:
+        """How many events its history has."""
+        backend = stepfunctions_parser_backends[ACCOUNT][execution.split(":")[3]]
+        return len(backend.describe_execution(execution).to_history_output()["events"])
+
     def has_ended(self, execution: str) -> bool:
         """Whether it has come to its end, whichever."""
         return self._record(execution).status != "RUNNING"
@@ -109,9 +114,10 @@ class Machine:
         found = self.workflows.executions(execution.split(":")[3])
         return next(record for record in found if record.arn == execution)
 
-    def beside(self, definition: Mapping[str, Any], name: str) -> Self:
-        """Another state machine in the same Region."""
-        made = self.client.create_state_machine(name=name, definition=json.dumps(definition), roleArn=_ROLE)
+    def beside(self, definition: Mapping[str, Any], name: str, region: str | None = None) -> Self:
+        """Another state machine, in the same Region unless another one is named."""
+        machines = self.client if region is None else client(region)
+        made = machines.create_state_machine(name=name, definition=json.dumps(definition), roleArn=_ROLE)
         return type(self)(made["stateMachineArn"], self.workflows, self.calls, self.holds)
 
     def stop(self, execution: str, cause: str = "the orchestrator is killed") -> None:
@@ -133,13 +139,17 @@ def machine(
     pace: float = 0.0,
     region: str = REGION,
     name: str = "machine",
+    elsewhere: Mapping[str, Mapping[str, Handler]] | None = None,
 ) -> Iterator[Machine]:
-    """A state machine with these functions, inside `mock_aws`. `pace` is a factor on waits and retry pauses."""
+    """A state machine with these functions, inside `mock_aws`. `pace` is a factor on waits and retry pauses.
+
+    `elsewhere` are the functions of other Regions.
+    """
     calls: list[tuple[str, Any]] = []
 
-    def invoke(_region: str, name: str, payload: Any) -> tuple[Any, str | None]:
+    def invoke(region: str, name: str, payload: Any) -> tuple[Any, str | None]:
         calls.append((name, payload))
-        handler = handlers[name]
+        handler = (elsewhere or {}).get(region, handlers)[name]
         try:
             return json.loads(json.dumps(handler(payload))), None
         except Exception as error:  # what the Lambda runtime does with whatever a handler raises

@@ -58,7 +58,14 @@ def client(service: str, region: str = REGION) -> Any:
 class Standby:
     """The Region, and what its steps are told to do. A step is named as in `looks`: `scale warm`, `verify writes`..."""
 
-    def __init__(self, go_after: str = "decision") -> None:
+    def __init__(
+        self,
+        go_after: str = "decision",
+        here: str = REGION,
+        there: str = PRIMARY,
+        clock: Callable[[], float] = time,
+    ) -> None:
+        self.here, self.there, self.clock = here, there, clock
         self.verdicts: deque[dict[str, Any]] = deque([PROCEED])
         """What `assess` answers, one after the other; the last one again and again."""
         self.breaks: dict[str, Exception] = {}
@@ -84,15 +91,24 @@ class Standby:
         self.promoted = False
         self.switches = {"STOP": 0.0, "GO": 0.0}
         self.machine: Machine
-        here: Any = Table(REGION, client("dynamodb"), self._before_update)
-        there: Any = Table(PRIMARY, client("dynamodb", PRIMARY))
-        self.ledger = Ledger(here, TABLE, PRIMARY)
-        self.peer_ledger = Ledger(there, TABLE, PRIMARY)
-        self._switch = Switch(settings(SwitchSettings, GO_AFTER=go_after), self.ledger, client("cloudwatch"), time)
-        self._recorder = Recorder(
-            settings(RecordSettings), self.ledger, self.peer_ledger, client("s3"), client("sns"), time
-        )
+        own: Any = Table(here, client("dynamodb", here), self._before_update)
+        others: Any = self._table_of_the_peer()
+        self.ledger = Ledger(own, TABLE, PRIMARY)
+        self.peer_ledger = Ledger(others, TABLE, PRIMARY)
+        switching = self.settings(SwitchSettings, GO_AFTER=go_after)
+        self._switch = Switch(switching, self.ledger, client("cloudwatch", here), self.clock)
+        keeping, telling = client("s3", here), client("sns", here)
+        recording = self.settings(RecordSettings)
+        self._recorder = Recorder(recording, self.ledger, self.peer_ledger, keeping, telling, self.clock)
         self._lock = threading.Lock()
+
+    def _table_of_the_peer(self) -> Table:
+        return Table(self.there, client("dynamodb", self.there))
+
+    def settings[Kind: Settings](self, kind: type[Kind], **changed: str) -> Kind:
+        """As `settings`, of this Region."""
+        own = {"AWS_REGION": self.here, "PEER_REGION": self.there, "TOPIC_ARN": topic(self.here)}
+        return settings(kind, **own | {"EVIDENCE_BUCKET": bucket(self.here)} | changed)
 
     def run(self, payload: Any = AUTOMATIC) -> Outcome:
         """One execution from its start to its end."""
@@ -112,17 +128,25 @@ class Standby:
                 AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key, _ in keys],
                 KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in keys],
             )
-        client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-        client("sns").create_topic(Name=TOPIC.rpartition(":")[2])
+        self.make_stores()
+
+    def make_stores(self) -> None:
+        """The evidence's, and the topic."""
+        where = {"LocationConstraint": self.here}
+        client("s3", self.here).create_bucket(Bucket=bucket(self.here), CreateBucketConfiguration=where)
+        client("sns", self.here).create_topic(Name=TOPIC.rpartition(":")[2])
 
     def messages(self) -> list[str]:
         """What people were told, oldest first."""
-        return [sent[1] for sent in get_backend("sns")[ACCOUNT][REGION].topics[TOPIC].sent_notifications]
+        told = get_backend("sns")[ACCOUNT][self.here].topics[topic(self.here)].sent_notifications
+        return [sent[1] for sent in told]
 
     def evidence(self, execution: str) -> dict[str, Any]:
         """The record of the run of that name or ARN."""
         key = f"runs/{execution.rpartition(':')[2]}/run.json"
-        evidence: dict[str, Any] = json.loads(client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read())
+        evidence: dict[str, Any] = json.loads(
+            client("s3", self.here).get_object(Bucket=bucket(self.here), Key=key)["Body"].read()
+        )
         return evidence
 
     def _before_update(self, key: dict[str, Any]) -> None:
@@ -147,7 +171,7 @@ class Standby:
         if function == "record":
             self._break(step)
             return self._recorder.record(run, event)
-        return perform(step, run, self.ledger, time, lambda: self._ensure(step, run))
+        return perform(step, run, self.ledger, self.clock, lambda: self._ensure(step, run))
 
     def _assess(self, run: Run, event: Mapping[str, Any]) -> dict[str, Any]:
         self.ledger.require(run)
@@ -209,7 +233,7 @@ class Standby:
         return Said.done("hardened")
 
     def _stop(self, run: Run) -> Said:
-        self.ledger.begin_quiesce(run, time())
+        self.ledger.begin_quiesce(run, self.clock())
         self.stopped = True
         self.ledger.note_quiesced(run, "0/1000")
         return Said.done("writes have stopped", lsn="0/1000")
@@ -231,12 +255,12 @@ class Standby:
         return Said.wait("DNS does not answer this Region yet", 1)
 
     def _promote(self, run: Run) -> Said:
-        self.ledger.open_door(run, "shop-dr", time())
+        self.ledger.open_door(run, "shop-dr", self.clock())
         self._break("promote (begun)")
         if self._must_wait("promote"):
             return Said.wait("promote is under way", 1)
         self.promoted = True
-        self.ledger.activate(run, REGION)
+        self.ledger.activate(run, self.here)
         return Said.done("shop-dr is promoted and took a write")
 
 
@@ -258,6 +282,16 @@ _ENSURES: Mapping[str, Callable[[Standby, Run], Said]] = {
     "verify writes": lambda standby, run: Said.done("an order was written and read back"),
     "verify traffic": Standby._traffic,
 }
+
+
+def topic(region: str) -> str:
+    """The ARN of that Region's."""
+    return TOPIC.replace(REGION, region)
+
+
+def bucket(region: str) -> str:
+    """The name of that Region's."""
+    return BUCKET if region == REGION else f"{BUCKET}-{region}"
 
 
 def settings[Kind: Settings](kind: type[Kind], **changed: str) -> Kind:
