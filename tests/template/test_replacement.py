@@ -35,7 +35,7 @@ pytestmark = pytest.mark.deploy
 
 NAME = environment.stack_name()
 TEMPLATE = ROOT / "template.yaml"
-TIMINGS = replace(LAB, rds_pending=0.0, rds_modifying=0.0, rds_rebooting=0.9)
+TIMINGS = replace(LAB, rds_pending=0.0, rds_modifying=0.0, rds_rebooting=0.9, rds_renaming=0.0, rds_replicating=0.0)
 ANOTHER = "another of this Region"
 
 CHANGES: Mapping[str, str] = {
@@ -407,7 +407,7 @@ def rebuild(world: World, side: Side) -> None:
     rds.modify_db_instance(
         DBInstanceIdentifier=identifier, NewDBInstanceIdentifier=f"{identifier}-old", ApplyImmediately=True
     )
-    until(lambda: world.databases.database(side, f"{identifier}-old") is not None, "renamed")
+    until(lambda: identifier not in {database.identifier for database in world.databases.all(side)}, "renamed")
     rds.create_db_instance_read_replica(
         DBInstanceIdentifier=identifier,
         SourceDBInstanceIdentifier=world.look(side.other, f"shop-{side.other}")["DBInstanceArn"],
