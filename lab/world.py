@@ -16,6 +16,7 @@ from moto.backends import get_backend
 from lab import environment
 from lab.alarms import Alarms
 from lab.autoscaling import Autoscaling
+from lab.batch_replication import BatchReplication
 from lab.calls import Calls
 from lab.cloud import ACCOUNT, Cloud
 from lab.dns import NameServer, Resolver
@@ -98,10 +99,13 @@ class World:
         items = AtomicItems()
         items.install()
         part(items.uninstall)
-        replication = Replication(self.network)
-        replication.install()
-        replication.start()
-        part(replication.stop)
+        self.replication = Replication(self.network)
+        self.replication.install()
+        self.replication.start()
+        part(self.replication.stop)
+        jobs = BatchReplication(self.replication)
+        jobs.install()
+        part(jobs.stop)
         self.databases = Databases(self.network, self.timings, self.folder)
         self.databases.install()
         part(self.databases.stop)
