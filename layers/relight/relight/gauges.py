@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from relight.signal import Seen
+from relight.head import item, values_of
+from relight.signal import Seen, Signal, View
 
 if TYPE_CHECKING:
     from relight.head import Head
-    from relight.signal import Signal
+    from relight.ledger import Ledger
 
 # After a freeze has ended by itself, its end is told for so long: an alarm without data keeps its state for a while.
 OVER_SECONDS = 600
@@ -39,6 +40,20 @@ def unprotected(head: Head, here: str, home: str, now: float, stream: Signal | N
     """
     seconds = _unprotected_seconds(head, here, home, now)
     return {} if seconds is None else {"UnprotectedSeconds": 0.0 if _protects(stream, now) else seconds}
+
+
+def stream(ledger: Ledger) -> Signal | None:
+    """What a ledger says of the replication stream into its Region; None where it says nothing.
+
+    Just that item, by a read that needs no more than the reading of a head does. Raises what boto3 raises.
+    """
+    key = item({"pk": "signal", "sk": View.STREAM.value})
+    found = ledger.dynamodb.get_item(TableName=ledger.table, Key=key, ConsistentRead=True).get("Item")
+    if found is None:
+        return None
+    seen = values_of(found)
+    when = float(seen["since"]), float(seen["last_seen"])
+    return Signal(View.STREAM, Seen(seen["seen"]), *when, str(seen["sentence"]))
 
 
 def is_away(head: Head, here: str, home: str) -> bool:

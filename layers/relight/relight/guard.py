@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from relight import database, fleet, hold, switches
+from relight import database, fleet, gauges, hold, switches
 from relight.errors import DatabaseCheckFailed
 from relight.gauges import is_away, maintenance, unprotected
 from relight.ledger import Head, State
-from relight.signal import View
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -219,7 +218,7 @@ class Guard:
         if other is None:
             return None
         try:
-            return self.peer_ledger.signals()[View.STREAM]
+            return gauges.stream(self.peer_ledger)
         except (BotoCoreError, ClientError):
             return None
 
