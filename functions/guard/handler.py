@@ -1,6 +1,7 @@
 """Scheduled in either Region: publishes its switches, and fences it where the other one has superseded it."""
 
 import os
+import time
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -9,7 +10,8 @@ from relight.errors import NotFenced
 from relight.guard import Guard, Hands, Standing
 from relight.ledger import Ledger
 from relight.network_acl import fence_of
-from relight.settings import GuardSettings
+from relight.offer import Offer
+from relight.settings import GuardSettings, OfferSettings
 
 logger = Logger()
 settings = GuardSettings.from_env(os.environ)
@@ -26,12 +28,14 @@ hands = Hands(
     client("stepfunctions", settings.peer_region, **bounds),
     client("cloudwatch", settings.peer_region, **bounds),
 )
+ledger = Ledger(client("dynamodb", settings.aws_region), settings.ledger_table, settings.home_region)
 guard = Guard(
     settings,
-    Ledger(client("dynamodb", settings.aws_region), settings.ledger_table, settings.home_region),
+    ledger,
     Ledger(client("dynamodb", settings.peer_region, **bounds), settings.peer_ledger_table, settings.home_region),
     hands,
     client("cloudwatch", settings.aws_region),
+    offer=Offer(OfferSettings.from_env(os.environ), ledger, client("sns", settings.aws_region), time.time),
 )
 
 
