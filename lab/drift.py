@@ -72,6 +72,11 @@ def against_templates(world: World) -> tuple[str, ...]:
     return tuple(sentence for sentences in found for sentence in sentences)
 
 
+def is_retired(database: str) -> bool:
+    """Whether that is what a failback calls a database that it keeps."""
+    return _RETIRED.search(database) is not None
+
+
 def _shown(found: Estate, name: str) -> str:
     text = json.dumps(found[name], sort_keys=True) if name in found else "not there"
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
@@ -106,7 +111,7 @@ def _ledger(world: World, region: str) -> Iterator[tuple[str, Any]]:
 def _databases(world: World, region: str) -> Iterator[tuple[str, Any]]:
     for instance in world.cloud.client("rds", region).describe_db_instances()["DBInstances"]:
         name = instance["DBInstanceIdentifier"]
-        if _RETIRED.search(name):
+        if is_retired(name):
             continue
         yield f"database {name}", "there"
         for key, value in instance.items():

@@ -12,7 +12,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lab.attempts import Attempt
-from lab.drift import Estate, against_templates, changed_by_update, drift, estate
+from lab.drift import Estate, against_templates, changed_by_update, drift, estate, is_retired
 from lab.evidence import FAILBACK, FAILOVER, Evidence
 from lab.fault import Inflicted
 from lab.homecoming import Half, Journey, Passage, amended, reconciled
@@ -132,6 +132,20 @@ class Homeward:
                 self.go()
             if self._status is not Status.SUCCEEDED:
                 return
+            self._delete_retired()
+
+    def _delete_retired(self) -> None:
+        """A person deletes what was kept, as one may whose replica is equal: it would fill this machine otherwise."""
+        for side in Side:
+            rds = self._world.cloud.client("rds", REGION_NAME[side])
+            for instance in rds.describe_db_instances()["DBInstances"]:
+                name = instance["DBInstanceIdentifier"]
+                if is_retired(name):
+                    rds.modify_db_instance(DBInstanceIdentifier=name, DeletionProtection=False, ApplyImmediately=True)
+                    self._world.databases.wait(side, name)
+                    rds.delete_db_instance(DBInstanceIdentifier=name, SkipFinalSnapshot=True)
+            for snapshot in rds.describe_db_snapshots(SnapshotType="manual")["DBSnapshots"]:
+                rds.delete_db_snapshot(DBSnapshotIdentifier=snapshot["DBSnapshotIdentifier"])
 
     def _run(self, side: Side, machine: str, said: Mapping[str, Any]) -> ExecutionRecord | None:
         """One execution that a person starts, from its start to its end; None where there was no end, or no start."""

@@ -216,7 +216,9 @@ class _Conduct:
         if options.fault is Fault.REVIVED_PRIMARY:
             stage.observer.does("the primary comes back; watch")
             self._inflicted = bring_back(stage.world, self._inflicted)
-        self._settle()
+        # Whether it stays so is seen on the way home, where there is one.
+        if options.fault is self._options.fault and not options.circle:
+            self._settle()
 
     def _client_settings(self, world: World) -> ClientSettings:
         return ClientSettings(
