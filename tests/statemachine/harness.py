@@ -22,7 +22,7 @@ from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from lab.dynamodb import AtomicItems
 from lab.query import QueryError, check
 from lab.seam import Seams
-from lab.workflow import ACCOUNT, ExecutionRecord, Workflows
+from lab.workflow import ACCOUNT, Workflows
 from tests.statemachine.hold import Holds
 
 REGION = "eu-central-1"
@@ -88,31 +88,43 @@ class Machine:
     def outcome(self, execution: str, seconds: float = _ENDED) -> Outcome:
         """Wait until that execution has ended; AssertionError with the state it hangs in if it does not."""
         deadline = time.monotonic() + seconds
-        while (now := self._record(execution)).status == "RUNNING":
+        while not (now := self._execution(execution)).exec_status or now.exec_status == "RUNNING":
             assert time.monotonic() < deadline, f"still running: {self.states(execution)[-1:]}"
             time.sleep(0.01)
         return Outcome(
-            status=now.status,
-            output=json.loads(now.output) if now.output is not None else None,
+            status=str(now.exec_status.value),
+            output=json.loads(json.dumps(now.output)) if now.exec_status == "SUCCEEDED" else None,
             error=now.error,
             cause=now.cause,
             states=self.states(execution),
             calls=list(self.calls),
         )
 
+    def executions(self) -> list[str]:
+        """The ARNs of its executions, oldest first."""
+        found = self.workflows.executions(self.arn.split(":")[3])
+        return [record.arn for record in found if record.machine_arn == self.arn]
+
     def events(self, execution: str) -> int:
         """How many events its history has."""
-        backend = stepfunctions_parser_backends[ACCOUNT][execution.split(":")[3]]
-        return len(backend.describe_execution(execution).to_history_output()["events"])
+        return len(self._execution(execution).to_history_output()["events"])
 
     def has_ended(self, execution: str) -> bool:
         """Whether it has come to its end, whichever."""
-        return self._record(execution).status != "RUNNING"
+        return self._execution(execution).exec_status not in (None, "RUNNING")
 
-    def _record(self, execution: str) -> ExecutionRecord:
+    def running(self, *regions: str) -> int:
+        """How many executions are at work in these Regions."""
+        machines = [
+            each for region in regions for each in stepfunctions_parser_backends[ACCOUNT][region].state_machines
+        ]
+        found = [execution for each in machines for execution in list(each.executions)]
+        return sum(execution.exec_status in (None, "RUNNING") for execution in found)
+
+    @staticmethod
+    def _execution(execution: str) -> Any:
         # Not by DescribeExecution: asked a hundred times a second it takes longer than the run.
-        found = self.workflows.executions(execution.split(":")[3])
-        return next(record for record in found if record.arn == execution)
+        return stepfunctions_parser_backends[ACCOUNT][execution.split(":")[3]].describe_execution(execution)
 
     def beside(self, definition: Mapping[str, Any], name: str, region: str | None = None) -> Self:
         """Another state machine, in the same Region unless another one is named."""
@@ -127,8 +139,7 @@ class Machine:
     def states(self, execution: str) -> list[str]:
         """The states that were entered, in order."""
         # Not by GetExecutionHistory either: moto takes a fifth of a run's time to write it down.
-        backend = stepfunctions_parser_backends[ACCOUNT][execution.split(":")[3]]
-        events = backend.describe_execution(execution).to_history_output()["events"]
+        events = self._execution(execution).to_history_output()["events"]
         return [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
 
 

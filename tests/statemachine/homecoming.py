@@ -205,6 +205,27 @@ class Side(Standby):
         """Of an execution of that name."""
         return f"{machine_arn(self.here, of).replace(':stateMachine:', ':execution:')}:{name}"
 
+    def lock(self, owner: str) -> None:
+        """Have somebody hold the lock of this Region, for long."""
+        self.write_head("SET #owner = :owner, expires_at = :far", {":owner": {"S": owner}, ":far": {"N": "9999999999"}})
+
+    def write_head(self, expression: str, values: Item) -> None:
+        """Into this Region's ledger, whatever it says."""
+        names = {"#owner": "owner", "#state": "state"}
+        client("dynamodb", self.here).update_item(
+            TableName=TABLE,
+            Key=HEAD,
+            UpdateExpression=expression,
+            ExpressionAttributeNames={short: name for short, name in names.items() if short in expression},
+            **({"ExpressionAttributeValues": values} if values else {}),
+        )
+
+    def forget(self) -> None:
+        """Count the steps anew."""
+        until(lambda: len(self.gone) == len(self.looks), "the end of each handler")
+        for noted in (self.looks, self.ended, self.gone):
+            noted.clear()
+
     # What is at work here.
 
     @property
@@ -390,19 +411,30 @@ class Homecoming:
         self.away.make_stores()
         for side in self.sides:
             side.begin()
-        self.lose_home()
+        self.make_active(self.away, EPOCH)
 
-    def lose_home(self) -> None:
-        """As a failover of DR has left it, and the other ledger has heard of it."""
-        self.home.rds.status = {self.home.database: "available"}
-        self.away.rds.status = {self.away.database: "available"}
-        self.away.capacity, self.home.capacity = RAISED, STEADY
-        self.away.fenced = True
-        for side in self.sides:
-            item: Any = {**HEAD, "active": {"S": AWAY}, "state": {"S": "steady"}}
-            numbers = {"epoch": EPOCH, "active_epoch": EPOCH} | ({"ended_at": 1} if side is self.away else {})
+    def make_active(self, side: Side, epoch: int) -> None:
+        """As a failover to that Region has left it, and the other ledger has heard of it; or, at 0, as it began."""
+        for each in self.sides:
+            each.rds.status, each.rds.source = {each.database: "available"}, {}
+            each.capacity, each.fenced = (RAISED, epoch > 0) if each is side else (STEADY, False)
+            item: Any = {**HEAD, "active": {"S": side.here}, "state": {"S": "steady"}}
+            numbers = {"epoch": epoch, "active_epoch": epoch} | ({"ended_at": 1} if each is side and epoch else {})
             item |= {name: {"N": str(number)} for name, number in numbers.items()}
-            side.ledger.dynamodb.put_item(TableName=TABLE, Item=item)
+            each.ledger.dynamodb.put_item(TableName=TABLE, Item=item)
+        if epoch == 0:
+            side.peer.rds.source = {side.peer.database: f"arn:aws:rds:{side.here}:{ACCOUNT}:db:{side.database}"}
+
+    def picture(self) -> dict[str, Any]:
+        """All that a run could move, in both Regions."""
+        return {
+            side.here: (
+                *((head := side.ledger.head()).active, head.active_epoch, head.state, head.home),
+                *(dict(side.rds.status), dict(side.rds.source), list(side.built_at), side.promotions),
+                *(side.capacity, side.fenced, side.stopped, side.published),
+            )
+            for side in self.sides
+        }
 
     def answered_by(self) -> str:
         """The Region that DNS leads clients to."""
@@ -415,8 +447,7 @@ class Homecoming:
 
     def running(self) -> int:
         """How many executions are at work, in both Regions."""
-        found = (self.home.machine.workflows.executions(region) for region in (HOME, AWAY))
-        return sum(record.status == "RUNNING" for records in found for record in records)
+        return self.home.machine.running(HOME, AWAY)
 
     def settle(self) -> None:
         """Until nothing is at work any more."""
@@ -428,10 +459,10 @@ class Homecoming:
         """Where it began before the primary was lost, and nothing is left of the way."""
         heads = self._assert_free()
         assert [head.active for head in heads] == [HOME, HOME]
-        assert heads[0].active_epoch == heads[1].active_epoch > EPOCH
+        assert heads[0].active_epoch == heads[1].active_epoch > 1
         assert self.writable() == [HOME]
         assert self.away.follows
-        assert (self.home.promotions, self.away.promotions, self.split) == (1, 0, [])
+        assert (self.home.promotions, self.split) == (1, [])
         assert (self.home.capacity, self.away.capacity) == (RAISED, STEADY)
         assert self.away.published == {"STOP": 0.0, "GO": 0.0}
         assert self.home.published == {"HOLD": 0.0}
@@ -489,15 +520,16 @@ def definitions(region: str, **changed: int | str) -> tuple[dict[str, Any], dict
 
 @contextmanager
 def homecoming(clock: VirtualTime | None = None, look_again: int = 3, **changed: int | str) -> Iterator[Homecoming]:
-    """Both Regions at work, each wait cut short, or by that clock. `changed` overrides substitutions."""
+    """Both Regions at work, each wait cut short, or by that clock. `changed` overrides substitutions of home's."""
     world = Homecoming(clock or time.time, look_again)
     failover, failback = definitions(HOME, **changed)
+    theirs = definitions(AWAY)
     elsewhere = {AWAY: world.away.handlers}
     with machine(failover, world.home.handlers, PACE, HOME, FAILOVER, elsewhere) as running:
         world.home.machine = running
         world.home.failback = running.beside(failback, FAILBACK)
-        world.away.machine = running.beside(definitions(AWAY, **changed)[0], FAILOVER, AWAY)
-        world.away.failback = running.beside(definitions(AWAY, **changed)[1], FAILBACK, AWAY)
+        world.away.machine = running.beside(theirs[0], FAILOVER, AWAY)
+        world.away.failback = running.beside(theirs[1], FAILBACK, AWAY)
         world.prepare()
         try:
             if clock is None:

@@ -24,6 +24,7 @@ from relight.step import perform
 from relight.steps.switch import Intent, Switch
 
 from tests.statemachine.harness import REGION, Machine, Outcome, load, machine
+from tests.statemachine.hold import Hold
 from tests.statemachine.table import Table
 
 ACCOUNT = "123456789012"
@@ -32,6 +33,7 @@ TABLE = "relight-shop"
 TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:relight-shop"
 BUCKET = "evidence"
 MACHINE = "relight-shop-failover"
+DRILL = "relight-shop-drill"
 DEFINITION = Path(__file__).parents[2] / "statemachine" / "failover.asl.yaml"
 FUNCTIONS = ("assess", "scale", "promote", "fence", "switch", "quiesce", "verify", "harden", "record")
 AUTOMATIC = {"trigger": "automatic", "reason": "probe: region_lost"}
@@ -91,6 +93,7 @@ class Standby:
         self.promoted = False
         self.switches = {"STOP": 0.0, "GO": 0.0}
         self.machine: Machine
+        self._rehearsal: Hold
         own: Any = Table(here, client("dynamodb", here), self._before_update)
         others: Any = self._table_of_the_peer()
         self.ledger = Ledger(own, TABLE, PRIMARY)
@@ -148,6 +151,28 @@ class Standby:
             client("s3", self.here).get_object(Bucket=bucket(self.here), Key=key)["Body"].read()
         )
         return evidence
+
+    # A rehearsal.
+
+    def start_drill(self) -> str:
+        """A drill that takes and releases the lock as the failover does, and is at work until `end_drill`; its ARN."""
+        failover = load(DEFINITION, substitutions())["States"]
+        take, release = ({k: v for k, v in failover[name].items() if k != "Catch"} for name in _LOCKING)
+        begin = {"Type": "Pass", "Assign": {"me": "{% $states.context.Execution.Id %}"}, "Next": "Take lock"}
+        states = {
+            "Begin": begin,
+            "Take lock": take | {"Next": "Rehearse"},
+            "Rehearse": {"Type": "Pass", "Next": "Release lock"},
+            "Release lock": {k: v for k, v in release.items() if k != "Next"} | {"End": True},
+        }
+        self._rehearsal = self.machine.holds.hold("Rehearse")
+        drill = {"QueryLanguage": "JSONata", "StartAt": "Begin", "States": states}
+        self.machine.beside(drill, DRILL).start({}, name="drill")
+        return self._rehearsal.wait()
+
+    def end_drill(self) -> None:
+        """Let it come to its end."""
+        self._rehearsal.let_go()
 
     def _before_update(self, key: dict[str, Any]) -> None:
         """A handler is about to change an item of the ledger."""
@@ -264,6 +289,7 @@ class Standby:
         return Said.done("shop-dr is promoted and took a write")
 
 
+_LOCKING = ("Take lock", "Release lock")
 _ENSURES: Mapping[str, Callable[[Standby, Run], Said]] = {
     "scale warm": Standby._raise,
     "scale serve": Standby._raise,

@@ -61,9 +61,8 @@ class To(StrEnum):
 
 
 def superseded(own: Head, peer: Head, peer_region: str) -> bool:
-    """Whether the other Region has been made active later than this one. Pure."""
-    mine = own.active_epoch if own.active != peer_region else -1
-    return peer.active == peer_region and peer.active_epoch > mine
+    """Whether the other Region has been made active later than this ledger knows of. Pure."""
+    return peer.active == peer_region and peer.active_epoch > own.active_epoch
 
 
 @dataclass(frozen=True)
@@ -96,9 +95,9 @@ class Survey:
         other = self._peer()
         own = self.ledger.head()
         told = superseded(own, other, self.settings.peer_region) or own.active == other.active
-        # A run that is at work would lose its lock with an epoch that grows.
-        if told and (own.owner is None or self._is_dead(own.owner)):
-            self.ledger.mirror(other)
+        # A run that is at work would lose its lock with an epoch that grows, and a promotion that was begun its door.
+        if told and not own.door_opened and (own.owner is None or self._is_dead(own.owner)):
+            self.ledger.mirror(other, self.clock())
         return Outcome.done(f"the other ledger says that {other.active} is active, at epoch {other.epoch}")
 
     def look(self, run: Run, to: To, parent: str | None) -> Outcome:
@@ -173,12 +172,13 @@ class Survey:
         return Outcome.done(f"{home} is home from now on", home=home)
 
     def leave(self, run: Run) -> Outcome:
-        """Give the other ledger's lock back, and tell it what this one says, where it can be told just now."""
+        """Give the other ledger's lock back, and tell it that this Region is active, where it can be told just now."""
         try:
             self.peer_ledger.unlock_as_guest(run.owner)
+            own = self.ledger.head()
             # A run that is at work there would lose its lock with an epoch that grows.
-            if self.peer_ledger.head().owner is None:
-                self.peer_ledger.mirror(self.ledger.head())
+            if own.active == self.settings.aws_region and self.peer_ledger.head().owner is None:
+                self.peer_ledger.mirror(own, self.clock())
         except (BotoCoreError, ClientError) as error:
             return Outcome.done(f"the other ledger's lock runs out by itself: {type(error).__name__}: {error}")
         return Outcome.done("the other ledger's lock is given back")
