@@ -192,14 +192,16 @@ def _counted(orders: Sequence[str] | None) -> str:
 def _switchovers(rehearsed: Iterable[Rehearsed]) -> Iterator[str]:
     """Each switchover of a series without a loss."""
     document = next((one.document for one in rehearsed if one.document.get("switchovers_asked")), None)
-    if document is None:
-        return
-    yield from ("", "## Switchovers without a loss", "")
-    yield "Planned by a person, to the DR Region and home again in turn, in one lab; a promotion takes one second."
-    yield from (
-        "",
-        "| switchover | active then | read-only | clients' outage | t2 to t4 | writes | per second | missing |",
-    )
+    if document is not None:
+        yield from ("", "## Switchovers without a loss", "")
+        yield "Planned by a person, to the DR Region and home again in turn, in one lab; a promotion takes one second."
+        yield ""
+        yield from switchover_table(document)
+
+
+def switchover_table(document: Mapping[str, Any]) -> Iterator[str]:
+    """The switchovers of a result document in Markdown, line by line."""
+    yield "| switchover | active then | read-only | clients' outage | t2 to t4 | writes | per second | missing |"
     yield "|---|---|---|---|---|---|---|---|"
     for row in document["switchovers"]:
         figures = [_seconds(row[f"{name}_seconds"], 2) for name in ("read_only", "outage", "promotion")]

@@ -1,19 +1,21 @@
 """The way home: nothing lost beyond what the failover lost, nothing hidden, and all as it was in the end."""
 
+import re
 from collections.abc import Callable
 
 import pytest
 
 from tests.rehearsal.conftest import Rehearsed
 
-pytestmark = [pytest.mark.rehearsal, pytest.mark.failback]
+pytestmark = [pytest.mark.rehearsal, pytest.mark.failback, pytest.mark.timeout(420)]
 Rehearse = Callable[..., Rehearsed]
-_SLOW = "the run's record of the RTO differs"  # a matter of speed, which benchmarks/ looks at
+# Matters of speed, which benchmarks/ looks at.
+_SLOW = re.compile("the run's record of the RTO differs|switchover . was read-only for")
 
 
 def _as_it_should_be(done: Rehearsed) -> None:
     document = done.document
-    slow = [problem for problem in document["problems"] if problem.startswith(_SLOW)]
+    slow = [problem for problem in document["problems"] if _SLOW.match(problem)]
     assert document["problems"] == slow, done.said
     assert (done.code, document["status"]) == (1 if slow else 0, "SUCCEEDED"), done.said
     assert document["promotions"] == 2
@@ -51,5 +53,6 @@ def test_a_planned_switchover_there_and_back_loses_nothing(rehearse: Rehearse) -
     _as_it_should_be(done)
     document = done.document
     assert document["missing_writes"] == []
+    # How long each may be read-only is a matter of speed, which benchmarks/ looks at.
     assert [each["active"] for each in document["switchovers"]] == ["eu-central-1", "eu-west-1"]
     assert all(each["read_only_seconds"] > 0 for each in document["switchovers"])
