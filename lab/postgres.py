@@ -384,7 +384,7 @@ class Postgres:
                 words.SQL("CREATE ROLE rds_iam"),
                 words.SQL("CREATE ROLE rds_superuser"),
                 words.SQL("GRANT pg_monitor, pg_signal_backend, rds_iam TO rds_superuser WITH ADMIN OPTION"),
-                words.SQL("CREATE ROLE {} LOGIN CREATEDB CREATEROLE PASSWORD {}").format(
+                words.SQL("CREATE ROLE {} LOGIN CREATEDB CREATEROLE REPLICATION PASSWORD {}").format(
                     master, words.Literal(self.password)
                 ),
                 words.SQL("GRANT rds_superuser TO {}").format(master),

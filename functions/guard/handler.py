@@ -11,7 +11,7 @@ from relight.guard import Guard, Hands, Standing
 from relight.ledger import Ledger
 from relight.network_acl import fence_of
 from relight.offer import Offer
-from relight.settings import GuardSettings, OfferSettings
+from relight.settings import GuardSettings
 
 logger = Logger()
 settings = GuardSettings.from_env(os.environ)
@@ -35,7 +35,7 @@ guard = Guard(
     Ledger(client("dynamodb", settings.peer_region, **bounds), settings.peer_ledger_table, settings.home_region),
     hands,
     client("cloudwatch", settings.aws_region),
-    offer=Offer(OfferSettings.from_env(os.environ), ledger, client("sns", settings.aws_region), time.time),
+    offer=Offer(settings, ledger, client("sns", settings.aws_region), time.time),
 )
 
 

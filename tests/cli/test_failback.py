@@ -89,7 +89,7 @@ def way() -> Iterator[Way]:
         made.home = make_ledger(boto3.client("dynamodb", region_name=HOME))
         made.dr = make_ledger(boto3.client("dynamodb", region_name=HERE))
         for ledger in (made.home, made.dr):
-            ledger.mirror(AWAY)
+            ledger.mirror(AWAY, 0)
         try:
             yield made
         finally:

@@ -207,7 +207,7 @@ REASONS = {
     "a question that was declined may be put again": Reason("application_lost", _declined),
     "the policy becomes auto": Reason("policy_manual", lambda w: None, settings=_setting(policy=Approval.MANUAL)),
     "home is active again": Reason(
-        "already_active", _here_is_active, lambda w: w.ledger.mirror(claims(9, HOME, State.STEADY))
+        "already_active", _here_is_active, lambda w: w.ledger.mirror(claims(9, HOME, State.STEADY), 0)
     ),
 }
 

@@ -127,7 +127,7 @@ def returned() -> Iterator[Returned]:
             home.sql(OLD, "shop-home", "INSERT INTO orders VALUES (2)")
             home.sql(NEW, "shop-away", "INSERT INTO orders VALUES (3)")
             ledger = make_ledger(client("dynamodb", OLD))
-            ledger.mirror(claims(7, THERE))
+            ledger.mirror(claims(7, THERE), 0)
             yield Returned(home, ledger, take_lock(ledger, "failback-1", time.time()))
         finally:
             databases.stop()

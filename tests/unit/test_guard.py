@@ -215,6 +215,9 @@ def machines(aws: None, clients: Clients) -> Any:
 
 def told(here: str, peer: str, network_acl_id: str | None) -> GuardSettings:
     return GuardSettings(
+        application="shop",
+        topic_arn="arn:aws:sns:eu-west-1:123456789012:relight-shop",
+        offer_seconds=3600,
         aws_region=here,
         home_region=HOME,
         peer_region=peer,
@@ -593,7 +596,7 @@ def test_a_run_that_stood_down_with_the_mirror_failing_leaves_the_serving_region
     guard: Guard, acl: NetworkAcl, dbcheck: Dbcheck, fleet: Fleet, ledger: Ledger, run: Run
 ) -> None:
     """This Region has been told that the other one is promoting, and not that it no longer is."""
-    guard.ledger.mirror(Head(True, run.epoch, HOME, State.PROMOTING))
+    guard.ledger.mirror(Head(True, run.epoch, HOME, State.PROMOTING), 0)
     ledger.set_state(run, State.PROMOTING)
     ledger.finish(run, succeeded=False, now=1.0)
     release_lock(ledger)
@@ -613,7 +616,7 @@ def serving_dr(guard: Guard, ledger: Ledger, peer_ledger: Ledger, run: Run) -> G
     """That of the DR Region, which is active since a failover that the primary has been told of; hands as above."""
     supersede(ledger, run)
     release_lock(ledger)
-    peer_ledger.mirror(claims(run.epoch, HERE, State.STEADY))
+    peer_ledger.mirror(claims(run.epoch, HERE, State.STEADY), 0)
     settings = replace(guard.settings, aws_region=HERE, peer_region=HOME)
     arns = tuple(f"arn:aws:autoscaling:::autoScalingGroup:x:autoScalingGroupName/{name}" for name in (GROUP,))
     return replace(guard, settings=replace(settings, group_names=arns), ledger=ledger, peer_ledger=peer_ledger)
@@ -628,7 +631,7 @@ def test_a_failback_that_stood_down_before_its_promotion_leaves_the_serving_regi
     untouched(serving_dr, acl, dbcheck, fleet, "confirmed")
     serving_dr.peer_ledger.set_state(home, State.PROMOTING)
     told = serving_dr.peer_ledger.head()
-    serving_dr.ledger.mirror(told)
+    serving_dr.ledger.mirror(told, 0)
     serving_dr.peer_ledger.finish(home, succeeded=False, now=1.0)
     release_lock(serving_dr.peer_ledger)
     untouched(serving_dr, acl, dbcheck, fleet, "confirmed")
@@ -689,7 +692,7 @@ def test_a_failback_stopped_before_its_promotion_leaves_the_region_that_it_was_f
 ) -> None:
     """The home Region's own ledger says promoting, at a higher epoch; the other one is steady."""
     supersede(ledger, run)
-    guard.ledger.mirror(claims(run.epoch, HERE, State.STEADY))
+    guard.ledger.mirror(claims(run.epoch, HERE, State.STEADY), 0)
     home = take_lock(guard.ledger, "home-1", clock())
     guard.ledger.set_state(home, State.PROMOTING)
     untouched(guard, acl, dbcheck, fleet, "unknown")
@@ -754,14 +757,14 @@ def test_in_dr_it_publishes_stop_and_go_from_the_ledger(
     guard = Guard(settings, ledger, peer_ledger, hands, clients("cloudwatch", HERE))
     assert guard.watch()["switches"] == {"STOP": 0.0, "GO": 0.0}
     # A run that stood down has told the primary so; fenced, DR could not serve after the next promotion.
-    peer_ledger.mirror(Head(True, 1, HOME, State.STEADY))
+    peer_ledger.mirror(Head(True, 1, HOME, State.STEADY), 0)
     assert guard.watch()["fenced"] is False
     assert not acl.denied()
     ledger.set_state(run, State.PROMOTING)
     assert guard.watch()["switches"] == {"STOP": 1.0, "GO": 1.0}
     ledger.activate(run, HERE)
     ledger.finish(run, succeeded=True, now=1.0)
-    peer_ledger.mirror(claims(1, HERE, State.STEADY))
+    peer_ledger.mirror(claims(1, HERE, State.STEADY), 0)
     said = guard.watch()
     assert (said["switches"], said["standing"]) == ({"STOP": 1.0, "GO": 1.0}, "confirmed")
     assert not acl.denied()
@@ -858,7 +861,7 @@ def test_a_region_that_never_failed_over_is_not_asked_what_its_database_is(
     asked: list[str] = []
     dbcheck.before = asked.append
     for told_of in (ledger, peer_ledger):
-        told_of.mirror(Head(True, 3, HOME, State.STEADY))
+        told_of.mirror(Head(True, 3, HOME, State.STEADY), 0)
     settings = replace(guard.settings, aws_region=HERE, peer_region=HOME)
     replace(guard, settings=settings, ledger=ledger, peer_ledger=peer_ledger).watch()
     assert not asked
@@ -899,7 +902,7 @@ def held(guard: Guard, clients: Clients, clock: Clock) -> Guard:
     guard.ledger.activate(run, HOME)
     guard.ledger.finish(run, succeeded=True, now=1.0)
     release_lock(guard.ledger)
-    guard.peer_ledger.mirror(guard.ledger.head())
+    guard.peer_ledger.mirror(guard.ledger.head(), 0)
     there = clients("cloudwatch", HERE)
     show(there, stop="OK", no_go="ALARM")
     return replace(guard, hands=replace(guard.hands, peer_cloudwatch=there))

@@ -102,7 +102,7 @@ def test_an_error_that_is_no_refusal_is_not_taken_for_one(ledger: Ledger, run: R
     with pytest.raises(ClientError, match="ResourceNotFound"):
         replace(ledger, table="another").set_state(run, State.STEADY)
     with pytest.raises(ClientError, match="ResourceNotFound"):
-        replace(ledger, table="another").mirror(claims(1, HERE, State.STEADY))
+        replace(ledger, table="another").mirror(claims(1, HERE, State.STEADY), 0)
 
 
 def test_what_a_failover_writes_is_in_the_head_and_its_end_closes_the_door(ledger: Ledger, run: Run) -> None:
@@ -224,8 +224,8 @@ def test_a_mirrored_epoch_never_goes_back(
     ledger: Ledger, known: int | None, told: int, epoch: int, active: str
 ) -> None:
     if known is not None:
-        ledger.mirror(claims(known, HOME, State.STEADY))
-    ledger.mirror(claims(told, HERE, State.PROMOTING))
+        ledger.mirror(claims(known, HOME, State.STEADY), 0)
+    ledger.mirror(claims(told, HERE, State.PROMOTING), 0)
     head = ledger.head()
     assert (head.epoch, head.active) == (epoch, active)
     assert head.state is (State.PROMOTING if active == HERE else State.STEADY)
@@ -235,7 +235,7 @@ def test_a_mirrored_epoch_never_goes_back(
 def test_a_mirror_does_not_reach_into_a_run(ledger: Ledger, run: Run) -> None:
     ledger.begin_promoting(run, HERE, withhold_go=False)
     ledger.open_door(run, "shop-dr", NOW)
-    ledger.mirror(claims(9, HOME))
+    ledger.mirror(claims(9, HOME), 0)
     head = ledger.head()
     assert (head.state, head.active, head.active_epoch, head.owner) == (State.PROMOTING, HOME, 0, run.owner)
     assert head.door_opened
@@ -245,7 +245,7 @@ def test_a_mirror_lets_leases_be_granted_again_once_all_is_steady(ledger: Ledger
     ledger.begin_promoting(run, HERE, withhold_go=False)
     ledger.stop_granting(run, NOW)
     release_lock(ledger)
-    ledger.mirror(claims(9, HOME))
+    ledger.mirror(claims(9, HOME), 0)
     assert ledger.head().granting_stopped_at is None
 
 

@@ -83,7 +83,7 @@ def test_people_are_told_once_with_a_command_to_paste(
     ledger: Ledger, clients: Clients, clock: Clock, home_mailbox: Mailbox
 ) -> None:
     offer, other = offering(ledger, clients, clock, home_mailbox.topic), claims(4, HOME)
-    ledger.mirror(other)
+    ledger.mirror(other, 0)
     said = []
     for _ in range(5):
         said.append(offer.consider(ledger.head(), other, True))
@@ -101,7 +101,7 @@ def test_a_region_that_was_unwell_in_between_waits_from_the_start(
     ledger: Ledger, clients: Clients, clock: Clock, home_mailbox: Mailbox
 ) -> None:
     offer, other = offering(ledger, clients, clock, home_mailbox.topic), claims(4, HOME)
-    ledger.mirror(other)
+    ledger.mirror(other, 0)
     for well in (True, False, True):
         assert offer.consider(ledger.head(), other, well) is None
         clock.advance(WAIT - 1)
@@ -114,7 +114,7 @@ def test_an_offer_that_reached_nobody_is_made_again(
     ledger: Ledger, clients: Clients, clock: Clock, home_mailbox: Mailbox
 ) -> None:
     other = claims(4, HOME)
-    ledger.mirror(other)
+    ledger.mirror(other, 0)
     ledger.note_well(NOW - WAIT)
     nobody = offering(ledger, clients, clock, f"arn:aws:sns:{HERE}:123456789012:none")
     with pytest.raises(ClientError):
@@ -128,7 +128,7 @@ def test_while_a_run_is_on_nobody_is_woken(
     ledger: Ledger, clients: Clients, clock: Clock, home_mailbox: Mailbox
 ) -> None:
     other: Any = claims(4, HOME)
-    ledger.mirror(other)
+    ledger.mirror(other, 0)
     ledger.note_well(NOW - WAIT)
     take_lock(ledger, "failback-5-1", NOW)
     assert offering(ledger, clients, clock, home_mailbox.topic).consider(ledger.head(), other, True) is None

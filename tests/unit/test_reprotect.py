@@ -92,7 +92,7 @@ class Scene:
 
 @pytest.fixture
 def scene(peer_ledger: Ledger, clients: Clients, clock: Clock) -> Scene:
-    peer_ledger.mirror(claims(7, HERE))
+    peer_ledger.mirror(claims(7, HERE), 0)
     model = clients("rds", HOME).meta.service_model
     peer = Instances(model, clock, HERE)
     peer.add(DBInstanceIdentifier=ACTIVE, DBInstanceArn=ACTIVE_ARN, DbiResourceId="db-DR", AllocatedStorage=30)

@@ -71,7 +71,7 @@ class Scene:
 
 @pytest.fixture
 def scene(peer_ledger: Ledger, clients: Clients, clock: Clock) -> Scene:
-    peer_ledger.mirror(claims(7, HERE))
+    peer_ledger.mirror(claims(7, HERE), 0)
     rds = Instances(clients("rds", HOME).meta.service_model, clock)
     rds.add()
     return Scene(rds, Ears(clock), peer_ledger, clock, take_lock(peer_ledger, "failback-1", clock()))

@@ -185,7 +185,7 @@ def test_a_superseded_run_neither_writes_nor_publishes(
 @pytest.fixture
 def at_home(names: NameServer, peer_ledger: Ledger, clients: Clients) -> Switch:
     """The step of the home Region while DR is active; DNS answers home already, and the switches of DR are not back."""
-    peer_ledger.mirror(claims(1, HERE))
+    peer_ledger.mirror(claims(1, HERE), 0)
     for name in (DOMAIN, f"primary.{DOMAIN}"):
         names.records[(name, "A")] = ["127.0.0.1"]
     settings = replace(

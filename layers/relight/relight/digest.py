@@ -28,7 +28,7 @@ STATEMENT_SECONDS = 8
 GOOD_SECONDS = (0.1, 0.6)
 """A chunk's statement that takes less makes the next chunk larger, one that takes more makes it smaller."""
 SIZES = (256, 65536)
-ANSWER_BYTES = 3_000_000
+ANSWER_BYTES = 2_000_000
 """A function's answer may have 6 MB."""
 VALUE_CHARACTERS = 16384
 ROW_CHARACTERS = 1_000_000

@@ -252,7 +252,7 @@ class Guard:
         return {"lifted": self._try(said, lambda: self._allow(lacking), lacking) or lifted}
 
     def _mirror(self, other: Head) -> bool:
-        self.ledger.mirror(other)
+        self.ledger.mirror(other, self.clock())
         return True
 
     def _empty(self, replica: bool | None, lacking: list[str]) -> bool:

@@ -395,20 +395,21 @@ class Ledger:
         """Remember that this run could not be brought to a good end before the door."""
         self._change(run, "SET failed_at = :now", {":now": now})
 
-    def mirror(self, other: Head) -> None:
+    def mirror(self, other: Head, now: float) -> None:
         """Write what another Region's ledger says of who is active into this one, unless this one knows better.
 
-        It does where a run of its own is at work, or where it knows of a later run that changed who is active. The
-        epoch only grows, so that the next run here comes after whatever happened there.
+        It does where a run of its own is at work, or where it knows of a later run that changed who is active. A lock
+        that has expired is nobody's. The epoch only grows, so that the next run here comes after whatever happened
+        there.
         """
-        values = {":active": other.active, ":since": other.active_epoch, ":state": other.state.value}
+        values = {":active": other.active, ":since": other.active_epoch, ":state": other.state.value, ":now": int(now)}
         forget = " REMOVE granting_stopped_at" if other.state is State.STEADY else ""
         later = "attribute_not_exists(active_epoch) OR active_epoch < :since"
         same = "active_epoch = :since AND active = :active"
         self._write_if(
             HEAD,
             f"SET active = :active, active_epoch = :since, #state = :state{forget}",
-            f"attribute_not_exists(#owner) AND ({later} OR ({same}))",
+            f"(attribute_not_exists(#owner) OR expires_at < :now) AND ({later} OR ({same}))",
             values,
             {"#state": "state", "#owner": "owner"},
         )

@@ -80,7 +80,7 @@ def notice_of(application: str, here: str, other: Head, since: float, now: float
         f"{other.active} is active since epoch {other.active_epoch}. Nothing goes home by itself.",
         "This begins it: it keeps the old database, builds a replica, compares, and asks before it switches over:",
         f"relight failback {where}",
-        f"Until then, if {other.active} is lost, there is no standby. To have one here, and no more:",
+        f"If {other.active} is lost, what stands by is what was rebuilt here. To rebuild it, and no more:",
         f"relight failback --to protected {where}",
         "This is said once.",
     ]

@@ -149,7 +149,7 @@ class Recorder:
         """Only what a run has changed: one that found nothing to do knows nothing that the peer should believe."""
         head = self.ledger.head()
         if head.active == self.settings.aws_region or head.door_opened:
-            self.peer_ledger.mirror(head)
+            self.peer_ledger.mirror(head, self.clock())
 
     # While it goes on.
 

@@ -205,7 +205,16 @@ class SwitchSettings(PeerSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GuardSettings(PeerSettings):
+class OfferSettings(Settings):
+    """Offering the way home, once this Region has been well for a while."""
+
+    application: str
+    topic_arn: str
+    offer_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuardSettings(PeerSettings, OfferSettings):
     """The scheduled guard of either Region."""
 
     switch_namespace: str
@@ -332,12 +341,3 @@ class ObjectsSettings(PeerSettings):
     peer_batch_role_arn: str | None  # may replicate the peer's bucket; IAM is global, so it is this stack's own
     slice_seconds: float
     look_again_seconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class OfferSettings(Settings):
-    """Offering the way home, once this Region has been well for a while."""
-
-    application: str
-    topic_arn: str
-    offer_seconds: float
