@@ -511,7 +511,7 @@ def test_dr_becomes_the_standby_of_a_home_that_was_activated_in_an_emergency(bot
     assert (both.home.capacity, both.away.capacity) == (RAISED, STEADY)
     assert [retired.instance for retired in both.away.ledger.retired()] == [f"shop-dr-retired-{heads[0].active_epoch}"]
     # No failback of home is at work that would let go of HOLD; its guard does.
-    assert hold.is_due(heads[0], heads[1], HOME)
+    assert hold.is_due(heads[0], heads[1], HOME, time())
 
 
 # Steps that fail.
