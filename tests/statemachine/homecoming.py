@@ -149,7 +149,10 @@ class Side(Standby):
         """Where it is more than those."""
         self.lost_rows = 0
         self.answer: str | None = None
-        """What a person answers each question: `approve`, `stay`, `decline`, any other word, or nothing."""
+        """What each question is answered with: `approve`, `stay`, `decline`, any other word, or nothing.
+
+        `call back` calls the first one back, as what the facts have overtaken, and approves the next.
+        """
         self.build_seconds = 0.0
         """How long RDS takes for a replica."""
         self.built_at: list[float] = []
@@ -179,6 +182,7 @@ class Side(Standby):
             "FAILBACK_MACHINE": machine_arn(self.here, FAILBACK),
             "PEER_FAILBACK_MACHINE": machine_arn(self.there, FAILBACK),
             "GUEST_SECONDS": "2700",
+            "LEASE_TERM_SECONDS": "0",
             "LOOK_AGAIN_SECONDS": str(self.world.look_again),
         }
         machines, others = client("stepfunctions", self.here), client("stepfunctions", self.there)
@@ -257,14 +261,17 @@ class Side(Standby):
     def _handle(self, function: str, event: dict[str, Any]) -> Any:
         said = super()._handle(function, event)
         if event.get("what") == "ask" and self.answer is not None:
-            self.reply(event["token"], self.answer)
+            again = self.answer == "call back" and event["asked"] > 1
+            self.reply(event["token"], "approve" if again else self.answer)
         return said
 
     def reply(self, token: str, answer: str) -> None:
         """Answer a question."""
         machines = client("stepfunctions", self.here)
-        if answer == "decline":
-            machines.send_task_failure(taskToken=token, error="Declined", cause='{"by": "ann", "because": "not today"}')
+        no = {"decline": ("Declined", '{"by": "ann", "because": "not today"}'), "call back": ("FactsChanged", "so")}
+        if answer in no:
+            error, cause = no[answer]
+            machines.send_task_failure(taskToken=token, error=error, cause=cause)
             return
         word = "" if answer == "approve" else f'"answer": "{answer}", '
         machines.send_task_success(taskToken=token, output=f'{{{word}"by": "ann", "because": "it is quiet now"}}')

@@ -1,6 +1,7 @@
 """The way home run from its definition, in both Regions: each end that it can have, and what it leaves behind."""
 
 from collections.abc import Callable, Iterator
+from time import time
 from typing import Any
 
 import pytest
