@@ -27,7 +27,7 @@ from tests.unit.situation import keep_signals
 from tests.unit.standby import HERE, HOME, MACHINE, Clock, claims, execution, release_lock, take_lock
 from tests.unit.test_switch import NAMESPACE, published, show
 
-OWNER = "arn:aws:states:eu-west-1:123456789012:execution:relight-shop-failback:x"
+OWNER = "arn:aws:states:eu-west-1:123456789012:execution:relight-shop-failover:x"
 
 
 DOOR = Promotion(REPLICA, "failover-1", 1, 1.0)
@@ -811,6 +811,19 @@ def test_a_region_that_has_just_lost_its_data_is_not_fenced_for_an_older_epoch(
     assert not acl.denied()
 
 
+def test_the_old_database_stays_fenced_while_a_failback_keeps_it(
+    guard: Guard, acl: NetworkAcl, ledger: Ledger, run: Run, clock: Clock
+) -> None:
+    """It holds the lock for hours before it promotes anything; the switchover is another run's."""
+    supersede(ledger, run)
+    owner = execution("home-1").replace(HERE, HOME).replace("-failover:", "-failback:")
+    for _ in range(run.epoch + 1):
+        take_lock(guard.ledger, "home-1", clock(), owner=owner)
+    said = guard.watch()
+    assert (said["standing"], said["fenced"]) == ("superseded", True)
+    assert acl.denied() == set(CIDRS)
+
+
 # Home as the standby of DR
 
 
@@ -914,6 +927,19 @@ def test_it_lets_go_of_hold_once_the_other_regions_switches_are_back(held: Guard
     assert held.watch()["switches"] == {"HOLD": 0.0}
 
 
+def test_it_lets_go_of_hold_while_a_guest_has_the_lock(held: Guard) -> None:
+    """It builds the other Region's standby for hours; that one could be needed meanwhile."""
+    assert held.ledger.lock_as_guest(execution("light").replace("-failover:", "-failback:"), time.time(), 4500)
+    held.watch()
+    assert not held.ledger.head().held
+
+
+def test_it_lets_go_of_hold_where_a_dead_runs_lock_has_expired(held: Guard) -> None:
+    take_lock(held.ledger, "home-2", time.time() - 100_000, owner=execution("home-2").replace(HERE, HOME))
+    held.watch()
+    assert not held.ledger.head().held
+
+
 @pytest.mark.parametrize(
     "why", ["STOP is 1", "GO is 1", "no alarm", "a run is at work", "DR is active", "DR is lost", "nobody can ask"]
 )
@@ -921,7 +947,7 @@ def test_it_keeps_hold_while_anything_speaks_for_it(held: Guard, clock: Clock, w
     states = {"STOP is 1": {"stop": "ALARM"}, "GO is 1": {"no_go": "OK"}, "no alarm": {"stop": "missing"}}
     show(held.hands.peer_cloudwatch, **states.get(why, {}))
     if why == "a run is at work":
-        take_lock(held.ledger, "home-2", clock())
+        take_lock(held.ledger, "home-2", time.time(), owner=execution("home-2").replace(HERE, HOME))
     if why == "DR is active":
         there = take_lock(held.peer_ledger, "run-1", clock())
         held.peer_ledger.activate(there, HERE)

@@ -69,6 +69,10 @@ class AnotherRunInProgress(RelightError):
     """A run in the other Region holds its lock."""
 
 
+class LeaseInTheWay(RelightError):
+    """With the write lease the home Region's application writes by leave of the other ledger, which may be lost."""
+
+
 class DatabaseNotKept(RelightError):
     """The old database is in a state in which it can be neither kept under another name nor passed over."""
 

@@ -112,12 +112,14 @@ def claim_of(other: Head, peer: str, *, running: bool) -> int | None:
 
 
 def _outdone(own: Head, here: str, claim: int) -> bool:
-    """Whether that claim is later than this Region's own. A run of its own that came after it is going home.
+    """Whether that claim is later than this Region's own. A failover of its own that came after it is going home.
 
-    So is one that died behind the one-way door, until the next one goes on. Runs that changed nothing make the epoch
-    grow, and are no claim.
+    So is one that died behind the one-way door, until the next one goes on. A failback is not: while it keeps the old
+    database and builds the new one, the old one is to stay fenced; the switchover is a failover's. Runs that changed
+    nothing make the epoch grow, and are no claim.
     """
-    going_home = (own.owner is not None or own.door_opened) and own.epoch > claim
+    at_work = own.owner is not None and "-failback:" not in own.owner
+    going_home = (at_work or own.door_opened) and own.epoch > claim
     return not going_home and claim > (own.active_epoch if own.active == here else -1)
 
 
@@ -178,8 +180,8 @@ class Guard:
             done |= self._fence(other, replica, lacking)
         elif found is Standing.CONFIRMED:
             done |= self._let_in(lacking)
-        if hold.is_due(own, other, s.aws_region):
-            self._try("HOLD could not be let go of", self._let_go, lacking)
+        if hold.is_due(own, other, s.aws_region, self.clock()):
+            self._try("HOLD could not be let go of", lambda: self._let_go(own), lacking)
         if unpublished is not None:
             raise unpublished
         offered = self._consider(own, other, well=not lacking)
@@ -227,10 +229,10 @@ class Guard:
         state = database.state(self.hands.functions, self.settings.dbcheck_function)
         return None if state is None else bool(state["in_recovery"])
 
-    def _let_go(self) -> bool:
+    def _let_go(self, own: Head) -> bool:
         """Let go of HOLD, which is published with the next watch; False while the other Region's switches need it."""
         why = hold.in_the_way(self.hands.peer_cloudwatch, self.settings.ledger_table.removeprefix("relight-"))
-        return why is None and hold.let_go(self.ledger, self.settings.aws_region)
+        return why is None and hold.let_go(self.ledger, self.settings.aws_region, own, self.clock())
 
     def _fence(self, other: Head, replica: bool | None, lacking: list[str]) -> dict[str, bool]:
         """The quick things first. What the database is asked comes last: its function may hang."""

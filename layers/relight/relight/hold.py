@@ -34,22 +34,39 @@ def in_the_way(peer_cloudwatch: CloudWatchClient | None, application: str) -> st
     return f"the other Region's switches are not back: {', '.join(wrong)}" if wrong else None
 
 
-def is_due(own: Head, other: Head | None, here: str) -> bool:
-    """Whether it is time to look at that, on behalf of no run: this Region serves, and the other one says so, too."""
+def is_guest(owner: str, here: str) -> bool:
+    """Whether the lock is held by a run of the other Region, which activates nothing here. Pure."""
+    region = (owner.split(":") + [""] * 4)[3]
+    return region not in {"", here}
+
+
+def is_due(own: Head, other: Head | None, here: str, now: float) -> bool:
+    """Whether it is time to look at that, on behalf of no run: this Region serves, and the other one says so, too.
+
+    A guest is no reason to wait: what it builds over hours is the standby that HOLD would keep clients from.
+    """
     agreed = other is not None and other.written and other.active == here and other.state is State.STEADY
-    return own.held and own.active == here and own.state is State.STEADY and own.owner is None and agreed
+    at_work = own.owner is not None and own.expires_at > now and not is_guest(own.owner, here)
+    return own.held and own.active == here and own.state is State.STEADY and not at_work and agreed
 
 
-def let_go(ledger: Ledger, here: str) -> bool:
-    """HOLD is 0 from now on; False where a run is at work, or this Region is not the active one (any more)."""
+def let_go(ledger: Ledger, here: str, own: Head, now: float) -> bool:
+    """HOLD is 0 from now on; False where a run is at work, or this Region is not the active one (any more).
+
+    `own` is the head by which it is due: its owner may be a guest.
+    """
+    free = "(attribute_not_exists(#owner) OR expires_at < :now"
+    given = {":here": here, ":steady": State.STEADY.value, ":now": int(now)}
+    if own.owner is not None and is_guest(own.owner, here):
+        free, given[":guest"] = f"{free} OR #owner = :guest", own.owner
     try:
         ledger.dynamodb.update_item(
             TableName=ledger.table,
             Key=item(HEAD),
             UpdateExpression="REMOVE held",
-            ConditionExpression="attribute_not_exists(#owner) AND active = :here AND #state = :steady",
+            ConditionExpression=f"{free}) AND active = :here AND #state = :steady",
             ExpressionAttributeNames={"#owner": "owner", "#state": "state"},
-            ExpressionAttributeValues=item({":here": here, ":steady": State.STEADY.value}),
+            ExpressionAttributeValues=item(given),
         )
     except ClientError as error:
         if error.response["Error"]["Code"] != "ConditionalCheckFailedException":

@@ -404,17 +404,19 @@ class Ledger:
         """
         values = {":active": other.active, ":since": other.active_epoch, ":state": other.state.value, ":now": int(now)}
         forget = " REMOVE granting_stopped_at" if other.state is State.STEADY else ""
+        free = "(attribute_not_exists(#owner) OR expires_at < :now)"
         later = "attribute_not_exists(active_epoch) OR active_epoch < :since"
         same = "active_epoch = :since AND active = :active"
         self._write_if(
             HEAD,
             f"SET active = :active, active_epoch = :since, #state = :state{forget}",
-            f"(attribute_not_exists(#owner) OR expires_at < :now) AND ({later} OR ({same}))",
+            f"{free} AND ({later} OR ({same}))",
             values,
             {"#state": "state", "#owner": "owner"},
         )
-        newer = "attribute_not_exists(epoch) OR epoch < :epoch"
-        self._write_if(HEAD, "SET epoch = :epoch", newer, {":epoch": other.epoch}, {})
+        newer = f"{free} AND (attribute_not_exists(epoch) OR epoch < :epoch)"
+        told = {":epoch": other.epoch, ":now": int(now)}
+        self._write_if(HEAD, "SET epoch = :epoch", newer, told, {"#owner": "owner"})
 
     def _write_if(
         self,

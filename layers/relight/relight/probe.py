@@ -34,6 +34,16 @@ if TYPE_CHECKING:
 
 # After a run that could not undo everything, the next one for that alone comes so many start windows later.
 TIDY_AGAIN_WINDOWS = 5
+# What asks a person although what is known of the quorum has been unbroken for the hold-down.
+OUTLASTED = frozenset(
+    {
+        Finding.STREAM_UNKNOWN,
+        Finding.OUTSIDE_UNKNOWN,
+        Finding.DATA_LOSS_UNKNOWN,
+        Finding.DATA_LOSS_TOO_LARGE,
+        Finding.POLICY_APPROVE,
+    }
+)
 # Published with each sample. A metric costs its 0.30 USD a month, by the hours in which there are data, and the log has
 # every view: what is seen from outside is a metric only while it is DOWN.
 MEASURED = (View.FROM_DR,)
@@ -196,8 +206,9 @@ class Probe:
         abandoned = facts.head.owner in {None, dead} or facts.head.expires_at <= facts.now
         wanted = starts_a_run(verdict, facts.head, facts.now, self.settings.quiet_seconds)
         if facts.head.owner not in {None, dead} and self._is_of(facts.head.owner or "", "failback"):
-            # A way home may have taken hours so far: it gives way to a loss that is certain, and to no suspicion.
-            wanted = wanted and (verdict.action is Action.PROCEED or verdict.finding is Finding.POLICY_APPROVE)
+            # A way home may have taken hours so far: it gives way to a loss that has outlasted the hold-down, whoever
+            # has to decide then, and to no suspicion. An application that is lost alone does not need this Region yet.
+            wanted = wanted and (verdict.action is Action.PROCEED or verdict.finding in OUTLASTED)
         failed_at = facts.head.failed_at
         again = failed_at is None or facts.now >= failed_at + TIDY_AGAIN_WINDOWS * self.settings.start_window_seconds
         return wanted or (abandoned and again and left_over(facts.head, facts.here))

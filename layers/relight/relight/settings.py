@@ -289,6 +289,7 @@ class SurveySettings(PeerSettings):
     peer_failback_machine: str
     look_again_seconds: float
     guest_seconds: float  # how long the peer's lock is held without being renewed
+    lease_term_seconds: float  # 0 where there is no write lease
 
 
 @dataclass(frozen=True, kw_only=True)

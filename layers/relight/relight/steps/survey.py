@@ -19,6 +19,7 @@ from relight.errors import (
     AnotherRunInProgress,
     DrillInProgress,
     InputInvalid,
+    LeaseInTheWay,
     NeverFailedOver,
     PeerUnreachable,
     PilotNotLit,
@@ -28,7 +29,7 @@ from relight.step import Outcome
 from relight.steps.promote import replicates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mypy_boto3_rds import RDSClient
     from mypy_boto3_stepfunctions import SFNClient
@@ -86,7 +87,7 @@ class Survey:
             Intent.RENEW: lambda: self.renew(run, parent),
             Intent.STAY: lambda: self.stay(run),
             Intent.LEAVE: lambda: self.leave(run),
-            Intent.LIGHT: lambda: self.light(run),
+            Intent.LIGHT: lambda: self.light(run, event.get("accept") or []),
         }
         return acts[intent]()
 
@@ -94,9 +95,12 @@ class Survey:
         """Take over who is active, and the epoch, from the other ledger: before the lock, so that this run is later."""
         other = self._peer()
         own = self.ledger.head()
+        if own.owner is not None and self._is_dead(own.owner):  # a guest, too: nobody else would give its lock back
+            self.ledger.unlock_as_guest(own.owner)
+            own = self.ledger.head()
         told = superseded(own, other, self.settings.peer_region) or own.active == other.active
         # A run that is at work would lose its lock with an epoch that grows, and a promotion that was begun its door.
-        if told and not own.door_opened and (own.owner is None or self._is_dead(own.owner)):
+        if told and not own.door_opened and own.owner is None:
             self.ledger.mirror(other, self.clock())
         return Outcome.done(f"the other ledger says that {other.active} is active, at epoch {other.epoch}")
 
@@ -111,13 +115,15 @@ class Survey:
         if superseded(own, other, s.peer_region):
             self.ledger.concede(run, other)
             own = self.ledger.require(run)
-        if own.door_opened:
-            raise AnotherRunInProgress(
-                f"a promotion of {s.aws_region} was begun and not brought to its end: a failover run goes on from there"
-            )
+        self._require_nothing_open(own)
         if s.aws_region in (own.active, other.active):
             return self._resume(run, own, other, to)
         home = own.home_or(s.home_region)
+        if s.lease_term_seconds > 0 and s.aws_region == s.home_region:
+            raise LeaseInTheWay(
+                f"with a write lease the application of {s.aws_region} writes by leave of {s.peer_region}'s ledger, so "
+                f"it could not take over from it: set LeaseTermSeconds to 0 in both Regions until you are home again"
+            )
         if to is To.HOME and s.aws_region not in {home, s.home_region}:
             raise InputInvalid(f'"to": "home" is for {home}; here, "protected" rebuilds the standby')
         if other.state is State.PROMOTING:
@@ -131,6 +137,19 @@ class Survey:
             said += f"; stopped what was left over from before: {', '.join(stopped)}"
         since = other.active_epoch
         return Outcome.done(said, active=s.peer_region, active_epoch=since, stopped=stopped, resume=False)
+
+    def _require_nothing_open(self, own: Head) -> None:
+        """AnotherRunInProgress where a failover run of this Region has died in the middle: the next one goes on."""
+        here, there = self.settings.aws_region, self.settings.peer_region
+        if own.door_opened:
+            raise AnotherRunInProgress(
+                f"a promotion of {here} was begun and not brought to its end: a failover run goes on from there"
+            )
+        if own.quiesce is not None:
+            raise AnotherRunInProgress(
+                f"a switchover to {here} has stopped the writes of {there} and let nobody in again: "
+                f"the next failover run undoes that"
+            )
 
     def _resume(self, run: Run, own: Head, other: Head, to: To) -> Outcome:
         """This Region is active: what is left to do is the other one's standby, where it has none."""
@@ -172,19 +191,25 @@ class Survey:
         return Outcome.done(f"{home} is home from now on", home=home)
 
     def leave(self, run: Run) -> Outcome:
-        """Give the other ledger's lock back, and tell it that this Region is active, where it can be told just now."""
-        try:
-            self.peer_ledger.unlock_as_guest(run.owner)
-            own = self.ledger.head()
-            # A run that is at work there would lose its lock with an epoch that grows.
-            if own.active == self.settings.aws_region and self.peer_ledger.head().owner is None:
-                self.peer_ledger.mirror(own, self.clock())
-        except (BotoCoreError, ClientError) as error:
-            return Outcome.done(f"the other ledger's lock runs out by itself: {type(error).__name__}: {error}")
+        """Give the other ledger's lock back, and tell it that this Region is active, where it is.
+
+        PeerUnreachable where that cannot be done just now: the lock runs out by itself, but not soon.
+        """
+        own, here = self.ledger.head(), self.settings.aws_region
+        if own.active == here and own.home not in {None, here}:  # gone home after all: the decision to stay is over
+            self._try(lambda: self.peer_ledger.make_home_as_guest(run.owner, here))
+            self.ledger.make_home(run, here)
+        self._try(lambda: self.peer_ledger.unlock_as_guest(run.owner))
+        # A run that is at work there would lose its lock with an epoch that grows.
+        if own.active == here:
+            self._try(lambda: self.peer_ledger.mirror(own, self.clock()))
         return Outcome.done("the other ledger's lock is given back")
 
-    def light(self, run: Run) -> Outcome:
-        """Have the other Region's own run rebuild its standby, and follow it. PilotNotLit where that failed."""
+    def light(self, run: Run, accept: Sequence[str]) -> Outcome:
+        """Have the other Region's own run rebuild its standby, and follow it. PilotNotLit where that failed.
+
+        What a person has accepted of differences is accepted there, too.
+        """
         s = self.settings
         name = f"light-{s.aws_region}-{run.epoch}"
         arn = f"{s.peer_failback_machine.replace(':stateMachine:', ':execution:', 1)}:{name}"
@@ -193,7 +218,7 @@ class Survey:
             at_work = self._lights_already()
             if at_work is not None:
                 return self._wait(f"{at_work} is at work in {s.peer_region}", execution=at_work)
-            self._start_light(run, name)
+            self._start_light(run, name, accept)
             return self._wait(f"{name} has been started in {s.peer_region}", execution=arn)
         if found["status"] == "RUNNING":
             return self._wait(f"{name} is at work in {s.peer_region}", execution=arn)
@@ -282,8 +307,9 @@ class Survey:
         ):
             yield from page["executions"]
 
-    def _start_light(self, run: Run, name: str) -> None:
-        given = {"reason": f"light the pilot again after {run.id}", "to": To.PROTECTED.value, "parent": run.owner}
+    def _start_light(self, run: Run, name: str, accept: Sequence[str]) -> None:
+        given: dict[str, Any] = {"reason": f"light the pilot again after {run.id}", "to": To.PROTECTED.value}
+        given |= {"parent": run.owner, "accept": list(accept)}
         self._try(
             lambda: self.peer_machines.start_execution(
                 stateMachineArn=self.settings.peer_failback_machine, name=name, input=json.dumps(given, sort_keys=True)
