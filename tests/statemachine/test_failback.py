@@ -80,7 +80,7 @@ def test_each_part_comes_after_the_one_before(both: Homecoming) -> None:
     decided = ["record ask", "record answer", "scale ready"]
     assert first[: len(steps + decided)] == steps + decided
     assert first.index("quiesce stop") < first.index("quiesce replayed") < first.index("promote")
-    back = ["survey leave", "scale settle", "switch release", "survey light"]
+    back = ["scale settle", "survey leave", "switch release", "survey light"]
     assert first[-len(back) :] == back
     assert both.away.looks[: len(steps)] == steps
     assert not {"record ask", "scale ready", "promote"} & set(both.away.looks)
