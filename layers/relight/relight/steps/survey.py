@@ -23,6 +23,7 @@ from relight.errors import (
     NeverFailedOver,
     PeerUnreachable,
     PilotNotLit,
+    RunSuperseded,
 )
 from relight.ledger import State
 from relight.step import Outcome
@@ -165,8 +166,7 @@ class Survey:
             )
         # Left behind by a run that died, it would keep the other ledger from hearing who is active.
         if other.owner is not None and (other.expires_at < self.clock() or self._is_dead(other.owner)):
-            now = self.clock()
-            self._try(lambda: self.peer_ledger.lock_as_guest(run.owner, now, s.guest_seconds, instead_of=other.owner))
+            self._lock_it(run, other.owner)
         since = own.active_epoch
         said = f"{s.aws_region} is active since epoch {since}, and {s.peer_region} is no standby of it: going on"
         return Outcome.done(said, active=s.aws_region, resume=True)
@@ -252,19 +252,32 @@ class Survey:
 
     def _take_its_lock(self, run: Run, other: Head, parent: str | None) -> None:
         """Take or keep the other ledger's lock; not where the run that had this one started holds it."""
-        s, now = self.settings, self.clock()
+        there = self.settings.peer_region
         if parent is not None and other.owner == parent:
             return
-        if self._try(lambda: self.peer_ledger.lock_as_guest(run.owner, now, s.guest_seconds)):
-            return
         holder = other.owner or "somebody"
-        if "-drill:" in holder:
-            raise DrillInProgress(f"a drill is under way in {s.peer_region}: {holder}")
-        if self._is_dead(holder) and self._try(
-            lambda: self.peer_ledger.lock_as_guest(run.owner, now, s.guest_seconds, instead_of=holder)
-        ):
+        if self._lock_it(run) or (self._is_dead(holder) and self._lock_it(run, holder)):
             return
-        raise AnotherRunInProgress(f"the lock of {s.peer_region}'s ledger is held by {holder}")
+        if "-drill:" in holder:
+            raise DrillInProgress(f"a drill is under way in {there}: {holder}")
+        raise AnotherRunInProgress(f"the lock of {there}'s ledger is held by {holder}")
+
+    def _lock_it(self, run: Run, instead_of: str | None = None) -> bool:
+        """Whether the other ledger's lock is taken, or kept.
+
+        RunSuperseded, and it is given back, where this run has lost its own: from a handler that comes late nobody else
+        would take it away before it runs out.
+        """
+        s, now = self.settings, self.clock()
+        taken = self._try(
+            lambda: self.peer_ledger.lock_as_guest(run.owner, now, s.guest_seconds, instead_of=instead_of)
+        )
+        try:
+            self.ledger.require(run)
+        except RunSuperseded:
+            self._try(lambda: self.peer_ledger.unlock_as_guest(run.owner))
+            raise
+        return taken
 
     def _is_dead(self, owner: str) -> bool:
         """Whether the owner is an execution that is not at work, in either Region; unknown is not dead."""
