@@ -139,7 +139,7 @@ class Side(Standby):
 
     def __init__(self, world: "Homecoming", here: str, there: str) -> None:
         self.world = world
-        self._far = FarTable(there, client("dynamodb", there))
+        self._far = FarTable(there, client("dynamodb", there), self._before_update_there)
         super().__init__(here=here, there=there, clock=world.clock)
         self.database = DATABASES[here]
         self.rds = Rds(client("rds").meta.service_model, status={}, source={})
@@ -255,6 +255,10 @@ class Side(Standby):
     def _before_update(self, key: Item) -> None:
         if key == HEAD:
             self._acts("write")
+
+    def _before_update_there(self, key: Item) -> None:
+        if key == HEAD:
+            self._acts("write there")
 
     # The steps.
 
@@ -516,12 +520,12 @@ def held_at(side: str, name: str = FAILBACK) -> str:
 def definitions(region: str, **changed: int | str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Failover and failback of a Region, with function names for their ARNs."""
     given: dict[str, int | str] = {"DecideSeconds": 60, "RunSeconds": 60, "ReprotectSeconds": 60, "CompareSeconds": 60}
-    given |= {"AskAgainSeconds": 60, "ApprovalSeconds": 60} | changed
+    given |= {"AskAgainSeconds": 60, "ApprovalSeconds": 60, "HardenSeconds": 60} | changed
     named = {f"{name.capitalize()}Function": name for name in (*FUNCTIONS, *STEPS)}
     own = {"LedgerTable": TABLE, "FailoverMachine": machine_arn(region, FAILOVER)}
     own["Role"] = {HOME: "primary", AWAY: "dr"}[region]
     values = {name: str(value) for name, value in given.items()}
-    shared = {name: values[name] for name in ("DecideSeconds", "RunSeconds")}
+    shared = {name: values[name] for name in ("DecideSeconds", "RunSeconds", "HardenSeconds")}
     return load(DEFINITION, substitutions(**shared)), load(WAY_HOME, {**named, **own, **values})
 
 

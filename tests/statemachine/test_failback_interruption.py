@@ -1,0 +1,252 @@
+"""A way home that is stopped at any of its states, and started again by a person: the same end, whatever comes late.
+
+One story is stopped at each of its states in turn, each time one further on. The handler of each state, where it has
+one, goes on late: beside the next run, or when all is over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.statemachine.harness import until
+from tests.statemachine.homecoming import (
+    GO_HOME,
+    HOME,
+    STAND_BY,
+    Homecoming,
+    definitions,
+    held_at,
+    homecoming,
+)
+from tests.statemachine.standby import AUTOMATIC, StepBrokenError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from tests.statemachine.hold import Hold
+
+pytestmark = pytest.mark.failback
+
+BROKEN = StepBrokenError("the API said no")
+SILENT: Any = {
+    "Error": {"Code": "InternalServerError", "Message": "Internal server error"},
+    "ResponseMetadata": {"HTTPStatusCode": 500, "RequestId": "lost"},
+}
+HOUR = 3600.0
+EVERY_STAGE = dict.fromkeys(
+    ("retire keep", "reprotect", "compare database", "objects", "compare lost", "scale ready", "scale settle"), 1
+) | {"switch release": 1}
+
+
+def nothing(_both: Homecoming) -> None:
+    """As it is."""
+
+
+def dead_owner(both: Homecoming) -> None:
+    """A failback that was stopped holds both locks."""
+    held = both.home.failback.holds.hold("Build the replica")
+    both.home.start(GO_HOME, "dead")
+    both.home.failback.stop(held.wait())
+    held.see_off()
+
+
+def living_owner(both: Homecoming) -> None:
+    """A drill holds the lock."""
+    both.home.start_drill()
+
+
+def no_ledger(both: Homecoming) -> None:
+    """It does not answer."""
+    both.home.failback.holds.fails["Take lock"] = ClientError(SILENT, "UpdateItem")
+
+
+def half_promoted(both: Homecoming) -> None:
+    """A switchover that was stopped behind the one-way door."""
+    both.home.answer = "approve"
+    both.home.breaks = {"verify writes": BROKEN}
+    assert both.home.go(GO_HOME).status == "FAILED"
+    both.home.breaks = {}
+
+
+def heal_promotion(both: Homecoming) -> None:
+    """The next failover, as `probe` starts it, goes on behind the door."""
+    both.home.verdicts[0] = {"action": "proceed", "finding": "half_done", "sentence": "half done"}
+    assert both.home.run(AUTOMATIC).output["status"] == "SUCCEEDED"
+
+
+def let_go(both: Homecoming) -> None:
+    """Who had the lock has ended, and the ledger answers."""
+    both.home.failback.holds.fails.clear()
+    if hasattr(both.home, "_rehearsal"):
+        both.home.end_drill()
+        both.settle()
+
+
+@dataclass(frozen=True, eq=False)
+class Story:
+    """A way through the machine: what goes before, what is answered and goes wrong, and where it comes to at last."""
+
+    name: str
+    ends: Callable[[Homecoming], None]
+    given: Mapping[str, Any] = field(default_factory=lambda: GO_HOME)
+    answer: str | None = "approve"
+    breaks: tuple[str, ...] = ()
+    waits: Mapping[str, int] = field(default_factory=dict)
+    before: Callable[[Homecoming], None] = nothing
+    cure: Callable[[Homecoming], None] = nothing
+    at_last: Mapping[str, Any] | None = None
+    """What a person starts at the end, where it is not the same again."""
+
+    def prepare(self, both: Homecoming) -> None:
+        """Before each start."""
+        both.home.answer = self.answer
+        both.home.breaks = dict.fromkeys(self.breaks, BROKEN)
+        both.home.waits = dict(self.waits)
+
+
+STORIES = (
+    Story("home", Homecoming.assert_home, waits=EVERY_STAGE),
+    Story("a standby", Homecoming.assert_stands_by, given=STAND_BY),
+    Story("stay", Homecoming.assert_stands_by, answer="stay"),
+    Story("declined", Homecoming.assert_stands_by, answer="decline"),
+    Story("asked again", Homecoming.assert_home, answer="call back"),
+    Story("failed", Homecoming.assert_stands_by, breaks=("compare database",), at_last=STAND_BY),
+    Story("not recorded", Homecoming.assert_stands_by, given=STAND_BY, breaks=("record",)),
+    # Else its lock is given back before this one asks for it.
+    Story("a dead owner", Homecoming.assert_stands_by, given=STAND_BY, breaks=("survey hear",), before=dead_owner),
+    Story("a living owner", Homecoming.assert_stands_by, given=STAND_BY, before=living_owner, cure=let_go),
+    Story("no ledger", Homecoming.assert_stands_by, given=STAND_BY, before=no_ledger, cure=let_go),
+    Story("behind the door", Homecoming.assert_home, before=half_promoted, cure=heal_promotion),
+    Story("a bad request", Homecoming.assert_stands_by, given={}, at_last=STAND_BY),
+)
+each_story = pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+STATES = definitions(HOME)[1]["States"]
+# Where a lock is waited for behind the switchover: test_failback.py.
+ELSEWHERE = {"Wait for the lock"}
+
+
+@cache
+def way_of(story: Story) -> tuple[str, ...]:
+    """The states that a run of that story enters, as it comes to them first."""
+    with homecoming() as both:
+        story.before(both)
+        story.prepare(both)
+        return tuple(dict.fromkeys(both.home.go(story.given).states))
+
+
+@cache
+def acts_of(story: Story) -> tuple[str, ...]:
+    """Where the handlers of a run of that story change something, as it comes to them first."""
+    with homecoming() as both:
+        held = both.home.failback.holds
+        story.prepare(both)
+        ended = both.home.go(story.given)
+        return tuple(place for place in dict.fromkeys(held.passed) if place.partition(": ")[0] in {*ended.states})
+
+
+def states_of(story: Story) -> list[str]:
+    """Those of them that no story before this one enters."""
+    before = {state for each in STORIES[: STORIES.index(story)] for state in way_of(each)}
+    return [state for state in way_of(story) if state not in before]
+
+
+class Telling:
+    """One world in which a story is stopped again and again."""
+
+    def __init__(self, both: Homecoming, story: Story, *, beside: bool) -> None:
+        self.both, self.story, self.beside = both, story, beside
+        self.late: list[Hold] = []
+        story.before(both)
+
+    def stop_at(self, place: str) -> bool:
+        """Start a run, and stop it at that state, or in its handler's middle; False where it does not come to it."""
+        state = place.partition(": ")[0]
+        self.story.prepare(self.both)
+        failback = self.both.home.failback
+        held = failback.holds.hold(place, held_at(HOME))
+        execution = self.both.home.start(self.story.given)
+        held.wait_unless(lambda: failback.has_ended(execution))
+        reached = held.execution == execution
+        if reached:
+            self._hear_late()
+            failback.stop(execution)
+            if "Resource" in STATES[state]:
+                self.late.append(held)
+        held.expect_nobody()
+        if "Resource" not in STATES[state]:
+            held.let_go()
+        until(
+            lambda: self.both.running() <= self._held_anyway, "the end of the switchover, and of who lights the pilot"
+        )
+        return reached
+
+    @property
+    def _held_anyway(self) -> int:
+        return int(hasattr(self.both.home, "_rehearsal") and self.story.before is living_owner)
+
+    def _hear_late(self) -> None:
+        """What was held until now goes on, beside a run that is at work."""
+        while self.beside and self.late:
+            self._is_harmless(self.late.pop())
+
+    def _is_harmless(self, held: Hold) -> None:
+        before = self.both.picture(), [side.ledger.head() for side in self.both.sides]
+        held.see_off()
+        assert (self.both.picture(), [side.ledger.head() for side in self.both.sides]) == before, held.place
+
+    def end(self) -> None:
+        """Nothing stops the next one any more."""
+        self.story.prepare(self.both)
+        self.both.home.breaks = {}
+        self.story.cure(self.both)
+        ended = self.both.home.go(self.story.at_last or self.story.given)
+        assert ended.status == "SUCCEEDED", ended.cause
+        self.both.settle()
+        for held in self.late:
+            self._is_harmless(held)
+        self.story.ends(self.both)
+
+
+def told(story: Story, places: Iterable[str], *, beside: bool) -> set[str]:
+    """The places at which it was stopped. Where one is not come to any more, the story begins anew."""
+    left = list(places)
+    stopped: set[str] = set()
+    while left:
+        with homecoming() as both:
+            telling = Telling(both, story, beside=beside)
+            first = left[0]
+            while left and telling.stop_at(left[0]):
+                stopped.add(left.pop(0))
+            assert first in stopped, f"no run comes to {first!r}"
+            telling.end()
+    return stopped
+
+
+@each_story
+def test_a_run_that_is_stopped_at_any_of_its_states_comes_to_the_same_end(story: Story) -> None:
+    """What was at work goes on beside the next run."""
+    assert told(story, states_of(story), beside=True) == set(states_of(story))
+
+
+def test_handlers_that_begin_when_all_is_over_harm_nothing() -> None:
+    story = STORIES[0]
+    handled = [state for state in states_of(story) if ":::lambda:" in STATES[state].get("Resource", "")]
+    assert told(story, handled, beside=False) == set(handled)
+
+
+@pytest.mark.parametrize("beside", [True, False], ids=["beside the next run", "when all is over"])
+def test_handlers_that_go_on_from_the_middle_of_their_work_harm_nothing(beside: bool) -> None:
+    """They are held before each write to a head, and before each call that acts outside of the ledgers."""
+    story, places = STORIES[0], acts_of(STORIES[0])
+    acts = {"Ready to go home: write there", "Keep the old database: rename", "Build the replica: create"}
+    assert acts | {"Warm up: write", "Is the other side as it was: write there", "Record: write"} <= set(places)
+    assert told(story, places, beside=beside) == set(places)
+
+
+def test_each_state_is_one_at_which_a_run_is_stopped() -> None:
+    assert {state for story in STORIES for state in way_of(story)} == STATES.keys() - ELSEWHERE
