@@ -101,7 +101,7 @@ REACHING = {
     "Record": {"dynamodb"},
     "Scale": {"dynamodb"},
     "Survey": {"dynamodb", "rds", "states"},
-    "Reprotect": {"rds"},
+    "Reprotect": {"kms", "rds"},
     "Compare": {"lambda"},
     "Objects": {"s3"},
 }
@@ -112,7 +112,7 @@ CHANGING_THERE = {
     "Fence": {"autoscaling:UpdateAutoScalingGroup", "ec2:CreateNetworkAclEntry", "ec2:DeleteNetworkAclEntry"},
     # It begins there what this Region's database sends; the replica is made here, of a source there.
     "Harden": {"kms:CreateGrant", "rds:StartDBInstanceAutomatedBackupsReplication"},
-    "Reprotect": {"rds:CreateDBInstanceReadReplica"},
+    "Reprotect": {"kms:CreateGrant", "rds:CreateDBInstanceReadReplica"},
     "Quiesce": {"lambda:InvokeFunction"},
     "Compare": {"lambda:InvokeFunction"},
     "Record": {"dynamodb:UpdateItem"},
@@ -387,13 +387,23 @@ def test_a_replica_is_built_of_the_other_database_under_the_own_name(side: str) 
     }
 
 
-@pytest.mark.parametrize("role", ["Harden", "Retire", "Reprotect"])
-def test_a_key_is_granted_through_rds_only(role: str) -> None:
-    for side in ROLES:
-        (statement,) = [s for s in statements(role_of(role, side)) if "kms:CreateGrant" in as_list(s["Action"])]
-        where = REGIONS[side] if role != "Harden" else REGIONS["dr" if side == "primary" else "primary"]
-        assert statement["Resource"] == f"arn:aws:kms:{where}:{ACCOUNT}:key/data"
-        assert statement["Condition"] == {"StringEquals": {"kms:ViaService": f"rds.{where}.amazonaws.com"}}
+# A replica is encrypted with its own Region's key, and what it is built of with its source's; the backups of a promoted
+# database with that of the Region where they are kept.
+KEYS = {"Harden": {"peer"}, "Retire": {"own"}, "Reprotect": {"own", "peer"}}
+
+
+@pytest.mark.parametrize("role", KEYS)
+@pytest.mark.parametrize("side", ROLES)
+def test_a_key_is_granted_through_rds_only(side: str, role: str) -> None:
+    of = {"own": REGIONS[side], "peer": REGIONS["dr" if side == "primary" else "primary"]}
+    granting = [each for each in statements(role_of(role, side)) if "kms:CreateGrant" in as_list(each["Action"])]
+    through = {each["Resource"]: each["Condition"] for each in granting}
+    assert through == {
+        f"arn:aws:kms:{of[which]}:{ACCOUNT}:key/data": {
+            "StringEquals": {"kms:ViaService": f"rds.{of[which]}.amazonaws.com"}
+        }
+        for which in KEYS[role]
+    }
 
 
 @pytest.mark.parametrize("side", ROLES)
