@@ -7,11 +7,12 @@ SAM := .tools/sam/bin/sam
 CHECKOV := .tools/checkov/bin/checkov
 export SAM_CLI_TELEMETRY := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# One set of locked requirements, installed with uv where there is one and with pip where there is none.
+# One set of locked requirements, installed with uv where there is one and with pip where there is none. What is started
+# often is compiled once, as pip does by itself: PYTHONDONTWRITEBYTECODE may be set.
 define install
 	@python=$$(.ci/find-python) || exit 2; \
 	if command -v uv >/dev/null 2>&1; then \
-	  uv venv -q --clear --python "$$python" $(1) && VIRTUAL_ENV=$(1) uv pip sync -q --python $(1)/bin/python --require-hashes $(2); \
+	  uv venv -q --clear --python "$$python" $(1) && VIRTUAL_ENV=$(1) uv pip sync -q $(3) --python $(1)/bin/python --require-hashes $(2); \
 	else \
 	  "$$python" -m venv --clear $(1) && $(1)/bin/python -m pip install -q --no-deps --require-hashes -r $(2); \
 	fi
@@ -65,14 +66,14 @@ lock: ## compile requirements/*.in anew (needs uv)
 	cp requirements/runtime.txt layers/relight/requirements.txt
 
 $(BIN)/relight: requirements/dev.txt pyproject.toml
-	$(call install,$(VENV),requirements/dev.txt)
+	$(call install,$(VENV),requirements/dev.txt,--compile-bytecode)
 	@if command -v uv >/dev/null 2>&1; then uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .; \
 	else $(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .; fi
 	@touch $(BIN)/relight
 
 $(SAM): requirements/sam.txt
 	@mkdir -p .tools
-	$(call install,.tools/sam,requirements/sam.txt)
+	$(call install,.tools/sam,requirements/sam.txt,--compile-bytecode)
 	@touch $(SAM)
 
 $(CHECKOV): requirements/checkov.txt

@@ -57,7 +57,7 @@ def _artefact(artefacts: Mapping[str, Path], location: Mapping[str, Any]) -> Pat
 
 def _parse(text: str, where: str) -> dict[str, Any]:
     try:
-        definition = yaml.safe_load(text)  # JSON is YAML
+        definition = yaml.load(text, yaml.CSafeLoader)  # JSON is YAML; in C it takes a twelfth of the time
     except yaml.YAMLError as error:
         raise StackRefused(f"the state machine does not parse: {error}", where=where, do="mend the file") from error
     if not isinstance(definition, dict):

@@ -240,7 +240,7 @@ def run(
 def load(path: Path, substitutions: Mapping[str, str]) -> dict[str, Any]:
     """A definition with its DefinitionSubstitutions in place, as SAM puts them; KeyError for one that is missing."""
     text = _SUBSTITUTION.sub(lambda match: str(substitutions[match.group(1)]), path.read_text())
-    definition: dict[str, Any] = yaml.safe_load(text)
+    definition: dict[str, Any] = yaml.load(text, yaml.CSafeLoader)
     return definition
 
 
