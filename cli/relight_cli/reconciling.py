@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
+from relight.failback_reports import left_out
 from relight.reconciliation import as_csv, to_sql
 from relight.telling import one_line
 from rich.console import Console
@@ -172,20 +173,37 @@ def _show(run: str, report: Report) -> None:
     found = list(rows(document))
     total = max(int(document.get("rows") or 0), len(found))
     if not total:
-        print(f"nothing was lost: each row of {_line(document['retired']['instance'])} is in the active database")
+        if not document.get("unknown"):
+            print(_nothing(document))
         return
     Console().print(rich_table(found[:SHOWN]))
     hidden = len(found) - SHOWN
     print(
         f"{total:,} rows" + (f", {hidden:,} of them not shown: --csv FILE or --sql FILE has them" if hidden > 0 else "")
     )
+    print(
+        "What is only in the retired database was never replicated, or has been deleted since: nobody but you can say."
+    )
     print("Nothing is merged by itself. What --sql writes is for a person to review, and changes nothing as it is.")
+
+
+def _nothing(document: Mapping[str, Any]) -> str:
+    """That nothing was lost, as far as that was looked at."""
+    old = _line(document["retired"]["instance"])
+    if document.get("undecided") or left_out(document):
+        return f"beside that nothing was lost: each row of {old} that was compared is in the active database"
+    return f"nothing was lost: each row of {old} is in the active database"
 
 
 def _beside(document: Mapping[str, Any]) -> Iterator[str]:
     """What the rows alone do not say."""
+    if document.get("unknown"):
+        yield f"NOT KNOWN what was lost: {_line(document['unknown'])}"
     if document["truncated"]:
         yield "NOT ALL: there are more rows than the report holds"
     undecided = document.get("undecided") or []
     if undecided:
         yield f"UNDECIDED: {len(undecided):,} questions; the report names them (--json)"
+    without = left_out(document)
+    if without:
+        yield f"{without.upper()[:12]}{without[12:]}; the report names all (--json)"

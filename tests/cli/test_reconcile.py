@@ -59,9 +59,9 @@ def s3() -> Iterator[Any]:
         yield client
 
 
-def kept(s3: Any, rows: list[dict[str, Any]], **head: Any) -> None:
+def kept(s3: Any, found: list[dict[str, Any]], **head: Any) -> None:
     """The report as `compare` writes it."""
-    body = "".join(report(HEAD | {"rows": len(rows)} | head, [ORDERS], rows))
+    body = "".join(report(HEAD | {"rows": len(found)} | head, [ORDERS], found))
     s3.put_object(Bucket=BUCKET, Key=f"runs/{RUN}/reconciliation.json", Body=body.encode())
 
 
@@ -140,6 +140,31 @@ def test_nothing_was_lost(s3: Any, capfd: pytest.CaptureFixture[str]) -> None:
     kept(s3, [])
     assert run(["reconcile", RUN, *THERE]) == Exit.DONE
     assert "nothing was lost: each row of shop-primary-retired-4 is in the active database" in capfd.readouterr().out
+
+
+def test_of_what_was_not_compared_nothing_is_claimed(s3: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    kept(s3, [], not_compared=[{"table": "public.scratch", "why": "it is unlogged"}])
+    assert run(["reconcile", RUN, *THERE]) == Exit.DONE
+    out = capfd.readouterr().out
+    assert "NOT COMPARED: public.scratch (it is unlogged); the report names all (--json)" in out
+    assert "beside that nothing was lost: each row of shop-primary-retired-4 that was compared is in the active" in out
+    kept(s3, [], undecided=[{"table": "t"}])
+    assert run(["reconcile", RUN, *THERE]) == Exit.DONE
+    assert "beside that nothing was lost" in capfd.readouterr().out
+
+
+def test_what_is_not_known_is_not_called_nothing(s3: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    why = "it could not be asked, 20 times in a row"
+    kept(s3, [], rows=None, unknown=why)
+    assert run(["reconcile", RUN, *THERE]) == Exit.DONE
+    out = capfd.readouterr().out
+    assert f"NOT KNOWN what was lost: {why}" in out
+    assert "nothing" not in out
+    kept(s3, [LOST], rows=None, unknown=why)
+    assert run(["reconcile", RUN, *THERE]) == Exit.DONE
+    out = capfd.readouterr().out
+    assert f"NOT KNOWN what was lost: {why}" in out
+    assert "What is only in the retired database was never replicated, or has been deleted since" in out
 
 
 def test_what_the_report_does_not_hold_is_said_first(s3: Any, capfd: pytest.CaptureFixture[str]) -> None:

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
+from relight import database as database_module
 from relight import walk
 from relight.errors import InputInvalid, RunSuperseded
 from relight.ledger import Ledger
 from relight.run import Run
 from relight.settings import CompareSettings
 from relight.step import Outcome
+from relight.steps import compare as compare_step
 from relight.steps.compare import Comparing, Retired
 from relight.walk import What
 
@@ -75,7 +77,7 @@ def copy(server: Postgres) -> Invoked:
 
 @pytest.fixture
 def step(ledger: Ledger, active: Invoked, copy: Invoked, s3: Any, clock: Clock) -> Comparing:
-    return Comparing(SETTINGS, ledger, copy, active, s3, clock)  # type: ignore[arg-type]
+    return Comparing(SETTINGS, ledger, copy, active, s3, clock, clock.advance)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -316,8 +318,10 @@ def test_what_holds_no_rows_of_its_own_is_said(compare: Compare, shop: Postgres,
     ]
     assert len(names(outcome)) == 5, "the view that holds rows of its own differs by one row on each side"
     said = {one["table"]: one["why"] for one in report(s3, outcome)["not_compared"]}
-    assert said["public.parts"].startswith("its rows lie in its partitions")
+    assert list(said) == ["public.scratch"], "the rows of a partitioned table are compared"
     assert said["public.scratch"].startswith("it is unlogged")
+    assert outcome.facts["not_compared"] == [{"table": "public.scratch", "why": said["public.scratch"]}]
+    assert "; not compared: public.scratch (it is unlogged: " in outcome.sentence
 
 
 def test_relights_own_tables_are_not_compared(compare: Compare, shop: Postgres, active: Invoked) -> None:
@@ -444,7 +448,7 @@ def test_it_goes_on_where_a_slice_ended(
     active.before = copy.before = lambda _: clock.advance(25)  # of the 40 s of a slice
     outcomes = [step.ensure(job, What.DATABASE, None)]
     while outcomes[-1].status == "WAIT":
-        assert outcomes[-1].look_again_seconds == 60
+        assert outcomes[-1].look_again_seconds == 1, "there is work left"
         outcomes.append(step.ensure(job, What.DATABASE, None))
     assert len(outcomes) > 5
     assert sorted(names(outcomes[-1])) == ["differing_row:public.orders:2001", "differing_row:public.orders:7"]
@@ -535,8 +539,15 @@ def test_what_only_the_retired_database_has_is_lost(
         "only_active": 2,
         "truncated": False,
         "undecided": 0,
+        "why": None,
+        "not_compared": [],
+        "not_compared_total": 0,
         "report": f"s3://{BUCKET}/runs/run-1/reconciliation.json",
     }
+    assert outcome.sentence == (
+        "4 rows of the retired database are not so in the active one: "
+        "3 are only in the retired database (never replicated, or deleted since), 1 differ"
+    )
     (table,) = report(s3, outcome)["tables"]
     assert (table["table"], table["key"], table["only_retired"], table["differs"]) == ("public.orders", ["id"], 3, 1)
     rows = {row["key"]["id"]: row for row in table["rows"]}
@@ -619,6 +630,177 @@ def test_a_retired_database_that_cannot_be_reached_has_not_lost_nothing(
         assert outcome.status == "WAIT"
         assert "the retired shop-primary-retired-1 cannot be reached: unreachable: " in outcome.sentence
     assert step.ensure(job, What.LOST, Retired("shop-primary-retired-1", "localhost", shop.port)).status == "DONE"
+
+
+def test_of_what_was_not_compared_nothing_is_claimed(compare: Compare, shop: Postgres, s3: Any) -> None:
+    """Unlogged tables, which a promotion empties, tables that may not be read, columns that are gone."""
+    run(shop, ORDERS + "; CREATE UNLOGGED TABLE scratch (id int PRIMARY KEY); INSERT INTO scratch VALUES (1)")
+    run(shop, "CREATE TABLE secret (id int PRIMARY KEY); ALTER TABLE secret ENABLE ROW LEVEL SECURITY", COPY)
+    run(shop, "CREATE TABLE slim (id int PRIMARY KEY, old int)")
+    run(shop, "TRUNCATE scratch; ALTER TABLE slim DROP old", ACTIVE)
+    outcome = compare(What.LOST)
+    assert (outcome.facts["rows"], outcome.facts["undecided"], outcome.facts["not_compared_total"]) == (0, 1, 3)
+    left = {one["table"]: one["why"] for one in outcome.facts["not_compared"]}
+    assert left["public.scratch"].startswith("it is unlogged")
+    assert left["public.secret"] == "row security hides rows of it from relight_check"
+    assert left["public.slim"] == "of its columns old: the other database has them no more"
+    assert outcome.sentence.startswith("nothing of what was compared is lost; 1 questions are undecided; not compared:")
+    assert report(s3, outcome)["not_compared"] == outcome.facts["not_compared"]
+
+
+def test_the_names_of_what_was_not_compared_are_bounded(compare: Compare, shop: Postgres, s3: Any) -> None:
+    run(shop, ";".join(f"CREATE UNLOGGED TABLE scratch_{n} (id int)" for n in range(30)))
+    for what in What:
+        outcome = compare(what)
+        assert (len(outcome.facts["not_compared"]), outcome.facts["not_compared_total"]) == (20, 30)
+        assert len(report(s3, outcome)["not_compared"]) == 30
+        assert "and 25 more" in outcome.sentence
+
+
+def test_a_retired_database_that_never_answers_leaves_the_way_home_open(
+    step: Comparing, job: Run, shop: Postgres, s3: Any, retired: Retired
+) -> None:
+    run(shop, ORDERS)
+    gone = replace(retired, port=1)
+    outcomes = [step.ensure(job, What.LOST, gone)]
+    while outcomes[-1].status == "WAIT":
+        assert outcomes[-1].look_again_seconds == 60
+        outcomes.append(step.ensure(job, What.LOST, gone))
+    assert len(outcomes) == compare_step.SILENT_LAPS
+    done = outcomes[-1]
+    assert done.facts["rows"] is None
+    assert done.sentence.startswith("what was lost is not known: it could not be asked, 20 times in a row: the retired")
+    assert "cannot be reached" in done.facts["why"]
+    found = report(s3, done)
+    assert (found["rows"], found["unknown"], found["tables"]) == (None, done.facts["why"], [])
+    assert step.ensure(job, What.LOST, gone) == done
+
+
+def test_one_that_is_lost_half_way_has_its_report_so_far(
+    step: Comparing, job: Run, shop: Postgres, s3: Any, retired: Retired, copy: Invoked
+) -> None:
+    run(shop, ORDERS + "; CREATE TABLE zebras (id int PRIMARY KEY)")
+    run(shop, "INSERT INTO orders VALUES (4001, 'lost', 1); INSERT INTO zebras VALUES (1)", COPY)
+
+    def refuse(event: dict[str, Any]) -> None:
+        if event.get("table", {}).get("name") == "zebras":
+            raise ReadTimeoutError(endpoint_url="https://lambda.eu-west-1.amazonaws.com/")
+
+    copy.before = refuse
+    for _ in range(30):
+        outcome = step.ensure(job, What.LOST, retired)
+    assert (outcome.status, outcome.facts["rows"], outcome.facts["only_retired"]) == ("DONE", None, 1)
+    (table,) = report(s3, outcome)["tables"]
+    assert [row["key"] for row in table["rows"]] == [{"id": "4001"}]
+
+
+def test_an_active_database_that_does_not_answer_is_waited_for_as_long_as_there_is_time(
+    step: Comparing, job: Run, shop: Postgres, retired: Retired, active: Invoked
+) -> None:
+    """The retired one answers: what was lost can still be told."""
+    run(shop, ORDERS)
+    active.function = replace(active.function, settings=replace(active.function.settings, database_port=1))
+    for _ in range(compare_step.SILENT_LAPS + 5):
+        assert step.ensure(job, What.LOST, retired).status == "WAIT"
+
+
+# A later run
+
+
+def in_slices(clock: Clock, *asked: Invoked) -> None:
+    for one in asked:
+        one.before = lambda _: clock.advance(25)
+
+
+def test_a_run_goes_on_with_what_an_interrupted_one_has_found(
+    step: Comparing, ledger: Ledger, shop: Postgres, s3: Any, clock: Clock, retired: Retired, copy: Invoked
+) -> None:
+    run(shop, ORDERS + "; CREATE TABLE zebras (id int PRIMARY KEY); INSERT INTO zebras VALUES (1)")
+    run(shop, "INSERT INTO orders VALUES (4001, 'lost', 1); INSERT INTO zebras VALUES (2)", COPY)
+    in_slices(clock, copy)
+    one = take_lock(ledger, "run-1", clock())
+    while step.ensure(one, What.LOST, retired).facts["tables_done"] < 1:
+        pass
+    asked = len(copy.asked)
+    two = take_lock(ledger, "run-2", clock())
+    outcome = step.ensure(two, What.LOST, retired)
+    while outcome.status == "WAIT":
+        outcome = step.ensure(two, What.LOST, retired)
+    assert not [event for event in copy.asked[asked:] if event.get("table", {}).get("name") == "orders"]
+    found = report(s3, outcome)
+    assert (found["rows"], found["runs"], found["run"]) == (2, ["run-1", "run-2"], "run-2")
+    assert {row["key"]["id"] for table in found["tables"] for row in table["rows"]} == {"4001", "2"}
+    # And one after that looks at what is so then.
+    three = take_lock(ledger, "run-3", clock())
+    run(shop, "INSERT INTO orders VALUES (4001, 'lost', 1)", ACTIVE)
+    outcome = step.ensure(three, What.LOST, retired)
+    while outcome.status == "WAIT":
+        outcome = step.ensure(three, What.LOST, retired)
+    assert (outcome.facts["rows"], report(s3, outcome)["runs"]) == (1, ["run-3"])
+
+
+@pytest.mark.parametrize("why", ["old", "another database", "not kept"])
+def test_what_is_old_or_of_another_database_is_not_gone_on_from(
+    step: Comparing,
+    ledger: Ledger,
+    shop: Postgres,
+    s3: Any,
+    clock: Clock,
+    retired: Retired,
+    copy: Invoked,
+    why: str,
+) -> None:
+    run(shop, ORDERS)
+    in_slices(clock, copy)
+    one = take_lock(ledger, "run-1", clock())
+    assert step.ensure(one, What.LOST, retired).status == "WAIT"
+    if why == "old":
+        clock.advance(4 * 86400)
+    elif why == "not kept":
+        s3.delete_object(Bucket=BUCKET, Key="runs/run-1/compare-lost/work-1.json")
+    copy.before = lambda _: None
+    two = take_lock(ledger, "run-2", clock())
+    other = replace(retired, instance="shop-primary-retired-9") if why == "another database" else retired
+    outcome = step.ensure(two, What.LOST, other)
+    assert report(s3, outcome)["runs"] == ["run-2"]
+
+
+# Time
+
+
+def test_a_replica_that_lags_by_moments_does_not_end_a_slice(
+    step: Comparing, job: Run, shop: Postgres, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a database that takes writes, a replica is nearly always a little behind."""
+    run(shop, ORDERS)
+    began, real, looks = clock(), database_module.ask, []
+
+    def lagging(functions: Any, function: str, check: str, **event: Any) -> dict[str, Any]:
+        looks.append(check)
+        behind = event.get("past") is not None and len(looks) % 3 != 0
+        return real(functions, function, check, **event) | {"behind": behind}
+
+    monkeypatch.setattr(database_module, "ask", lagging)
+    assert step.ensure(job, What.DATABASE, None).status == "DONE"
+    assert 0 < clock() - began < SETTINGS.slice_seconds
+
+
+def test_a_replica_that_does_not_come_any_further_ends_it(
+    step: Comparing, job: Run, shop: Postgres, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(shop, ORDERS)
+    real = database_module.ask
+
+    def stuck(functions: Any, function: str, check: str, **event: Any) -> dict[str, Any]:
+        answer = real(functions, function, check, **event)
+        return answer | {"behind": event.get("past") is not None, "sentence": "it has replayed 0/1, and not 0/2 yet"}
+
+    monkeypatch.setattr(database_module, "ask", stuck)
+    began = clock()
+    outcome = step.ensure(job, What.DATABASE, None)
+    assert (outcome.status, outcome.look_again_seconds) == ("WAIT", 60)
+    assert "the replica lags behind: it has replayed 0/1, and not 0/2 yet" in outcome.sentence
+    assert SETTINGS.slice_seconds <= clock() - began < SETTINGS.slice_seconds + 1
 
 
 def test_what_is_malformed_is_refused() -> None:

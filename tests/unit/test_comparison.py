@@ -70,13 +70,32 @@ def test_a_schema_that_differs_says_in_what(changed: dict[str, Any], detail: str
 
 @pytest.mark.parametrize(
     ("changed", "why"),
-    [({"kind": "partitioned"}, "partitions"), ({"kind": "foreign"}, "foreign"), ({"unlogged": True}, "unlogged")],
+    [({"kind": "foreign"}, "foreign"), ({"unlogged": True}, "unlogged")],
 )
 def test_what_has_no_rows_to_compare_is_said(changed: dict[str, Any], why: str) -> None:
     for pair in ((table(**changed), table(**changed)), (table(), table(**changed))):
         found = comparison.schemas([pair[0]], [pair[1]], both=True)
         assert found.plan == []
         assert why in found.not_compared[0]["why"]
+
+
+def test_a_partitioned_table_has_no_rows_but_those_of_its_partitions() -> None:
+    pair = table(kind="partitioned"), table(kind="partitioned")
+    assert comparison.schemas([pair[0]], [pair[1]], both=True) == ([], [], [])
+    assert comparison.schemas([pair[0]], [], both=False).not_compared == []
+    # What the retired one has in the table itself is compared with nothing where the active one has partitions.
+    (said,) = comparison.schemas([table()], [pair[1]], both=False).not_compared
+    assert "partitioned in one of the two databases" in said["why"]
+
+
+def test_columns_that_only_the_retired_one_has_are_not_compared() -> None:
+    less = table(columns=["id"], types=["integer"])
+    found = comparison.schemas([table()], [less], both=False)
+    assert found.not_compared == [
+        {"table": "public.t", "why": "of its columns word: the other database has them no more"}
+    ]
+    assert [one["name"] for one in found.plan] == ["t"]
+    assert comparison.schemas([less], [table()], both=False).not_compared == []
 
 
 @pytest.mark.parametrize("side", [0, 1])

@@ -59,6 +59,11 @@ def document(*rows: dict[str, Any], **changed: Any) -> dict[str, Any]:
     return dict(json.loads(text))
 
 
+def wanted(script: str) -> str:
+    """With the comment marks taken off the INSERTs, and ended in COMMIT."""
+    return script.replace("\n-- INSERT ", "\nINSERT ").replace("\nROLLBACK;", "\nCOMMIT;")
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[Postgres]:
     yield from start_server()
@@ -142,6 +147,8 @@ def test_the_script_changes_nothing_as_it_is(session: psycopg.Connection[Any]) -
     assert session.execute("SELECT id, word FROM t").fetchall() == [(2, "active")]
     assert script.rstrip().splitlines()[-1] == "ROLLBACK;"
     session.execute(script.replace("ROLLBACK;", "COMMIT;").encode())
+    assert session.execute("SELECT id, word FROM t").fetchall() == [(2, "active")], "nor does whoever runs it blindly"
+    session.execute(wanted(script).encode())
     assert session.execute("SELECT id, word, made FROM t ORDER BY id").fetchall() == [
         (1, "a", "A"),
         (2, "active", "ACTIVE"),
@@ -149,7 +156,7 @@ def test_the_script_changes_nothing_as_it_is(session: psycopg.Connection[Any]) -
     (update,) = [line for line in script.splitlines() if line.startswith("-- UPDATE")]
     session.execute(update.removeprefix("-- ").encode())
     assert session.execute("SELECT word FROM t WHERE id = 2").fetchall() == [("old",)]
-    session.execute(script.replace("ROLLBACK;", "COMMIT;").encode())
+    session.execute(wanted(script).encode())
     assert session.execute("SELECT count(*) FROM t").fetchall() == [(2,)], "what is there is left alone"
 
 
@@ -162,12 +169,11 @@ def test_no_value_gets_out_of_its_place(session: psycopg.Connection[Any], evil: 
         row(kind="differs", key={"id": evil}, retired={"id": "3", evil: "b"}, active={"id": "3", evil: evil}),
         row(cut=[evil], key={evil: evil}),
     ]
-    found = document(*rows) | {"retired": {"instance": evil}}
+    left = {"unknown": evil, "not_compared": [{"table": evil, "why": evil}]}
+    found = document(*rows) | {"retired": {"instance": evil}} | left
     script = "".join(reconciliation.to_sql(found))
-    assert all(
-        line.startswith(("--", "BEGIN;", "SET LOCAL ", "INSERT ", "ROLLBACK;")) for line in script.split("\n") if line
-    )
-    session.execute(script.replace("ROLLBACK;", "COMMIT;").encode())
+    assert all(line.startswith(("--", "BEGIN;", "SET LOCAL ", "ROLLBACK;")) for line in script.split("\n") if line)
+    session.execute(wanted(script).encode())
     assert session.execute("SELECT id, word FROM t ORDER BY id").fetchall() == [(1, evil), (2, "active")]
 
 
@@ -176,14 +182,25 @@ def test_what_cannot_be_put_back_is_a_comment() -> None:
     assert "is longer than the report tells" in there
     gone = "".join(reconciliation.to_sql(document(row(), is_there=False)))
     for script in (there, gone):
-        assert not [line for line in script.splitlines() if line.startswith(("INSERT", "UPDATE"))]
+        assert not [line for line in script.splitlines() if line.startswith(("-- INSERT", "-- UPDATE"))]
     assert "NOT ALL" not in there
     assert "NOT ALL" in "".join(reconciliation.to_sql(document(row()) | {"truncated": True}))
 
 
+def test_its_head_says_what_it_is_and_what_it_lacks() -> None:
+    left = {"unknown": "it is gone", "not_compared": [{"table": "public.scratch", "why": "it is unlogged"}]}
+    head = " ".join(
+        line.removeprefix("-- ") for line in "".join(reconciliation.to_sql(document(row()) | left)).splitlines()[:9]
+    )
+    assert "each INSERT and each UPDATE is a comment, and it ends in ROLLBACK" in head
+    assert "only in the retired database: never replicated, or deleted since" in head
+    assert 'NOT ALL: what was lost is not known: "it is gone"' in head
+    assert 'NOT COMPARED: {"table": "public.scratch", "why": "it is unlogged"}' in head
+
+
 def test_a_row_without_a_key_is_put_back_too(session: psycopg.Connection[Any]) -> None:
     script = "".join(reconciliation.to_sql(document(row(key=None), key=[])))
-    session.execute(script.replace("ROLLBACK;", "COMMIT;").encode())
+    session.execute(wanted(script).encode())
     assert session.execute("SELECT word FROM t").fetchall() == [("a",)]
 
 

@@ -99,11 +99,15 @@ def schemas(lead: Iterable[Table], other: Iterable[Table], *, both: bool) -> Sch
         differences += _schema(name, one, two) if both or one is not None else []
         if one is None:
             continue
-        why = _no_rows(one, two)
+        if _only_parts(one, two):
+            continue
+        why = _no_rows(one, two) or _unreadable(one, two) or _less(one, two)
         if why is not None:
             not_compared.append({"table": name, "why": why})
-        elif not _readable(one, two):
-            differences.append(Difference(Kind.UNDECIDED, name, None, _unreadable(one, two)))
+        if _no_rows(one, two) is not None:
+            continue
+        if (unreadable := _unreadable(one, two)) is not None:
+            differences.append(Difference(Kind.UNDECIDED, name, None, unreadable))
         elif two is not None or not both:
             plan.append(_planned(one, two))
     return Schemas(differences, plan, not_compared)
@@ -127,11 +131,16 @@ def _definition(table: Table) -> list[str]:
     return [table["kind"], *persistence, *table["definition"]]
 
 
+def _only_parts(one: Table, two: Table | None) -> bool:
+    """Whether its rows lie in its partitions, which are compared one by one."""
+    return one["kind"] == "partitioned" and (two is None or two["kind"] == "partitioned")
+
+
 def _no_rows(one: Table, two: Table | None) -> str | None:
-    """Why there are no rows to compare."""
+    """Why its rows cannot be compared."""
     found = [one] if two is None else [one, two]
     if any(table["kind"] == "partitioned" for table in found):
-        return "its rows lie in its partitions, which are compared one by one"
+        return "it is partitioned in one of the two databases, and not in the other"
     if any(table["kind"] == "foreign" for table in found):
         return "it is a foreign table: its rows lie elsewhere"
     if any(table["unlogged"] for table in found):
@@ -139,13 +148,18 @@ def _no_rows(one: Table, two: Table | None) -> str | None:
     return None
 
 
-def _readable(one: Table, two: Table | None) -> bool:
-    return all(table["readable"] and not table["row_security"] for table in (one, two) if table is not None)
+def _unreadable(one: Table, two: Table | None) -> str | None:
+    """Why its rows cannot be read."""
+    found = [one] if two is None else [one, two]
+    if any(table["row_security"] for table in found):
+        return "row security hides rows of it from relight_check"
+    return None if all(table["readable"] for table in found) else "relight_check may not read it"
 
 
-def _unreadable(one: Table, two: Table | None) -> str:
-    hidden = any(table["row_security"] for table in (one, two) if table is not None)
-    return "row security hides rows of it from relight_check" if hidden else "relight_check may not read it"
+def _less(one: Table, two: Table | None) -> str | None:
+    """Which of its columns only one of them has: they are not compared."""
+    gone = [] if two is None else [column for column in one["columns"] if column not in two["columns"]]
+    return f"of its columns {', '.join(gone)}: the other database has them no more" if gone else None
 
 
 def _planned(one: Table, two: Table | None) -> dict[str, Any]:

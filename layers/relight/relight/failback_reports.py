@@ -61,6 +61,23 @@ def counted(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
+def left_out(facts: Mapping[str, Any] | None) -> str:
+    """Whose rows were not compared, and why; empty where nothing was left out."""
+    listed = (facts or {}).get("not_compared")
+    names = [_uncompared(one) for one in listed] if isinstance(listed, list) else []
+    total = max(len(names), count_of(facts, "not_compared_total") or 0)
+    if not total:
+        return ""
+    more = f", and {total - len(names[:SHOWN]):,} more" if total > SHOWN else ""
+    return f"not compared: {', '.join(names[:SHOWN]) or counted(total, 'table')}{more if names else ''}"
+
+
+def _uncompared(entry: Any) -> str:
+    if not isinstance(entry, dict):
+        return one_line(str(entry), LONGEST)
+    return one_line(f"{entry.get('table')} ({entry.get('why')})", LONGEST)
+
+
 @dataclass(frozen=True)
 class Reports:
     """The facts of a failback by their names; None is what was not handed on, or does not exist.
@@ -97,9 +114,9 @@ class Reports:
             return "what the comparison came to is not known"
         tables, rows = count_of(facts, "tables"), count_of(facts, "rows")
         size = "" if tables is None or rows is None else f" in {counted(tables, 'table')} with {counted(rows, 'row')}"
-        without = count_of(facts, "not_compared")
-        left_out = f"; not compared: {counted(without, 'table')}" if without else ""
-        return f"no difference{size}{left_out}" if total == 0 else f"{self._different(facts, total)}{size}{left_out}"
+        without = left_out(facts)
+        beside = f"; {without}" if without else ""
+        return f"no difference{size}{beside}" if total == 0 else f"{self._different(facts, total)}{size}{beside}"
 
     def _different(self, facts: Mapping[str, Any], total: int) -> str:
         listed = facts.get("differences")
@@ -139,19 +156,32 @@ class Reports:
     def lost(self) -> Iterator[str]:
         """What of the old database is not in the active one, by table."""
         rows = self.lost_rows
-        if rows is None:
-            why = one_line(str((self.retired or {}).get("why") or "the old database was not compared"), LONGEST)
-            yield f"Not known: {why}."
-            return
         old = self.old or "the old database"
+        if rows is None:
+            yield f"Not known: {self._why()}."
+            so_far = sum(count_of(self.reconciliation, kind) or 0 for kind in ("only_retired", "differs"))
+            if so_far:
+                yield f"Until then {counted(so_far, 'row')} were found that exist only in {old}, or differ there."
+            return
         undecided = count_of(self.reconciliation, "undecided")
         if undecided:
             yield f"{counted(undecided, 'question')} could not be decided; the report names them."
-        if rows == 0:
+        without = left_out(self.reconciliation)
+        if without:
+            yield f"{without[0].upper()}{without[1:]}."
+        if rows == 0 and not (without or undecided):
             yield f"Nothing: each row of {old} is in the active database."
-            return
-        yield f"{counted(rows, 'row')} exist only in {old}, or differ there{self._by_table()}."
-        yield "Nothing of it is merged by itself: it is for people to review."
+        elif rows == 0:
+            yield f"Beside that nothing: each row of {old} that was compared is in the active database."
+        else:
+            yield f"{counted(rows, 'row')} exist only in {old}, or differ there{self._by_table()}."
+            yield f"What is only in {old} was never replicated, or has been deleted since: no database knows which."
+            yield "Nothing of it is merged by itself: it is for people to review."
+
+    def _why(self) -> str:
+        """Why it is not known what was lost."""
+        told = (self.reconciliation or {}).get("why") or (self.retired or {}).get("why")
+        return one_line(str(told or "the old database was not compared"), LONGEST).rstrip(".")
 
     def _by_table(self) -> str:
         tables = (self.reconciliation or {}).get("tables")

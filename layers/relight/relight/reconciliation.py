@@ -74,15 +74,20 @@ def _line(fields: Iterable[str | None]) -> str:
 def to_sql(report: Mapping[str, Any]) -> Iterator[str]:
     """The lines of a script that puts the rows of a report back, once a person has read and changed it.
 
-    As it is, it changes nothing: it ends in ROLLBACK, and what would overwrite a value of the active database is a
-    comment. `report` is the JSON document.
+    As it is, it changes nothing: each statement is a comment, and it ends in ROLLBACK. `report` is the JSON document.
     """
     yield f"-- What the retired database {json.dumps(report['retired']['instance'])} had and the active one lacks.\n"
-    yield "-- Nothing of this has been done, and as it is it changes nothing: it ends in ROLLBACK. Read it, strike\n"
-    yield "-- out what is not wanted, take the comment marks off the UPDATEs that are, and end it in COMMIT.\n"
+    yield "-- Nothing of this has been done, and as it is it changes nothing: each INSERT and each UPDATE is a\n"
+    yield "-- comment, and it ends in ROLLBACK. A row of an INSERT is only in the retired database: never replicated,\n"
+    yield "-- or deleted since. No database knows which; to insert the latter brings back what somebody has deleted.\n"
+    yield "-- Read it, take the comment marks off what is wanted, and end it in COMMIT.\n"
     yield "-- The tables come by name: the rows of one that refers to another may have to be moved behind those.\n"
     if report["truncated"]:
         yield "-- NOT ALL: there are more rows than a report tells; its counts say how many.\n"
+    if report.get("unknown"):
+        yield f"-- NOT ALL: what was lost is not known: {json.dumps(report['unknown'])}\n"
+    for one in report.get("not_compared") or []:
+        yield f"-- NOT COMPARED: {json.dumps(one)}\n"
     yield "BEGIN;\nSET LOCAL standard_conforming_strings = on;\nSET LOCAL lc_monetary = 'C';\n"
     for table in report["tables"]:
         for row in table["rows"]:
@@ -100,7 +105,7 @@ def _statement(table: Mapping[str, Any], row: Row) -> Iterator[str]:
     if row["active"] is None:
         columns, told = ", ".join(map(one_line, values)), ", ".join(map(literal, values.values()))
         insert = f"INSERT INTO {name} ({columns}) OVERRIDING SYSTEM VALUE VALUES ({told}) ON CONFLICT DO NOTHING;"
-        yield insert if table["is_there"] else f"-- the active database has no such table: {insert}"
+        yield f"-- {insert}" if table["is_there"] else f"-- the active database has no such table: {insert}"
         return
     active = row["active"]
     changed = {column: value for column, value in values.items() if column in active and active[column] != value}

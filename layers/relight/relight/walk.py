@@ -33,14 +33,19 @@ TOO_LONG = "57014"  # SQLSTATE: the statement took too long
 
 
 class Later(Exception):
-    """One of the databases cannot be asked just now, or has not come far enough."""
+    """A database (`who`, as sentences name it) cannot be asked just now, or has not come far enough."""
+
+    def __init__(self, who: str, sentence: str) -> None:
+        super().__init__(f"{who} {sentence}")
+        self.who = who
 
 
 class Failed(Exception):
-    """A database has refused a question, for a reason that stays."""
+    """A database (`who`) has refused a question, for a reason that stays."""
 
-    def __init__(self, code: str, sentence: str) -> None:
-        super().__init__(sentence)
+    def __init__(self, who: str, code: str, sentence: str) -> None:
+        super().__init__(f"{who}: {sentence}")
+        self.who = who
         self.code = code
 
 
@@ -60,6 +65,7 @@ def begin(what: What) -> dict[str, Any]:
         "not_compared": [],
         "schema": [],
         "undecided": [],
+        "steps": 0,
         "tables": 0,
         "rows": 0,
         "here": 0,
@@ -94,8 +100,9 @@ class Walk:
             then: list[Task] = getattr(self, f"_do_{task['do']}")(task)
         except Failed as failed:
             if "t" not in task:
-                raise Later(f"it refuses: {failed}") from None
+                raise Later(failed.who, f"refuses: {failed}") from None
             then = self._refused(task, failed)
+        self.work["steps"] += 1
         tasks = self.work["tasks"]
         tasks.pop(next(place for place in reversed(range(len(tasks))) if tasks[place] is task))
         tasks.extend([] if self.given_up else reversed(then))
@@ -170,7 +177,7 @@ class Walk:
     def _do_sequences(self, task: Task) -> list[Task]:
         mine = self.lead("sequences")
         if mine["in_recovery"]:
-            raise Later("what should be the active database is a replica")
+            raise Later("what should be the active database", "is a replica")
         theirs = self.other("sequences", past=mine["lsn"])
         self.work["follows"] = theirs["in_recovery"]
         found = comparison.behind(mine["sequences"], theirs["sequences"])
