@@ -159,13 +159,15 @@ class Survey:
             raise NeverFailedOver(f"no run has ever made {s.peer_region} active: there is no way home to go")
         standby = self._try(lambda: database.describe(self.peer_rds, s.peer_database_id))
         follows = standby.source is not None and replicates(standby.source, s.aws_region, s.replica_id)
-        if follows or to is not To.HOME:
+        # Left behind by a run that died: it would keep the other ledger from hearing who is active, and what that run
+        # had still to do would not be done.
+        left = other.owner is not None and (other.expires_at < self.clock() or self._is_dead(other.owner))
+        if (follows and not left) or to is not To.HOME:
             raise AlreadyActive(
                 f"{s.aws_region} is active already, since epoch {own.active_epoch}; "
                 f'to rebuild the standby, run it in {s.peer_region} with "to": "protected"'
             )
-        # Left behind by a run that died, it would keep the other ledger from hearing who is active.
-        if other.owner is not None and (other.expires_at < self.clock() or self._is_dead(other.owner)):
+        if left:
             self._lock_it(run, other.owner)
         since = own.active_epoch
         said = f"{s.aws_region} is active since epoch {since}, and {s.peer_region} is no standby of it: going on"
