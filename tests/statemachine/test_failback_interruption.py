@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
+from relight.probe import left_over
 
 from tests.statemachine.harness import until
 from tests.statemachine.homecoming import (
+    AWAY,
+    FAILOVER,
     GO_HOME,
     HOME,
     STAND_BY,
     Homecoming,
+    VirtualTime,
     definitions,
     held_at,
     homecoming,
@@ -37,7 +41,6 @@ SILENT: Any = {
     "Error": {"Code": "InternalServerError", "Message": "Internal server error"},
     "ResponseMetadata": {"HTTPStatusCode": 500, "RequestId": "lost"},
 }
-HOUR = 3600.0
 EVERY_STAGE = dict.fromkeys(
     ("retire keep", "reprotect", "compare database", "objects", "compare lost", "scale ready", "scale settle"), 1
 ) | {"switch release": 1}
@@ -250,3 +253,124 @@ def test_handlers_that_go_on_from_the_middle_of_their_work_harm_nothing(beside: 
 
 def test_each_state_is_one_at_which_a_run_is_stopped() -> None:
     assert {state for story in STORIES for state in way_of(story)} == STATES.keys() - ELSEWHERE
+
+
+# What it has started.
+
+
+@pytest.mark.parametrize("state", ["Stop writes", "See the last write arrive", "Promote replica: write"])
+def test_a_switchover_that_is_killed_before_the_door_is_undone_by_the_next_failover_run(state: str) -> None:
+    """As `probe` starts it; nobody is asked meanwhile to go home past writes that are stopped."""
+    with homecoming() as both:
+        both.home.answer = "approve"
+        held = both.home.machine.holds.hold(state, held_at(HOME, FAILOVER))
+        failback = both.home.start(GO_HOME)
+        both.home.machine.stop(held.wait())
+        ended = both.home.failback.outcome(failback)
+        assert (ended.status, ended.error) == ("FAILED", "FailbackFailed")
+        assert "is ABORTED" in str(ended.cause)
+        held.see_off()
+        assert left_over(both.home.ledger.head(), HOME) or state == "Stop writes"
+        both.home.verdicts[0] = {"action": "stand_down", "finding": "primary_up", "sentence": "DR is well"}
+
+        if both.home.stopped:
+            assert "let nobody in again" in both.home.go(GO_HOME).output["sentence"]
+        undone = both.home.run(AUTOMATIC)
+        assert undone.status == "SUCCEEDED", undone.cause
+
+        assert both.writable() == [AWAY]
+        both.home.verdicts[0] = {"action": "proceed", "finding": "by_hand", "sentence": "by hand"}
+        assert both.home.go(GO_HOME).output["finding"] == "home"
+        both.assert_home()
+
+
+def test_a_switchover_that_is_killed_behind_the_door_is_finished_by_the_next_failover_run() -> None:
+    with homecoming() as both:
+        both.home.answer = "approve"
+        held = both.home.machine.holds.hold("Promote replica: promote", held_at(HOME, FAILOVER))
+        failback = both.home.start(GO_HOME)
+        both.home.machine.stop(held.wait())
+        ended = both.home.failback.outcome(failback)
+        assert "behind the one-way door" in str(ended.cause)
+        held.see_off()
+
+        heal_promotion(both)
+
+        assert both.writable() == [HOME]
+        assert both.home.go(GO_HOME).output["finding"] == "home"
+        both.assert_home()
+
+
+@pytest.mark.parametrize("state", ["Build the replica", "Let the application in", "Record", "Release lock"])
+def test_who_lights_the_pilot_may_be_killed_too(state: str) -> None:
+    with homecoming() as both:
+        both.home.answer = "approve"
+        held = both.away.machine.holds.hold(state, held_at(AWAY))
+        failback = both.home.start(GO_HOME)
+        both.away.failback.stop(held.wait())
+        ended = both.home.failback.outcome(failback)
+        assert "PilotNotLit: light-eu-west-1-" in str(ended.cause)
+        assert both.writable() == [HOME]
+
+        assert both.home.go(GO_HOME).output["status"] in {"SUCCEEDED", "STOOD_DOWN"}
+
+        held.see_off()
+        both.assert_home()
+
+
+def test_who_starts_again_while_the_pilot_is_being_lit_follows_that() -> None:
+    with homecoming() as both:
+        both.home.answer = "approve"
+        held = both.away.machine.holds.hold("Build the replica", held_at(AWAY))
+        failback = both.home.start(GO_HOME)
+        lights = held.wait()
+        both.home.failback.stop(failback)
+        second = both.home.start(GO_HOME)
+        until(lambda: both.home.looks.count("survey light") > both.home.looks.count("survey look"), "the following")
+
+        held.let_go()
+
+        both.home.failback.outcome(second)
+        both.settle()
+        assert both.away.failback.has_ended(lights)
+        assert both.home.go(GO_HOME).output["status"] in {"SUCCEEDED", "STOOD_DOWN"}
+        both.assert_home()
+
+
+# Long builds, by a clock that goes on when everything waits.
+
+HOUR = 3600.0
+AT_LENGTH: dict[str, Any] = {"ReprotectSeconds": 86400, "CompareSeconds": 10800}
+EVENTS = 25_000
+"""An execution with one more is ended by Step Functions, and no Catch sees that."""
+
+
+def test_a_replica_of_six_hours_survives_an_interruption() -> None:
+    clock = VirtualTime()
+    with homecoming(clock, look_again=60, **AT_LENGTH) as both:
+        began = clock()
+        both.home.build_seconds = 6 * HOUR
+        first = both.home.start(STAND_BY)
+        until(lambda: clock() > began + 3 * HOUR, "the middle")
+        both.home.failback.stop(first)
+        assert both.home.failback.events(first) < EVENTS / 8
+        at_half = clock()
+
+        second = both.home.start(STAND_BY)
+        assert both.home.failback.outcome(second).output["finding"] == "protected"
+
+        both.assert_stands_by()
+        assert 6 * HOUR <= clock() - began < 6.2 * HOUR
+        assert clock() - at_half < 3.2 * HOUR
+
+
+def test_a_replica_of_a_day_fits_into_the_history_of_an_execution() -> None:
+    clock = VirtualTime()
+    with homecoming(clock, look_again=60, **AT_LENGTH) as both:
+        began = clock()
+        both.home.build_seconds = 24 * HOUR - 900
+        execution = both.home.start(STAND_BY)
+        assert both.home.failback.outcome(execution).output["finding"] == "protected"
+        both.assert_stands_by()
+        assert clock() - began < 24.5 * HOUR
+        assert both.home.failback.events(execution) < EVENTS / 3
