@@ -58,16 +58,13 @@ def test_a_lost_primary_is_failed_over(rehearse: Rehearse) -> None:
     assert all(step["ended"] is not None and step["sentence"] for step in document["steps"])
 
 
-def test_a_silent_primary_is_failed_over(rehearse: Rehearse) -> None:
-    done = rehearse("--lost", "black-holed")
+def test_a_silent_primary_is_failed_over_though_the_orchestrator_is_stopped_in_the_promotion(
+    rehearse: Rehearse,
+) -> None:
+    done = rehearse("--lost", "black-holed", "--kill-orchestrator-at", "promote")
     _failed_over(done)
     fence = next(step for step in done.document["steps"] if step["name"] == "fence")
     assert "did not answer within" in fence["sentence"]
-
-
-def test_an_orchestrator_that_is_stopped_in_the_promotion_is_followed_by_one_that_goes_on(rehearse: Rehearse) -> None:
-    done = rehearse("--kill-orchestrator-at", "promote")
-    _failed_over(done)
     # The alarms' events start executions too, which find the lock taken and end; one was stopped, one went on.
     assert [each["status"] for each in done.document["executions"]].count("ABORTED") == 1
 
