@@ -166,7 +166,7 @@ class Database:
         self._phase("stopping", lambda: self._server().stop(), then="stopped")
 
     def start_server(self) -> None:
-        self._phase("starting", lambda: self._start(self._server()))
+        self._phase("starting", self._start_again)
 
     def delete(self, snapshot: Any = None) -> None:
         """`deleting`, and then it and its data are gone; what they were is in moto's snapshot, where one is given."""
@@ -247,7 +247,7 @@ class Database:
             self.record.status = "failed"
         elif self.record.status not in ("failed", "stopped", "deleted") and not self.server.is_running():
             self.record.pending_modified_values = {}
-            self._phase("starting", lambda: self._start(self._server()))
+            self._phase("starting", self._start_again)
             if self._keeps_backups and self._backed_up is None and self.source is None:
                 self._spawn(self._begin_backups)
 
@@ -308,6 +308,10 @@ class Database:
                 raise EndedError
             if time.monotonic() >= over:
                 return
+
+    def _start_again(self) -> None:
+        self._start(self._server())
+        self.record.parameter_apply_status = "in-sync"
 
     def _start(self, server: Postgres) -> None:
         with self._starts:
@@ -486,6 +490,7 @@ class Database:
         self._pause(max(0.0, over - _START_SECONDS - time.monotonic()))
         server.hosts, server.port = (self.address,), int(self.record.port)
         self._start(server)
+        self.record.parameter_apply_status = "in-sync"
         at_the_end(server)
         self._pause(max(0.0, over - time.monotonic()))
 

@@ -4,13 +4,14 @@ Each function here takes the place of a method of moto's backend. What AWS refus
 what the lab does not imitate is refused with a sentence that says so.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from moto.rds.exceptions import (
     DBInstanceAlreadyExists,
     DBInstanceNotFoundError,
+    DBParameterGroupNotFoundError,
     InvalidParameterCombination,
     InvalidParameterValue,
     RDSClientError,
@@ -20,7 +21,16 @@ from moto.rds.models import DBInstance, RDSBackend
 from lab.binaries import run
 from lab.database import Database
 from lab.modification import modification
-from lab.rds_record import complete, existing, given, invalid_state, require_state, tell_insights
+from lab.rds_record import (
+    apply_status,
+    complete,
+    existing,
+    given,
+    group_told,
+    invalid_state,
+    require_state,
+    tell_insights,
+)
 from lab.rds_snapshots import RdsSnapshots
 from lab.region import side_of
 from lab.seam import Seams, require
@@ -46,7 +56,10 @@ _INHERITED = (
 )
 
 require(RDSBackend, "_validate_db_identifier", "find_db_from_id", "create_db_snapshot", "add_event")
-require(DBInstance, "update", "db_parameter_groups", "vpc_security_group_membership_list", "get_cfn_attribute")
+require(
+    DBInstance, "update", "db_parameter_groups", "db_parameter_group_status_list", "vpc_security_group_membership_list"
+)
+require(DBInstance, "get_cfn_attribute")
 require(DBInstance, "backup_retention_period")
 
 
@@ -73,6 +86,7 @@ class RdsApi:
             seams.replace(RDSBackend, name, _refusal(name))
         seams.replace(DBInstance, "address", property(self._address))
         seams.wrap(DBInstance, "endpoint", self._endpoint)
+        seams.replace(DBInstance, "db_parameter_group_status_list", property(group_told))
         seams.replace(DBInstance, "latest_restorable_time", property(self._latest_restorable_time))
 
     def _create(self, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -103,7 +117,14 @@ class RdsApi:
             if not int(source_record.backup_retention_period or 0):
                 raise invalid_state("Automated backups are not enabled for this database instance.")
             _require_key(source_record, backend.region_name, wanted.get("kms_key_id"))
+            if wanted.get("db_parameter_group_name"):
+                raise InvalidParameterCombination(
+                    "A parameter group can't be specified during Read Replica creation for the following DB engine: "
+                    "postgres"
+                )
             inherited = {name: getattr(source_record, name) for name in _INHERITED}
+            if source_record.region == backend.region_name:  # in another Region it has that Region's own
+                inherited["db_parameter_group_name"] = source_record.db_parameter_group_name
             # A replica has neither its own backups nor its source's second zone unless it is told to.
             defaults = {"backup_retention_period": 0, "multi_az": False, "source_db_instance_identifier": source_name}
             record = DBInstance(backend, **(inherited | defaults | wanted))
@@ -140,12 +161,14 @@ class RdsApi:
             def apply() -> None:
                 original(backend, record.db_instance_identifier, dict(found.now))
                 tell_insights(record, found.now)
+                record.parameter_apply_status = apply_status(record, found.now)
                 applied = {*found.now, "db_instance_identifier"} if found.new_name else {*found.now}
                 left = {name: value for name, value in record.pending_modified_values.items() if name not in applied}
                 record.pending_modified_values = left
 
             if found.nothing:
                 return record
+            _require_group(backend, found.now)
             if found.new_name:
                 backend._validate_db_identifier(found.new_name)
                 if found.new_name in backend.databases:
@@ -246,6 +269,12 @@ class RdsApi:
         if database is None:
             raise DBInstanceNotFoundError(record.db_instance_identifier)
         return database
+
+
+def _require_group(backend: Any, changes: Mapping[str, Any]) -> None:
+    name = changes.get("db_parameter_group_name")
+    if name is not None and str(name).lower() not in backend.db_parameter_groups:
+        raise DBParameterGroupNotFoundError(name)
 
 
 def _require_last_words(record: Any, final: str | None, skip: bool) -> None:

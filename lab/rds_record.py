@@ -16,6 +16,8 @@ _INSIGHTS = {
     "performance_insights_retention_period": "performance_insights_retention_period",
 }
 
+IN_SYNC = "in-sync"
+
 
 def given(db_kwargs: Any) -> dict[str, Any]:
     """moto's parameters in snake case, those that were left out left out."""
@@ -49,7 +51,21 @@ def complete(record: Any, wanted: Mapping[str, Any]) -> None:
     record.status_infos = None
     record.database_insights_mode = "standard"
     record.performance_insights_enabled = False
+    record.parameter_apply_status = IN_SYNC
     tell_insights(record, wanted)
+
+
+def group_told(record: Any) -> list[dict[str, str]]:
+    """The parameter group that it has, and whether its parameters count yet, as DescribeDBInstances tells."""
+    status = getattr(record, "parameter_apply_status", IN_SYNC)
+    return [
+        {"DBParameterGroupName": group.name, "ParameterApplyStatus": status} for group in record.db_parameter_groups()
+    ]
+
+
+def apply_status(record: Any, changes: Mapping[str, Any]) -> str:
+    """What becomes of that with a modification: the parameters of another group wait for the server's next start."""
+    return "pending-reboot" if "db_parameter_group_name" in changes else str(record.parameter_apply_status)
 
 
 def tell_insights(record: Any, wanted: Mapping[str, Any]) -> None:

@@ -29,6 +29,7 @@ TIMINGS = replace(
     rds_replicating=0.0,
 )
 OLD, NEW = Side.PRIMARY, Side.DR
+GROUP = "DBParameterGroupName"
 ORDERS = "SELECT id FROM orders ORDER BY id"
 LIKE_THE_TEMPLATE: dict[str, Any] = {
     "DBInstanceClass": "db.t4g.small",
@@ -91,8 +92,24 @@ class Home(Rds):
             DBInstanceIdentifier=identifier,
             SourceDBInstanceIdentifier=source,
             SourceRegion=REGION_NAME[side.other],
-            **self.given[side],
+            **{name: value for name, value in self.given[side].items() if name != GROUP},
         )
+
+    def give_its_group(self, side: Side, identifier: str) -> None:
+        """What creation does not take; until it is rebooted the group has no effect."""
+        self[side].modify_db_instance(DBInstanceIdentifier=identifier, **{GROUP: self.given[side][GROUP]})
+        self.databases.wait(side, identifier)
+        assert self.group(side, identifier) == (self.given[side][GROUP], "pending-reboot")
+        self[side].reboot_db_instance(DBInstanceIdentifier=identifier)
+        assert self.group(side, identifier)[1] == "pending-reboot"
+        self.databases.wait(side, identifier)
+        until(lambda: self.look(side, identifier)["StatusInfos"][0]["Status"] == "replicating")
+        assert self.group(side, identifier)[1] == "in-sync"
+
+    def group(self, side: Side, identifier: str) -> tuple[str, str]:
+        """Its parameter group, and whether that counts."""
+        (told,) = self.look(side, identifier)["DBParameterGroups"]
+        return told[GROUP], told["ParameterApplyStatus"]
 
     def orders(self, side: Side, identifier: str) -> list[int]:
         try:
@@ -150,6 +167,15 @@ def assert_like_the_template(home: Home, side: Side, identifier: str) -> None:
     assert told["DBSubnetGroup"]["DBSubnetGroupName"] == given["DBSubnetGroupName"]
     assert [group["DBParameterGroupName"] for group in told["DBParameterGroups"]] == [given["DBParameterGroupName"]]
     assert [group["VpcSecurityGroupId"] for group in told["VpcSecurityGroups"]] == given["VpcSecurityGroupIds"]
+
+
+def test_a_replica_of_postgres_is_given_its_parameter_group_afterwards(home: Home) -> None:
+    at_once = {"DBInstanceIdentifier": "x", "SourceDBInstanceIdentifier": home.arn(OLD, "shop-home"), **home.given[NEW]}
+    assert code_of(home[NEW].create_db_instance_read_replica, **at_once) == "InvalidParameterCombination"
+    assert home.group(NEW, "shop-away") == ("default.postgres18", "in-sync"), "its Region's own"
+    never = {"DBInstanceIdentifier": "shop-away", GROUP: "never"}
+    assert code_of(home[NEW].modify_db_instance, **never) == "DBParameterGroupNotFound"
+    home.give_its_group(NEW, "shop-away")
 
 
 def test_a_replica_is_told_as_it_was_asked_for(home: Home) -> None:
@@ -254,6 +280,7 @@ def test_a_renamed_instance_frees_its_name_and_its_endpoint_for_a_replica_of_the
     assert retired.get("PendingModifiedValues", {}) == {}
     assert rebuilt["ReadReplicaSourceDBInstanceIdentifier"] == home.arn(NEW, "shop-away")
     assert home.look(NEW, "shop-away")["ReadReplicaDBInstanceIdentifiers"] == [rebuilt["DBInstanceArn"]]
+    home.give_its_group(OLD, "shop-home")
     assert_like_the_template(home, OLD, "shop-home")
     until(lambda: home.orders(OLD, "shop-home") == [1, 3])
     assert home.orders(OLD, "shop-home-retired-2") == [1, 2, 4]
@@ -323,6 +350,7 @@ def test_an_instance_goes_with_a_last_snapshot_of_its_data(home: Home) -> None:
     last = {"DBInstanceIdentifier": retired, "FinalDBSnapshotIdentifier": "shop-home-retired-2-final"}
     assert code_of(old.delete_db_instance, **last) == "InvalidParameterCombination", "it is protected"
     old.modify_db_instance(DBInstanceIdentifier=retired, DeletionProtection=False)
+    assert code_of(old.delete_db_instance, **last) == "InvalidParameterCombination", "not in the same breath"
     home.databases.wait(OLD, retired)
     assert code_of(old.delete_db_instance, **last, SkipFinalSnapshot=True) == "InvalidParameterCombination"
     old.delete_db_instance(**last)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import psycopg
 import pytest
 from moto import mock_aws
 from relight.ledger import Ledger
@@ -24,7 +25,8 @@ from lab.binaries import folder
 from lab.network import Network
 from lab.rds import Databases
 from lab.region import REGION_NAME
-from tests.lab.test_rds import client, until
+from tests.lab.asking import BOOTSTRAP, ask
+from tests.lab.test_rds import PORT, client, until
 from tests.lab.test_rds_way_home import NEW, OLD, TIMINGS, Home
 from tests.unit.standby import TABLE, claims, make_ledger, take_lock
 
@@ -33,37 +35,18 @@ KEPT = "shop-home-retired-7"
 
 
 class Ears:
-    """What `dbcheck` says, asked of the servers themselves: its own way to them is tried elsewhere."""
+    """The function `dbcheck` itself, before those servers."""
 
     def __init__(self, home: Home) -> None:
         self.home = home
+        self.host = str(home.look(OLD, "shop-home")["Endpoint"]["Address"])
 
     def invoke(self, *, FunctionName: str, Payload: bytes) -> dict[str, Any]:  # noqa: N803 (boto3's names)
-        event = json.loads(Payload)
-        said = self._drop(event) if event["check"] == "drop_slots" else self._state()
-        return {"Payload": io.BytesIO(json.dumps(said).encode())}
+        return {"Payload": io.BytesIO(json.dumps(self.ask(json.loads(Payload))).encode())}
 
-    def _drop(self, event: dict[str, Any]) -> dict[str, Any]:
-        identifier = KEPT if "endpoint" in event else "shop-home"
-        unread = [name for name, active in self.home.slots(OLD, identifier) if not active]
-        server = self.home.databases.database(OLD, identifier).server
-        assert server is not None
-        for name in unread:
-            server.sql(f"SELECT pg_drop_replication_slot('{name}')")
-        return {"reached": True, "dropped": unread}
-
-    def _state(self) -> dict[str, Any]:
-        query = "SELECT pg_is_in_recovery(), (SELECT status FROM pg_stat_wal_receiver)"
-        ((in_recovery, status),) = self.home.sql(OLD, "shop-home", query)
-        now = time.time()
-        return {
-            "reached": True,
-            "in_recovery": in_recovery,
-            "writable": not in_recovery,
-            "last_replayed_at": now,
-            "heartbeat_at": None,
-            "receiver": status and {"status": status},
-        }
+    def ask(self, event: dict[str, Any]) -> dict[str, Any]:
+        """One check, in the Region of `shop-home`."""
+        return ask(None, event, database_host=self.host, database_port=PORT)
 
 
 class Returned:
@@ -71,7 +54,8 @@ class Returned:
 
     def __init__(self, home: Home, ledger: Ledger, run: Run) -> None:
         self.home, self.ledger, self.run = home, ledger, run
-        ears: Any = Ears(home)
+        self.ears = Ears(home)
+        ears: Any = self.ears
         same: dict[str, Any] = {
             "aws_region": HERE,
             "home_region": HERE,
@@ -118,6 +102,9 @@ def returned() -> Iterator[Returned]:
         try:
             home = Home(databases, network)
             home.begin()
+            with home.connect(OLD, "shop-home") as owner:
+                owner.execute(BOOTSTRAP.read_bytes())
+            until(lambda: home.sql(NEW, "shop-away", "SELECT to_regclass('relight_stop') IS NOT NULL")[0][0])
             windows = {"PreferredBackupWindow": "01:00-01:30", "PreferredMaintenanceWindow": "thu:02:00-thu:02:30"}
             home[OLD].modify_db_instance(DBInstanceIdentifier="shop-home", ApplyImmediately=True, **windows)
             databases.wait(OLD, "shop-home")
@@ -140,13 +127,20 @@ def test_the_old_database_is_kept_with_what_only_it_has_and_its_successor_is_lik
     was = shape_of(home.look(OLD, "shop-home"))
     assert [active for _, active in home.slots(OLD, "shop-home")] == [False]
 
-    kept = returned.follow(lambda: returned.retire.keep(returned.run)).facts["retired"]
+    keeping = returned.follow(lambda: returned.retire.keep(returned.run))
+    kept = keeping.facts["retired"]
+    assert keeping.facts["writes_stopped"] is True
     assert (kept["instance"], kept["snapshot"]) == (KEPT, KEPT)
     assert (kept["host"], kept["port"]) == tuple(home.look(OLD, KEPT)["Endpoint"][name] for name in ("Address", "Port"))
     assert (home.orders(OLD, KEPT), home.slots(OLD, KEPT)) == ([1, 2], [])
     assert home.snapshot(KEPT)["Status"] == "available"
     assert shape_of(home.look(OLD, KEPT)) == was
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        home.sql(OLD, KEPT, "INSERT INTO orders VALUES (9)")
 
+    # As each minute in the active Region.
+    away = home.look(NEW, "shop-away")["Endpoint"]["Address"]
+    assert ask(None, {"check": "heartbeat"}, database_host=away, database_port=PORT)["writable"]
     done = returned.follow(lambda: returned.reprotect.ensure(returned.run))
     assert done.facts["unlike"] == []
     assert until(lambda: home.orders(OLD, "shop-home") == [1, 3])
@@ -155,8 +149,34 @@ def test_the_old_database_is_kept_with_what_only_it_has_and_its_successor_is_lik
     differs = {key for key in was.keys() | now.keys() if was.get(key) != now.get(key)}
     assert differs == {"DbiResourceId", "BackupRetentionPeriod"}
     assert home.orders(OLD, KEPT) == [1, 2]
+    told = home.look(OLD, "shop-home")["DBParameterGroups"]
+    assert told == [
+        {"DBParameterGroupName": home.given[OLD]["DBParameterGroupName"], "ParameterApplyStatus": "in-sync"}
+    ]
 
     # A run that comes after finds all of it.
     run = take_lock(returned.ledger, "failback-2", time.time())
     assert returned.retire.keep(run).facts["retired"] == kept
     assert returned.reprotect.ensure(run).status == "DONE"
+
+
+def test_one_whose_writes_are_stopped_is_read_rid_of_its_slots_and_restored(returned: Returned) -> None:
+    """Each database here is read-only by its own setting from then on, its snapshots' copies included."""
+    home, ears = returned.home, returned.ears
+    run = take_lock(returned.ledger, "failback-3", time.time())
+    assert returned.follow(lambda: returned.retire.keep(run)).facts["writes_stopped"] is True
+    where = home.look(OLD, KEPT)["Endpoint"]
+    at = {"endpoint": {"host": where["Address"], "port": where["Port"]}}
+    server = home.databases.database(OLD, KEPT).server
+    assert server is not None
+    server.ensure_slot("left_over")
+    assert ears.ask({"check": "drop_slots", **at})["dropped"] == ["left_over"]
+    # A table that has come since bootstrap.sql ran: its owner's function lets it be read.
+    (orders,) = [each for each in ears.ask({"check": "tables", **at})["tables"] if each["name"] == "orders"]
+    assert orders["readable"]
+
+    home[OLD].restore_db_instance_from_db_snapshot(DBInstanceIdentifier="again", DBSnapshotIdentifier=KEPT)
+    home.databases.wait(OLD, "again")
+    assert home.orders(OLD, "again") == [1, 2]
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        home.sql(OLD, "again", "INSERT INTO orders VALUES (9)")

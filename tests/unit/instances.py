@@ -63,12 +63,17 @@ AS_THE_TEMPLATE_HAS_IT: dict[str, Any] = {
     "Endpoint": {"Address": f"{OLD}.abc.{HOME}.rds.amazonaws.com", "Port": 5432},
     "PendingModifiedValues": {},
 }
+PROTECTED = "Cannot delete protected DB Instance, please disable deletion protection and try again."
 _TOLD_AS = {
     "EnableIAMDatabaseAuthentication": "IAMDatabaseAuthenticationEnabled",
     "EnablePerformanceInsights": "PerformanceInsightsEnabled",
     "EnableCloudwatchLogsExports": "EnabledCloudwatchLogsExports",
 }
 _NOT_TOLD = {"DBInstanceIdentifier", "SourceDBInstanceIdentifier", "SourceRegion", "DBSnapshotIdentifier", "Port"}
+
+
+def _group(name: str, status: str) -> dict[str, str]:
+    return {"DBParameterGroupName": name, "ParameterApplyStatus": status}
 
 
 class Died(Exception):
@@ -108,6 +113,7 @@ class Instances:
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     reached: bool = True
     lives: int = 0
+    coming: dict[str, dict[str, Any]] = field(default_factory=dict)  # by life: what RDS does after its answer
 
     def add(self, **told: Any) -> dict[str, Any]:
         """The instance as the template has it, with what is told otherwise."""
@@ -167,9 +173,20 @@ class Instances:
                 for key, value in given.items()
                 if key in found and key not in {"DBInstanceIdentifier", "MultiAZ", "AllocatedStorage"}
             }
+            if "DeletionProtection" in at_once:
+                coming = self.coming.setdefault(found["DbiResourceId"], {})
+                coming["DeletionProtection"] = at_once.pop("DeletionProtection")
+            if group := given.get("DBParameterGroupName"):
+                found["DBParameterGroups"] = [_group(group, "applying")]
             found.update(at_once)
 
         return self._change("ModifyDBInstance", given, modify)
+
+    def reboot_db_instance(self, **given: Any) -> dict[str, Any]:
+        def reboot() -> None:
+            self._in("RebootDBInstance", given, "available")["DBInstanceStatus"] = "rebooting"
+
+        return self._change("RebootDBInstance", given, reboot)
 
     def start_db_instance(self, **given: Any) -> dict[str, Any]:
         def start() -> None:
@@ -188,6 +205,13 @@ class Instances:
     def create_db_instance_read_replica(self, **given: Any) -> dict[str, Any]:
         def create() -> None:
             source = given["SourceDBInstanceIdentifier"]
+            if "DBParameterGroupName" in given:
+                raise error(
+                    "InvalidParameterCombination",
+                    "A parameter group can't be specified during Read Replica creation for the following DB engine: "
+                    "postgres",
+                    "CreateDBInstanceReadReplica",
+                )
             # What RDS chooses where it is not told, and what it does not take at creation.
             chosen = {
                 "ReadReplicaSourceDBInstanceIdentifier": source,
@@ -205,7 +229,7 @@ class Instances:
         def delete() -> None:
             found = self._instance(given["DBInstanceIdentifier"], "DeleteDBInstance")
             if found["DeletionProtection"]:
-                raise error("InvalidParameterCombination", "it is protected", "DeleteDBInstance")
+                raise error("InvalidParameterCombination", PROTECTED, "DeleteDBInstance")
             self._snapshot(given["FinalDBSnapshotIdentifier"], found)
             found["DBInstanceStatus"] = "deleting"
 
@@ -229,6 +253,12 @@ class Instances:
             self._on(name, found)
 
     def _on(self, name: str, found: dict[str, Any]) -> None:
+        found.update(self.coming.pop(found["DbiResourceId"], {}))
+        (group,) = found["DBParameterGroups"]
+        if group.get("ParameterApplyStatus") == "applying":
+            found["DBParameterGroups"] = [_group(group["DBParameterGroupName"], "pending-reboot")]
+        elif found["DBInstanceStatus"] == "rebooting":
+            found["DBParameterGroups"] = [_group(group["DBParameterGroupName"], "in-sync")]
         pending, status = found["PendingModifiedValues"], found["DBInstanceStatus"]
         if status == "deleting":
             del self.instances[name]
@@ -280,7 +310,7 @@ class Instances:
             **told,
             "VpcSecurityGroups": [{"VpcSecurityGroupId": group, "Status": "active"} for group in groups],
             "DBSubnetGroup": {"DBSubnetGroupName": given.get("DBSubnetGroupName", "default")},
-            "DBParameterGroups": [{"DBParameterGroupName": given.get("DBParameterGroupName", "default.postgres18")}],
+            "DBParameterGroups": [_group(given.get("DBParameterGroupName", "default.postgres18"), "in-sync")],
             "TagList": given.get("Tags", []),
         }
 
@@ -327,6 +357,7 @@ class Ears:
     reached: bool = True
     receiver: str | None = "streaming"
     behind: float = 0.4
+    stopped: bool = True  # what it answers where it is asked to stop the writes
     asked: list[dict[str, Any]] = field(default_factory=list)
 
     def invoke(self, *, FunctionName: str, Payload: bytes) -> dict[str, Any]:  # noqa: N803 (boto3's names)
@@ -337,7 +368,10 @@ class Ears:
 
     def _say(self, check: str) -> dict[str, Any]:
         if not self.reached:
-            return {"reached": False, "writable": False, "sentence": "unreachable: timed out"}
+            return {"reached": False, "writable": False, "stopped": False, "sentence": "unreachable: timed out"}
+        if check == "stop":
+            why = "no client can write" if self.stopped else "sessions that may write and have not ended: 1"
+            return {"reached": True, "in_recovery": False, "stopped": self.stopped, "sentence": why}
         if check == "drop_slots":
             dropped, self.unread = self.unread, []
             return {"reached": True, "dropped": dropped, "sentence": "dropped"}
@@ -347,6 +381,7 @@ class Ears:
             "reached": True,
             "in_recovery": self.receiver is not None,
             "writable": self.receiver is None,
+            "writes_stopped": self.stopped,
             "last_replayed_at": self.clock() - self.behind,
             "heartbeat_at": self.clock() - self.behind - 20,
             "receiver": None if self.receiver is None else {"status": self.receiver, "last_message_at": NOW},

@@ -13,6 +13,7 @@ from relight.settings import ReprotectSettings
 from relight.shape import lacking, shape_of
 from relight.step import Outcome
 from relight.steps.harden import served
+from relight.steps.promote import CALL_AGAIN_SECONDS
 from relight.steps.reprotect import LITTLE_SECONDS, Reprotect
 from relight.steps.retire import BROKEN
 
@@ -48,7 +49,8 @@ SETTINGS = ReprotectSettings(
     data_key_arn=None,
 )
 SHAPE = shape_of(AS_THE_TEMPLATE_HAS_IT)
-MADE = ["CreateDBInstanceReadReplica", "ModifyDBInstance"]
+MADE = ["CreateDBInstanceReadReplica", "ModifyDBInstance", "RebootDBInstance"]
+GIVEN = "DBParameterGroupName, PreferredBackupWindow, PreferredMaintenanceWindow"
 
 
 @dataclass
@@ -79,6 +81,17 @@ class Scene:
             self.rds.tick()
             self.clock.advance(60)
         raise AssertionError(f"it is not done: {outcome.sentence}")
+
+    def until(self, operation: str) -> None:
+        """Up to where RDS has taken that."""
+        for _ in range(15):
+            if operation in self.names:
+                return
+            self.look()
+            if operation not in self.names:
+                self.rds.tick()
+                self.clock.advance(60)
+        raise AssertionError(f"{operation} was not asked for: {self.names}")
 
     @property
     def replica(self) -> dict[str, Any]:
@@ -111,10 +124,12 @@ def test_it_is_made_like_the_one_before_it_and_done_when_it_follows(scene: Scene
     assert said.sentence == (f"{OLD} is creating: 10 min so far, about 40 min more (30 GiB, assumed at 1 GiB a minute)")
     assert said.facts == {"called_at": called, "gib": 30, "percent": None, "lag_seconds": None}
     scene.rds.tick()
-    windows = "PreferredBackupWindow, PreferredMaintenanceWindow"
-    assert scene.look().sentence == f"{OLD} is built, and is given {windows}"
+    assert scene.look().sentence == f"{OLD} is built, and is given {GIVEN}"
     scene.replica["DBInstanceStatus"] = "modifying"
     assert "is modifying" in scene.look().sentence
+    scene.rds.tick()
+    assert scene.look().sentence == f"{OLD} is rebooted, so that its parameter group counts"
+    assert "is rebooting" in scene.look().sentence
     scene.rds.tick()
     done = scene.look()
     assert (done.status, done.sentence) == ("DONE", f"{OLD} follows {ACTIVE}, 0 s behind")
@@ -122,12 +137,14 @@ def test_it_is_made_like_the_one_before_it_and_done_when_it_follows(scene: Scene
     assert lacking(SHAPE, shape_of(scene.replica)) == {}
     assert scene.names == MADE
     assert "BackupRetentionPeriod" not in given, "they come with the promotion"
+    assert scene.replica["DBParameterGroups"] == AS_THE_TEMPLATE_HAS_IT["DBParameterGroups"], "in force"
+    assert scene.rds.made("RebootDBInstance") == [{"DBInstanceIdentifier": OLD}], "a failover would not apply it"
     assert (scene.ledger.shape(OLD), scene.ledger.shape(served(OLD))) == (None, SHAPE)
     assert scene.look().status == "DONE"
     assert scene.names == MADE
 
 
-DEATHS = [(when, n) for when in ("before", "after") for n in range(1, 11)]
+DEATHS = [(when, n) for when in ("before", "after") for n in range(1, 13)]
 
 
 @pytest.mark.parametrize(("when", "n"), DEATHS)
@@ -326,9 +343,9 @@ def test_the_name_must_be_free_or_the_active_ones_replicas(scene: Scene) -> None
 
 def built(scene: Scene) -> None:
     """Up to where it has all that it is to have."""
-    scene.look()
-    scene.rds.tick()
-    scene.look()
+    for _ in range(4):
+        scene.look()
+        scene.rds.tick()
 
 
 @pytest.mark.parametrize(
@@ -354,10 +371,8 @@ def test_available_is_not_following(scene: Scene, ears: dict[str, Any], said: st
 def test_what_rds_will_not_give_it_is_named_and_holds_nothing_up(scene: Scene) -> None:
     scene.rds.refusals["ModifyDBInstance"] = error("InvalidParameterValue", "they overlap", "ModifyDBInstance")
     done = scene.until_done()
-    assert done.facts["unlike"] == ["PreferredBackupWindow", "PreferredMaintenanceWindow"]
-    assert (
-        "unlike the one before it in PreferredBackupWindow, PreferredMaintenanceWindow: they overlap" in done.sentence
-    )
+    assert done.facts["unlike"] == GIVEN.split(", ")
+    assert f"unlike the one before it in {GIVEN}: they overlap" in done.sentence
     assert scene.look().facts == done.facts, "also to a run that did not hear it the first time"
 
 
@@ -385,9 +400,7 @@ def test_a_standby_that_is_on_its_way_is_waited_for(scene: Scene) -> None:
     scene.look()
     scene.clock.advance(3600)
     assert scene.look().sentence == f"{OLD} is being given MultiAZ"
-    scene.rds.tick()
-    scene.rds.tick()
-    assert scene.look().facts["unlike"] == []
+    assert scene.until_done().facts["unlike"] == []
     assert scene.replica["MultiAZ"] is True
 
 
@@ -397,6 +410,95 @@ def test_what_a_person_changes_afterwards_is_not_changed_back(scene: Scene) -> N
     scene.run = take_lock(scene.ledger, "failback-2", scene.clock())
     assert scene.look().status == "DONE"
     assert scene.names == MADE
+
+
+def rebooted(scene: Scene) -> None:
+    """Up to where RDS has been asked to."""
+    scene.until("RebootDBInstance")
+    scene.rds.tick()
+
+
+@pytest.mark.parametrize("status", ["error", "stopped"])
+def test_a_replication_that_pauses_with_the_reboot_has_not_ended(scene: Scene, status: str) -> None:
+    rebooted(scene)
+    scene.ears.receiver = None
+    scene.replica["StatusInfos"] = [{"StatusType": "read replication", "Normal": False, "Status": status}]
+    assert scene.look().sentence == f"{OLD} is available, and does not stream yet"
+    # To a run that comes after, too, as long as RDS says so.
+    scene.replica["DBInstanceStatus"] = "rebooting"
+    scene.run = take_lock(scene.ledger, "failback-2", scene.clock())
+    assert "is rebooting" in scene.look().sentence
+    scene.replica.update(DBInstanceStatus="available", StatusInfos=[])
+    scene.ears.receiver = "streaming"
+    assert scene.look().status == "DONE"
+
+
+def test_one_that_does_not_come_back_from_its_reboot_is_said_to_be_so(scene: Scene) -> None:
+    rebooted(scene)
+    scene.ears.receiver = None
+    scene.replica["StatusInfos"] = [{"StatusType": "read replication", "Normal": False, "Status": "error"}]
+    scene.look()
+    scene.clock.advance(CALL_AGAIN_SECONDS)
+    with pytest.raises(ReplicaNotBuilt, match=f"the replication of {OLD} is error"):
+        scene.look()
+
+
+def test_a_reboot_that_rds_refuses_just_now_is_asked_for_again(scene: Scene) -> None:
+    scene.rds.refusals["RebootDBInstance"] = error("InvalidDBInstanceState", "not now", "RebootDBInstance")
+    scene.until("ModifyDBInstance")
+    assert scene.look().sentence == f"the parameter group of {OLD} is applying"
+    scene.rds.tick()
+    assert scene.look().sentence == f"RDS will not reboot {OLD} just now: not now"
+    scene.rds.refusals.clear()
+    assert scene.until_done().facts["unlike"] == []
+    assert scene.names == MADE
+
+
+def test_a_reboot_whose_answer_is_lost_is_not_called_for_again(scene: Scene) -> None:
+    scene.until("ModifyDBInstance")
+    scene.rds.tick()
+    scene.rds.refusals["RebootDBInstance"] = ReadTimeoutError(endpoint_url="https://rds")
+    assert scene.look().sentence == f"RDS has not said whether it reboots {OLD} (ReadTimeoutError): to be seen"
+    scene.rds.refusals.clear()
+    assert scene.until_done().facts["unlike"] == []
+    assert scene.names == MADE
+
+
+def test_without_the_parameter_group_a_person_is_told_and_it_goes_on_from_there(scene: Scene) -> None:
+    scene.rds.refusals["ModifyDBInstance"] = error("DBParameterGroupNotFound", "no such", "ModifyDBInstance")
+    scene.look()
+    scene.rds.tick()
+    with pytest.raises(ReplicaNotBuilt, match=r"the parameter group shop-settings .*; bring the parameter group back"):
+        scene.look()
+    scene.rds.refusals.clear()
+    scene.run = take_lock(scene.ledger, "failback-2", scene.clock())
+    assert scene.until_done().facts["unlike"] == []
+    assert scene.names == MADE
+
+
+def test_a_group_that_could_not_be_applied_is_named(scene: Scene) -> None:
+    rebooted(scene)
+    scene.replica["DBParameterGroups"][0]["ParameterApplyStatus"] = "failed-to-apply"
+    assert scene.until_done().facts["unlike"] == ["DBParameterGroupName"]
+
+
+def test_what_a_person_has_changed_in_the_group_is_theirs_to_apply(scene: Scene) -> None:
+    scene.until_done()
+    scene.replica["DBParameterGroups"][0]["ParameterApplyStatus"] = "pending-reboot"
+    assert scene.look().status == "DONE"
+    assert scene.names == MADE
+
+
+def test_enhanced_monitoring_is_named_with_what_a_person_has_to_do(scene: Scene) -> None:
+    scene.ledger.forget_shape(OLD)
+    watched = SHAPE | {"MonitoringInterval": 60, "MonitoringRoleArn": "arn:aws:iam::123456789012:role/watch"}
+    scene.ledger.keep_shape(OLD, watched, scene.clock())
+    done = scene.until_done()
+    assert done.facts["unlike"] == ["MonitoringInterval"]
+    assert "unlike the one before it in MonitoringInterval: Enhanced Monitoring every 60 s" in done.sentence
+    assert "--monitoring-role-arn arn:aws:iam::123456789012:role/watch" in done.sentence
+    (given,) = scene.rds.made("CreateDBInstanceReadReplica")
+    assert not {"MonitoringInterval", "MonitoringRoleArn"} & given.keys()
 
 
 def test_an_active_region_needs_no_replica(scene: Scene) -> None:

@@ -83,7 +83,9 @@ def names(rds: Instances) -> list[str]:
 
 def test_a_snapshot_first_then_the_rename_and_nothing_is_deleted(scene: Scene) -> None:
     said = scene.look()
-    assert said.sentence == f"the snapshot {KEPT} is being taken before anything else"
+    assert said.sentence == f"the snapshot {KEPT} is being taken before anything else; its writes are stopped"
+    assert said.facts["writes_stopped"] is True
+    assert scene.ears.asked == [{"check": "stop"}], "before the snapshot"
     shape = scene.ledger.shape(OLD)
     assert shape is not None
     assert (shape["MultiAZ"], shape["DbiResourceId"]) == (True, LIFE)
@@ -102,20 +104,21 @@ def test_a_snapshot_first_then_the_rename_and_nothing_is_deleted(scene: Scene) -
             "ApplyImmediately": True,
         }
     ]
-    assert scene.ears.asked == [{"check": "drop_slots"}]
+    assert scene.ears.asked[-2:] == [{"check": "stop"}, {"check": "drop_slots"}], "and before the rename"
     for expected in ("is available, and is being renamed", "is renaming, and", f"{KEPT} is rebooting"):
         assert expected in scene.look().sentence
         scene.rds.tick()
     done = scene.look()
     assert (done.status, done.facts["retired"]) == ("DONE", WHERE)
     assert done.facts["why"] == f"{OLD} is kept as {KEPT}"
+    assert (done.facts["writes_stopped"], done.sentence.endswith("; its writes are stopped")) == (True, True)
     (noted,) = scene.ledger.retired()
     assert (noted.instance, noted.of, noted.epoch, noted.run, noted.snapshot) == (KEPT, OLD, 7, "failback-1", KEPT)
     assert names(scene.rds) == TAKEN
     assert scene.look().facts == done.facts | {"slots_dropped": []}
 
 
-DEATHS = [(when, n) for when in ("before", "after") for n in range(1, 10)]
+DEATHS = [(when, n) for when in ("before", "after") for n in range(1, 11)]
 
 
 @pytest.mark.parametrize(("when", "n"), DEATHS)
@@ -355,9 +358,55 @@ def test_without_room_for_a_snapshot_a_person_is_told(scene: Scene) -> None:
         scene.look()
 
 
+def test_a_stopped_one_is_fenced_at_the_database_as_soon_as_it_answers(scene: Scene) -> None:
+    scene.rds.instances[OLD]["DBInstanceStatus"] = "stopped"
+    scene.look()
+    assert scene.ears.asked == [], "no server runs"
+    assert scene.rds.instances[OLD]["DBInstanceStatus"] == "starting"
+    scene.look()
+    assert scene.ears.asked == [{"check": "stop"}], "whatever RDS calls it by then"
+    scene.rds.tick()
+    assert scene.until_done().facts["writes_stopped"] is True
+
+
+def test_writes_of_which_it_is_not_confirmed_that_they_are_stopped_hold_nothing_up(scene: Scene) -> None:
+    scene.ears.stopped = False
+    said = "that its writes are stopped is not confirmed (sessions that may write and have not ended: 1)"
+    begun = scene.look()
+    assert (begun.facts["writes_stopped"], begun.sentence.endswith(f"; {said}")) == (False, True)
+    done = scene.until_done()
+    assert (done.facts["retired"], done.facts["writes_stopped"]) == (WHERE, False)
+    assert done.sentence.endswith(f"; {said}")
+    # A run that comes after asks it itself, at its new place.
+    scene.take_over("failback-2")
+    later = scene.look()
+    assert (later.facts["writes_stopped"], later.sentence.endswith("; its writes have not been stopped")) == (
+        False,
+        True,
+    )
+    assert scene.ears.asked[-1] == {"check": "state", "endpoint": {"host": WHERE["host"], "port": 5432}}
+
+
+def test_writes_that_were_stopped_later_than_first_asked_are_said_to_be(scene: Scene) -> None:
+    scene.ears.reached = False
+    scene.look()
+    scene.ears.reached = True
+    assert scene.until_done().facts["writes_stopped"] is True
+
+
+def test_the_active_ones_replica_is_not_stopped(scene: Scene) -> None:
+    scene.until_done()
+    scene.rds.add(ReadReplicaSourceDBInstanceIdentifier=ACTIVE_ARN)
+    scene.ears.asked.clear()
+    scene.look()
+    assert {"check": "stop"} not in scene.ears.asked
+
+
 def test_a_database_that_dbcheck_cannot_reach_is_kept_all_the_same(scene: Scene) -> None:
     scene.ears.reached = False
     done = scene.until_done()
+    assert done.facts["writes_stopped"] is False
+    assert "that its writes are stopped is not confirmed (unreachable: timed out)" in done.sentence
     assert (done.facts["retired"], done.facts["slots_dropped"]) == (WHERE, None)
     assert "its replication slots could not be looked at" in done.sentence
 

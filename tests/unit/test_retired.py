@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 from relight.errors import AnotherRunInProgress, DatabaseNotKept, InputInvalid, RetiredNotFound, RetiredTooYoung
@@ -16,7 +17,7 @@ from relight.step import Outcome
 from relight.steps.retained import Retained
 
 from tests.unit.conftest import Clients
-from tests.unit.instances import KEPT, OLD, Ears, Instances
+from tests.unit.instances import KEPT, OLD, PROTECTED, Ears, Instances
 from tests.unit.mailbox import Mailbox
 from tests.unit.rds import error
 from tests.unit.standby import HERE, HOME, TABLE, Clock, take_lock
@@ -136,6 +137,12 @@ def test_a_notice_that_could_not_go_out_goes_out_the_next_day(scene: Scene, clie
 
 def test_a_person_has_it_deleted_with_a_last_snapshot(scene: Scene) -> None:
     scene.pass_days(14)
+    said = scene.delete()
+    assert (said.status, said.sentence) == (
+        "WAIT",
+        f"{KEPT} is not deleted yet: its protection against that is being switched off; ask again in a moment",
+    )
+    scene.rds.tick()
     assert scene.delete().sentence == f"{KEPT} is being deleted; its last snapshot will be {FINAL}"
     assert [operation for operation, _ in scene.rds.calls] == ["ModifyDBInstance", "DeleteDBInstance"]
     assert scene.rds.made("DeleteDBInstance") == [
@@ -152,6 +159,19 @@ def test_a_person_has_it_deleted_with_a_last_snapshot(scene: Scene) -> None:
     assert f"By {WHO}, because: {WHY}." in letter.text
     with pytest.raises(RetiredNotFound):
         scene.delete()
+
+
+def test_while_its_protection_is_still_on_it_is_asked_again(scene: Scene) -> None:
+    """RDS says that it is off before it is, or somebody has switched it on again."""
+    scene.pass_days(14)
+    scene.rds.instances[KEPT]["DeletionProtection"] = False
+    scene.rds.refusals["DeleteDBInstance"] = error("InvalidParameterCombination", PROTECTED, "DeleteDBInstance")
+    assert scene.delete().sentence == f"RDS will not delete {KEPT} just now: {PROTECTED}"
+    scene.rds.refusals["DeleteDBInstance"] = error("InvalidParameterCombination", "another", "DeleteDBInstance")
+    with pytest.raises(ClientError, match="another"):
+        scene.delete()
+    scene.rds.refusals.clear()
+    assert scene.delete().sentence == f"{KEPT} is being deleted; its last snapshot will be {FINAL}"
 
 
 @pytest.mark.parametrize(("by", "because"), [("", WHY), (WHO, ""), (WHO, "  \n ")])
@@ -204,11 +224,13 @@ def test_a_snapshot_of_that_name_from_before_is_not_taken_for_the_last_one(scene
 @pytest.mark.parametrize("operation", ["ModifyDBInstance", "DeleteDBInstance"])
 def test_while_rds_is_at_work_on_it_it_is_asked_again(scene: Scene, operation: str) -> None:
     scene.pass_days(14)
+    scene.rds.instances[KEPT]["DeletionProtection"] = operation == "ModifyDBInstance"
     scene.rds.refusals[operation] = error("InvalidDBInstanceState", "it is backing up", operation)
     assert scene.delete().sentence == f"RDS will not delete {KEPT} just now: it is backing up"
     scene.rds.refusals.clear()
-    assert scene.delete().status == "WAIT"
-    scene.rds.tick()
+    for _ in range(1 if operation == "DeleteDBInstance" else 2):
+        assert scene.delete().status == "WAIT"
+        scene.rds.tick()
     assert scene.delete().status == "DONE"
 
 

@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from relight import estimate
 from relight.ledger import DatabaseProperties
-from relight.shape import creation, grown, lacking, like_its_source, properties, restoration, same_life, shape_of
+from relight.shape import (
+    by_hand,
+    creation,
+    grown,
+    lacking,
+    like_its_source,
+    properties,
+    restoration,
+    same_life,
+    shape_of,
+)
 
 from tests.unit.conftest import Clients
 from tests.unit.instances import ACTIVE, ACTIVE_ARN, AS_THE_TEMPLATE_HAS_IT, KEPT, OLD
@@ -54,7 +64,6 @@ def test_creation_is_told_all_that_it_takes_and_nothing_else(clients: Clients) -
         "CopyTagsToSnapshot": True,
         "NetworkType": "IPV4",
         "DBSubnetGroupName": "shop-subnets",
-        "DBParameterGroupName": "shop-settings",
         "VpcSecurityGroupIds": ["sg-1"],
         "Port": 5432,
         "Tags": [{"Key": "team", "Value": "shop"}],
@@ -64,6 +73,7 @@ def test_creation_is_told_all_that_it_takes_and_nothing_else(clients: Clients) -
     restored = restoration(SHAPE, KEPT, KEPT)
     assert restored.keys() <= model.operation_model("RestoreDBInstanceFromDBSnapshot").input_shape.members.keys()
     assert (restored["MultiAZ"], restored["DeletionProtection"]) == (False, True)
+    assert restored["DBParameterGroupName"] == "shop-settings"
 
 
 def test_what_creation_does_not_take_is_modified_and_backups_are_left_to_the_promotion(clients: Clients) -> None:
@@ -75,6 +85,7 @@ def test_what_creation_does_not_take_is_modified_and_backups_are_left_to_the_pro
             "PreferredBackupWindow": "22:00-22:30",
             "PreferredMaintenanceWindow": "sun:03:00-sun:03:30",
             "DatabaseInsightsMode": "advanced",
+            "DBParameterGroups": [{"DBParameterGroupName": "default.postgres18", "ParameterApplyStatus": "in-sync"}],
         }
     )
     told = lacking(SHAPE, now)
@@ -82,6 +93,7 @@ def test_what_creation_does_not_take_is_modified_and_backups_are_left_to_the_pro
         "PreferredBackupWindow": "01:00-01:30",
         "PreferredMaintenanceWindow": "thu:02:00-thu:02:30",
         "DatabaseInsightsMode": "standard",
+        "DBParameterGroupName": "shop-settings",
     }
     taken = clients("rds", HOME).meta.service_model.operation_model("ModifyDBInstance").input_shape.members
     assert told.keys() <= taken.keys()
@@ -99,6 +111,7 @@ def test_one_window_is_never_moved_without_the_other() -> None:
     [
         ({"MultiAZ": False}, {"MultiAZ": True}),
         ({"DeletionProtection": False}, {"DeletionProtection": True}),
+        ({"DBParameterGroupName": "another"}, {"DBParameterGroupName": "shop-settings"}),
         ({"MaxAllocatedStorage": 50}, {"MaxAllocatedStorage": 100}),
         ({"VpcSecurityGroupIds": ["sg-2"]}, {"VpcSecurityGroupIds": ["sg-1"]}),
         (
@@ -126,6 +139,22 @@ def test_what_rds_does_not_tell_is_not_known_to_be_missing() -> None:
         key: value for key, value in SHAPE.items() if key not in {"DatabaseInsightsMode", "EnablePerformanceInsights"}
     }
     assert lacking(SHAPE, now) == {}
+
+
+def test_a_group_of_rds_own_is_not_asked_for() -> None:
+    own = {key: value for key, value in SHAPE.items() if key != "DBParameterGroupName"}
+    assert lacking(own, own) == lacking(own, SHAPE) == {}
+
+
+def test_enhanced_monitoring_is_left_to_who_may_pass_its_role_on() -> None:
+    role = "arn:aws:iam::123456789012:role/watch"
+    watched = SHAPE | {"MonitoringInterval": 60, "MonitoringRoleArn": role}
+    assert creation(watched, OLD, SOURCE, HERE) == creation(SHAPE, OLD, SOURCE, HERE)
+    assert lacking(watched, SHAPE) == {}
+    (said,) = by_hand(watched, SHAPE).items()
+    assert said[0] == "MonitoringInterval"
+    assert said[1].endswith(f"modify it yourself, with --monitoring-interval 60 --monitoring-role-arn {role}")
+    assert by_hand(watched, watched) == by_hand(SHAPE, SHAPE) == by_hand(SHAPE, watched) == {}
 
 
 def test_a_limit_that_the_one_before_did_not_have_is_taken_off() -> None:

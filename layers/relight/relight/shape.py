@@ -62,7 +62,6 @@ _BOTH = (
     "DeletionProtection",
     "EnableIAMDatabaseAuthentication",
     "EnableCloudwatchLogsExports",
-    "DBParameterGroupName",
     "OptionGroupName",
     "DBSubnetGroupName",
     "VpcSecurityGroupIds",
@@ -72,9 +71,8 @@ _BOTH = (
     "Tags",
 )
 _INSIGHTS = ("EnablePerformanceInsights", "PerformanceInsightsRetentionPeriod", "PerformanceInsightsKMSKeyId")
-_MONITORING = ("MonitoringInterval", "MonitoringRoleArn")
 # ModifyDBInstance takes them as they are. The first three CreateDBInstanceReadReplica does not take; the rest it does,
-# and a replica that somebody else has made may lack them. Class, groups, key and storage type are left to creation: to
+# and a replica that somebody else has made may lack them. Class, subnets, key and storage type are left to creation: to
 # change them afterwards is an outage, or impossible.
 _MODIFIABLE = (
     "PreferredBackupWindow",
@@ -88,6 +86,10 @@ _MODIFIABLE = (
     "VpcSecurityGroupIds",
 )
 _WINDOWS = ("PreferredBackupWindow", "PreferredMaintenanceWindow")
+# CreateDBInstanceReadReplica refuses it for PostgreSQL, and a replica in another Region begins with RDS's own.
+PARAMETERS = "DBParameterGroupName"
+# It takes a role that whoever asks for it has to pass on (iam:PassRole). Relight passes on none of a stranger's making.
+MONITORING = "MonitoringInterval"
 # RDS gives gp3 below that a fixed rate, and takes none.
 _GP3_HAS_A_RATE_FROM_GIB = 400
 _OF_ITS_REGION = (
@@ -158,14 +160,12 @@ def like_its_source(source: Mapping[str, Any], given: Mapping[str, Any]) -> Shap
 def creation(shape: Mapping[str, Any], identifier: str, source: Mapping[str, Any], region: str) -> dict[str, Any]:
     """The parameters of CreateDBInstanceReadReplica: a replica like `shape` of an instance that lies in `region`.
 
-    Its disk is never smaller than its source's, and it is encrypted where its source is.
+    Its disk is never smaller than its source's, and it is encrypted where its source is. What only a person can give
+    it (`by_hand`) and its parameter group (`lacking`) come afterwards.
     """
     gib = max(int(shape.get("AllocatedStorage", 0)), int(source["AllocatedStorage"]))
     wanted = {key: shape[key] for key in _BOTH if shape.get(key) not in (None, [])}
-    wanted |= _given_if(shape, "EnablePerformanceInsights", _INSIGHTS) | _given_if(
-        shape, "MonitoringInterval", _MONITORING
-    )
-    wanted |= _rate(shape, gib)
+    wanted |= _given_if(shape, "EnablePerformanceInsights", _INSIGHTS) | _rate(shape, gib)
     if gib > int(source["AllocatedStorage"]):
         wanted["AllocatedStorage"] = gib
     if int(shape.get("MaxAllocatedStorage", 0)) > gib:
@@ -184,7 +184,7 @@ def restoration(shape: Mapping[str, Any], identifier: str, snapshot: str) -> dic
 
     `dbcheck` signs in by IAM, so that has to be on.
     """
-    wanted = {key: shape[key] for key in _BOTH if shape.get(key) not in (None, [])}
+    wanted = {key: shape[key] for key in (*_BOTH, PARAMETERS) if shape.get(key) not in (None, [])}
     return wanted | {
         "DBInstanceIdentifier": identifier,
         "DBSnapshotIdentifier": snapshot,
@@ -204,6 +204,8 @@ def lacking(shape: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
         changes |= {key: shape[key] for key in _WINDOWS if key in shape}
     if not shape.get("VpcSecurityGroupIds"):
         changes.pop("VpcSecurityGroupIds", None)
+    if shape.get(PARAMETERS, now.get(PARAMETERS)) != now.get(PARAMETERS):  # none is told of one that has RDS's own
+        changes[PARAMETERS] = shape[PARAMETERS]
     logs = set(shape.get("EnableCloudwatchLogsExports", [])), set(now.get("EnableCloudwatchLogsExports", []))
     if logs[0] != logs[1]:
         told = {"EnableLogTypes": sorted(logs[0] - logs[1]), "DisableLogTypes": sorted(logs[1] - logs[0])}
@@ -211,6 +213,20 @@ def lacking(shape: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     if _differs(shape, now, "EnablePerformanceInsights"):
         changes |= _given_if(shape, "EnablePerformanceInsights", _INSIGHTS) or {"EnablePerformanceInsights": False}
     return changes | _limit(shape, now)
+
+
+def by_hand(shape: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
+    """What an instance like `now` lacks of `shape` and Relight may not give it, and what a person does about each."""
+    interval, role = shape.get(MONITORING), shape.get("MonitoringRoleArn")
+    if not interval or not role or now.get(MONITORING) == interval:
+        return {}
+    how = f"Enhanced Monitoring every {interval} s needs a role that Relight may not pass on: modify it yourself"
+    return {MONITORING: f"{how}, with --monitoring-interval {interval} --monitoring-role-arn {role}"}
+
+
+def applied(found: Mapping[str, Any]) -> str | None:
+    """How far its parameter group is (`in-sync`, `pending-reboot`, ...), as DescribeDBInstances tells."""
+    return next((group.get("ParameterApplyStatus") for group in found.get("DBParameterGroups", [])), None)
 
 
 def _differs(shape: Mapping[str, Any], now: Mapping[str, Any], key: str) -> bool:

@@ -15,7 +15,7 @@ from relight import database, estimate
 from relight.errors import AlreadyActive, EngineNotSupported, NotAReplicaOfThePeer, ReplicaNotBuilt
 from relight.facts import ENGINE
 from relight.moment import lasting
-from relight.shape import creation, lacking, like_its_source, shape_of
+from relight.shape import PARAMETERS, applied, by_hand, creation, lacking, like_its_source, shape_of
 from relight.step import Outcome
 from relight.steps.harden import served
 from relight.steps.promote import CALL_AGAIN_SECONDS, replicates
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 # An idle replica is up to a minute behind, which is how often its source writes a heartbeat; and half as much again.
 LITTLE_SECONDS = 90.0
 STOPPED = frozenset({"error", "terminated", "stopped"})
+TERMINATED = frozenset({"terminated"})
+# Its parameter group is there and does not count yet: the first passes by itself, the second with a reboot.
+APPLYING, UNAPPLIED = frozenset({"applying", "removing"}), frozenset({"pending-reboot"})
 TRY_AGAIN = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceeded"})
 # What a person does about what RDS refuses for good.
 REMEDY = {
@@ -58,7 +61,9 @@ class Built:
     asked_at: float | None = None  # when ModifyDBInstance was told what creation did not take
     asked: dict[str, Any] = field(default_factory=dict)
     refused: str | None = None
+    rebooted_at: float | None = None  # when RDS was asked to, for its parameter group
     unlike: list[str] = field(default_factory=list)  # what it came out otherwise in, for good
+    by_hand: list[str] = field(default_factory=list)  # what a person does about those that Relight may not give it
 
 
 @dataclass(frozen=True)
@@ -173,22 +178,23 @@ class Reprotect:
                 f"{s.replica_id} {what}: nothing can be built under its name. {BY_HAND.format(identifier=s.replica_id)}"
             )
         built = self._built(run, found)
-        self._require_alive(found)
+        self._require_alive(found, built)
         status = found["DBInstanceStatus"]
         if status != "available":
             return self._building(found, built)
-        if waits := self._finish(run, found, built):
+        if waits := self._finish(run, found, built) or self._apply_parameters(run, found, built):
             return waits
         return self._streaming(run, found, built)
 
-    def _require_alive(self, found: DBInstanceTypeDef) -> None:
-        """ReplicaNotBuilt where RDS has given it up, or its replication has ended."""
+    def _require_alive(self, found: DBInstanceTypeDef, built: Built) -> None:
+        """ReplicaNotBuilt where RDS has given it up, or its replication has ended. While it reboots it only pauses."""
         identifier, status = self.settings.replica_id, found["DBInstanceStatus"]
         by_hand = BY_HAND.format(identifier=identifier)
         if status in BROKEN:
             raise ReplicaNotBuilt(f"{identifier} is {status}, and comes no further. {by_hand}")
+        ended = TERMINATED if status == "rebooting" or self._recently(built.rebooted_at) else STOPPED
         for info in found.get("StatusInfos", []):
-            if info.get("Status") in STOPPED:
+            if info.get("Status") in ended:
                 why = info.get("Message") or "RDS does not say why"
                 raise ReplicaNotBuilt(f"the replication of {identifier} is {info['Status']}: {why}. {by_hand}")
 
@@ -239,17 +245,57 @@ class Reprotect:
             if refused is None:
                 return self._wait(f"{identifier} is built, and is given {', '.join(sorted(wanted))}", built)
         pending = bool(missing.keys() & found.get("PendingModifiedValues", {}).keys())
-        recent = built.refused is None and built.asked_at is not None and now - built.asked_at < CALL_AGAIN_SECONDS
+        recent = built.refused is None and self._recently(built.asked_at)
         if missing and (pending or recent):
             return self._wait(f"{identifier} is being given {', '.join(sorted(missing))}", built)
         return None
 
+    def _apply_parameters(self, run: Run, found: DBInstanceTypeDef, built: Built) -> Outcome | None:
+        """Reboot it where its parameter group waits for that; None where the group counts. Nobody is served by it yet.
+
+        One that stood by before is left alone: what a person changes in its group is theirs to apply.
+        """
+        identifier, status = self.settings.replica_id, applied(found)
+        if self.ledger.shape(identifier) is None or status not in APPLYING | UNAPPLIED:
+            return None
+        if status in APPLYING:
+            return self._wait(f"the parameter group of {identifier} is {status}", built)
+        if self._recently(built.rebooted_at):
+            return self._wait(f"{identifier} is about to be rebooted, so that its parameter group counts", built)
+        # Written before the call: who comes after a lost answer takes a pause of its replication for no end of it.
+        built.rebooted_at = self.clock()
+        self._keep(run, built)
+        try:
+            self.rds.reboot_db_instance(DBInstanceIdentifier=identifier)
+        except BotoCoreError as error:
+            said = f"RDS has not said whether it reboots {identifier} ({type(error).__name__}): to be seen"
+            return self._wait(said, built)
+        except ClientError as error:
+            if code_of(error) not in LATER | TRY_AGAIN:
+                raise
+            built.rebooted_at = None
+            self._keep(run, built)
+            return self._wait(f"RDS will not reboot {identifier} just now: {error.response['Error']['Message']}", built)
+        return self._wait(f"{identifier} is rebooted, so that its parameter group counts", built)
+
+    def _recently(self, at: float | None) -> bool:
+        """Whether RDS may not yet show what it was asked for then."""
+        return at is not None and self.clock() - at < CALL_AGAIN_SECONDS
+
     def _modify(self, wanted: Mapping[str, Any]) -> tuple[str, str] | None:
-        """None where RDS has accepted; else its code and what it says. Raises what is no answer to the values."""
+        """None where RDS has accepted; else its code and what it says. Raises what is no answer to the values.
+
+        ReplicaNotBuilt where there is no such parameter group: it would be another database with RDS's own.
+        """
         try:
             self.rds.modify_db_instance(DBInstanceIdentifier=self.settings.replica_id, ApplyImmediately=True, **wanted)
         except ClientError as error:
             code = code_of(error)
+            if code in REMEDY and PARAMETERS in wanted:
+                raise ReplicaNotBuilt(
+                    f"{self.settings.replica_id} is built, and RDS refuses to give it the parameter group "
+                    f"{wanted[PARAMETERS]} ({code}); {REMEDY[code]}, and start again"
+                ) from None
             if code not in LATER | TRY_AGAIN and not code.startswith("InvalidParameter"):
                 raise
             return code, str(error.response["Error"]["Message"])
@@ -272,8 +318,9 @@ class Reprotect:
         self._settle(run, found, built)
         said = f"{s.replica_id} follows {s.peer_database_id}, {lag:.0f} s behind"
         if built.unlike:
-            why = built.refused or "RDS has not changed it"
-            said += f"; unlike the one before it in {', '.join(built.unlike)}: {why}"
+            left = len(built.unlike) > len(built.by_hand)
+            why = [built.refused or "RDS has not changed it"] if left else []
+            said += f"; unlike the one before it in {', '.join(built.unlike)}: {'; '.join([*why, *built.by_hand])}"
         facts = self._facts(built, found.get("AllocatedStorage"), round(lag, 1))
         return Outcome.done(said, **facts, unlike=built.unlike)
 
@@ -283,7 +330,11 @@ class Reprotect:
         shape = self.ledger.shape(identifier)
         if shape is None:
             return
-        built.unlike = sorted(lacking(shape, shape_of(found)))
+        now = shape_of(found)
+        theirs = by_hand(shape, now)
+        unapplied = [PARAMETERS] if applied(found) == "failed-to-apply" else []
+        built.unlike = sorted({*lacking(shape, now), *theirs, *unapplied})
+        built.by_hand = sorted(theirs.values())
         self._keep(run, built)
         name = served(identifier)
         self.ledger.forget_shape(name)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from relight import database
-from relight.errors import AnotherRunInProgress, DatabaseCheckFailed, DatabaseNotKept, InputInvalid, RetiredNotFound
+from relight.errors import AnotherRunInProgress, DatabaseNotKept, InputInvalid, RetiredNotFound
 from relight.head import item
 from relight.retention import DAY, Seen, due_at, final_snapshot, monthly_cost, require_age, word_of_due
 from relight.step import Outcome
-from relight.steps.retire import LATER, code_of, snapshot_of
+from relight.steps.retire import LATER, NOT_ASKED, code_of, snapshot_of
 from relight.telling import TOLD, Notice, Teller, one_line
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from relight.settings import RetireSettings
 
 NO_ANSWER: tuple[type[Exception], ...] = (BotoCoreError, ClientError)
-NOT_ASKED: tuple[type[Exception], ...] = (DatabaseCheckFailed, BotoCoreError, ClientError)
 # RDS deletes such a one only without a last snapshot.
 NO_LAST_SNAPSHOT = frozenset({"failed", "incompatible-restore", "incompatible-network"})
 LONGEST_REASON = 500
@@ -63,6 +62,8 @@ class Retained:
 
     def delete(self, instance: str, by: str, because: str) -> Outcome:
         """Delete a retired database with a last snapshot; done when it is gone and the snapshot is there.
+
+        Until then each call does what is next: its protection is switched off first, and it is deleted by a later one.
 
         RetiredNotFound, RetiredTooYoung or InputInvalid (who, and why) before anything is done, and
         AnotherRunInProgress while a run holds the lock: it may be reading it. DatabaseNotKept where the last snapshot
@@ -99,15 +100,19 @@ class Retained:
                 f"that the last one can be taken"
             )
         try:
-            if found.get("DeletionProtection"):
+            if found.get("DeletionProtection"):  # RDS does that after its answer, and deletes nothing before
                 self.rds.modify_db_instance(
                     DBInstanceIdentifier=instance, DeletionProtection=False, ApplyImmediately=True
+                )
+                return self._wait(
+                    f"{instance} is not deleted yet: its protection against that is being switched off; ask again in a "
+                    f"moment"
                 )
             self.rds.delete_db_instance(
                 DBInstanceIdentifier=instance, SkipFinalSnapshot=False, FinalDBSnapshotIdentifier=last
             )
         except ClientError as error:
-            if code_of(error) not in LATER:
+            if code_of(error) not in LATER and not _still_protected(error):
                 raise
             return self._wait(f"RDS will not delete {instance} just now: {error.response['Error']['Message']}")
         return self._wait(f"{instance} is being deleted; its last snapshot will be {last}")
@@ -200,6 +205,12 @@ class Retained:
 
     def _wait(self, sentence: str) -> Outcome:
         return Outcome.wait(sentence, self.settings.look_again_seconds)
+
+
+def _still_protected(error: ClientError) -> bool:
+    """RDS has no code of its own for that; its sentence is "Cannot delete protected DB Instance, please ..."."""
+    said = error.response["Error"]["Message"].lower()
+    return code_of(error) == "InvalidParameterCombination" and "cannot delete protected" in said
 
 
 def _key(instance: str) -> dict[str, Any]:

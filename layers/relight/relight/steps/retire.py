@@ -1,12 +1,13 @@
 """`retire`: keep the old database under another name, so that its own is free for the new replica.
 
-A snapshot first, then the rename, and nothing is ever deleted. Whatever state the database is found in has one way on
-from there, and each look begins anew: who comes after one that died, or lost an answer, finds what it has done.
+Its writes are stopped, a snapshot is taken, it is renamed, and nothing is ever deleted. Whatever state the database is
+found in has one way on from there, and each look begins anew: who comes after one that died, or lost an answer, finds
+what it has done.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -45,6 +46,8 @@ BROKEN = frozenset(
         "inaccessible-encryption-credentials-recoverable",
     }
 )
+# No server runs that could be asked.
+OFF = frozenset({"stopped", "stopping"})
 # While RDS renames, it may know neither name for a while; it takes about ten minutes.
 RENAMING_SECONDS = 1800
 # RDS is at work on it, or has no room just now.
@@ -58,6 +61,7 @@ LATER = frozenset(
         "InsufficientDBInstanceCapacity",
     }
 )
+NOT_ASKED: tuple[type[Exception], ...] = (DatabaseCheckFailed, BotoCoreError, ClientError)
 NO_SNAPSHOT = frozenset({"DBSnapshotNotFound", "DBSnapshotNotFoundFault"})
 
 
@@ -204,9 +208,13 @@ class Keeping:
             "port": int(endpoint.get("Port", 5432)),
             "snapshot": noted.snapshot if noted else None,
         }
-        dropped = self._drop_slots(endpoint={"host": where["host"], "port": where["port"]})
+        endpoint_of_it = {"host": where["host"], "port": where["port"]}
+        dropped = self._drop_slots(endpoint=endpoint_of_it)
+        stopped, writes = self._told_of_writes(endpoint=endpoint_of_it)
         why = f"{self.old_id} is kept as {self.name}"
-        return Outcome.done(f"{why}; {_slots(dropped)}", retired=where, why=why, slots_dropped=dropped)
+        return Outcome.done(
+            f"{why}; {_slots(dropped)}; {writes}", retired=where, why=why, slots_dropped=dropped, writes_stopped=stopped
+        )
 
     # It has its old name still.
 
@@ -217,6 +225,7 @@ class Keeping:
         pending = old.get("PendingModifiedValues", {}).get("DBInstanceIdentifier")
         if status == "renaming" or pending == self.name:
             return self.step.wait(f"{self.old_id} is {status}, and is being renamed to {self.name}")
+        stopped, writes = (None, "") if status in BROKEN | OFF else self._stop_writes()
         if snapshot is not None:
             self._require_its_own(snapshot, old)
             if waits := self._await_snapshot(snapshot):
@@ -234,7 +243,10 @@ class Keeping:
             return self._make_room(old)
         if status not in READY:
             return self.step.wait(f"{self.old_id} is {status}: RDS neither snapshots nor renames it just now")
-        return self._rename() if snapshot else self._take_snapshot(old)
+        outcome = self._rename() if snapshot else self._take_snapshot(old)
+        return replace(
+            outcome, sentence=f"{outcome.sentence}; {writes}", facts={**outcome.facts, "writes_stopped": stopped}
+        )
 
     def _keep_shape(self, old: DBInstanceTypeDef, *, begun: bool) -> None:
         """Before anything else. One from before this instance was hardened stays; one of its predecessor does not.
@@ -342,11 +354,41 @@ class Keeping:
             raise
         return None
 
+    def _stop_writes(self) -> tuple[bool, str]:
+        """Fence it at the database, too, as soon as it answers; whether that is confirmed, and what is said of it.
+
+        Nothing waits for it. Nothing has to be taken back either: its successor is a replica of the active database,
+        and this one is kept to be read.
+        """
+        try:
+            said = database.ask(self.step.functions, self.step.settings.dbcheck_function, "stop")
+            stopped, why = bool(said["stopped"]), str(said["sentence"])
+        except NOT_ASKED as error:
+            stopped, why = False, f"{type(error).__name__}: {error}"
+        told = "its writes are stopped" if stopped else f"that its writes are stopped is not confirmed ({why})"
+        if self._remembered().get("writes") != (now := {"stopped": stopped, "told": told}):
+            self._remember(writes=now)
+        return stopped, told
+
+    def _told_of_writes(self, **given: Any) -> tuple[bool | None, str]:
+        """What this run was told when it had them stopped; of one that another has renamed, what it says itself."""
+        known = self._remembered().get("writes")
+        if known is not None:
+            return known["stopped"], known["told"]
+        try:
+            said = database.ask(self.step.functions, self.step.settings.dbcheck_function, "state", **given)
+        except NOT_ASKED:
+            said = {"reached": False}
+        if not said["reached"]:
+            return None, "whether its writes are stopped is not known"
+        stopped = bool(said.get("writes_stopped"))
+        return stopped, "its writes are stopped" if stopped else "its writes have not been stopped"
+
     def _drop_slots(self, **given: Any) -> list[str] | None:
         """The slots that nobody reads, dropped: they would fill its disk. None where it could not be asked."""
         try:
             said = database.ask(self.step.functions, self.step.settings.dbcheck_function, "drop_slots", **given)
-        except (DatabaseCheckFailed, BotoCoreError, ClientError):
+        except NOT_ASKED:
             return None
         return [str(slot) for slot in said["dropped"]] if "dropped" in said else None
 
