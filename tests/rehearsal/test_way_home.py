@@ -1,6 +1,5 @@
 """The way home: nothing lost beyond what the failover lost, nothing hidden, and all as it was in the end."""
 
-import re
 from collections.abc import Callable
 
 import pytest
@@ -9,13 +8,12 @@ from tests.rehearsal.conftest import Rehearsed
 
 pytestmark = [pytest.mark.rehearsal, pytest.mark.failback, pytest.mark.timeout(420)]
 Rehearse = Callable[..., Rehearsed]
-# Matters of speed, which benchmarks/ looks at.
-_SLOW = re.compile("the run's record of the RTO differs|switchover . was read-only for")
+_SLOW = "the run's record of the RTO differs"  # a matter of speed, which benchmarks/ looks at
 
 
 def _as_it_should_be(done: Rehearsed) -> None:
     document = done.document
-    slow = [problem for problem in document["problems"] if _SLOW.match(problem)]
+    slow = [problem for problem in document["problems"] if problem.startswith(_SLOW)]
     assert document["problems"] == slow, done.said
     assert (done.code, document["status"]) == (1 if slow else 0, "SUCCEEDED"), done.said
     assert document["promotions"] == 2
@@ -46,13 +44,3 @@ def test_a_dr_region_that_is_lost_while_active_is_failed_over_to_home(rehearse: 
     assert document["finding"] == "region_lost"
     assert document["rto_seconds"] is not None
     assert document["missing_streamed_writes"] == 0
-
-
-def test_a_planned_switchover_there_and_back_loses_nothing(rehearse: Rehearse) -> None:
-    done = rehearse("--fault", "none", "--switchovers", "2", "--seed-orders", "50", "--clients", "3")
-    _as_it_should_be(done)
-    document = done.document
-    assert document["missing_writes"] == []
-    # How long each may be read-only is a matter of speed, which benchmarks/ looks at.
-    assert [each["active"] for each in document["switchovers"]] == ["eu-central-1", "eu-west-1"]
-    assert all(each["read_only_seconds"] > 0 for each in document["switchovers"])
