@@ -1,6 +1,7 @@
 """What `dbcheck` says of a database's contents: of real servers, whoever asks, and from one snapshot."""
 
 import shutil
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -254,7 +255,42 @@ def test_an_answer_has_no_more_values_than_lambda_lets_through(
     run(shop, "INSERT INTO t SELECT n, repeat('x', 9000) FROM generate_series(1, 100) n", ACTIVE)
     keys = [[str(n)] for n in range(1, 101)]
     answer = ask("rows", table=TABLE, keys=keys, values=True)
-    assert (answer["done"], len(answer["rows"]), answer["more"]) == (20, 20, True)
+    assert (answer["done"], len(answer["rows"]), answer["more"]) == (14, 14, True)
+
+
+# A character of each length that JSON has for one: 1, 6 and 12 bytes.
+@pytest.mark.parametrize("character", ["'x'", "chr(1)", "U&'\\+01F600'"])
+def test_the_largest_rows_fit_into_answers_and_none_is_left_out(shop: Postgres, ask: Ask, character: str) -> None:
+    columns = [f"c{n}" for n in range(70)]
+    run(shop, f"CREATE TABLE t (id int PRIMARY KEY, {', '.join(f'{name} text' for name in columns)})", ACTIVE)
+    long = ", ".join([f"repeat({character}, 17000)"] * len(columns))
+    run(shop, f"INSERT INTO t SELECT n, {long} FROM generate_series(1, 6) n", ACTIVE)
+    keys, told, table = [[str(n)] for n in range(1, 7)], [], TABLE | {"columns": ["id", *columns]}
+    while keys:
+        answer = ask("rows", table=table, keys=keys, values=True)
+        assert len(json.dumps(answer)) < 6_000_000
+        told += [row["key"] for row in answer["rows"]]
+        assert all(len(row["cut"]) == len(columns) for row in answer["rows"])
+        keys = keys[answer["done"] :]
+    assert told == [[str(n)] for n in range(1, 7)]
+
+
+@pytest.mark.parametrize("character", ["'x'", "U&'\\+01F600'"])
+def test_rows_without_a_key_fit_into_answers_though_one_block_has_more(
+    shop: Postgres, ask: Ask, character: str
+) -> None:
+    run(shop, "CREATE TABLE t (id int, word text)", ACTIVE)
+    run(shop, f"INSERT INTO t SELECT n, repeat({character}, 17000) FROM generate_series(1, 150) n", ACTIVE)
+    table = TABLE | {"key": []}
+    hashes = list(ask("rows", table=table, buckets=1, only=[0], block=0)["hashes"])
+    told, block, answers = [], 0, 0
+    while block is not None:
+        answer = ask("rows", table=table, hashes=hashes, block=block)
+        assert len(json.dumps(answer)) < 6_000_000
+        told += [row["values"]["id"] for row in answer["rows"]]
+        block, answers = answer["block"], answers + 1
+    assert told == [str(n) for n in range(1, 151)]
+    assert answers > 1
 
 
 # A replica
@@ -299,14 +335,15 @@ def test_slots_that_nobody_reads_are_dropped(shop: Postgres, ask: Ask) -> None:
     for slot in ("one", "two"):
         shop.ensure_slot(slot)
     try:
+        shop.sql("ALTER ROLE shop_owner NOREPLICATION")  # an owner that is not the master user
         refused = ask("drop_slots")
         assert (refused["dropped"], refused["sentence"]) == ([], "dropped: none; could not be dropped: one, two")
-        shop.sql("ALTER ROLE shop_owner REPLICATION")  # as rds_superuser may drop slots
+        shop.sql("ALTER ROLE shop_owner REPLICATION")
         answer = ask("drop_slots")
         assert (answer["dropped"], answer["slots"]) == (["one", "two"], [])
         assert ask("drop_slots")["sentence"] == "dropped: none"
     finally:
-        shop.sql("ALTER ROLE shop_owner NOREPLICATION")
+        shop.sql("ALTER ROLE shop_owner REPLICATION")
         for slot in ("one", "two"):
             shop.drop_slot(slot)
 
