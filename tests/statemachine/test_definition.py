@@ -293,11 +293,11 @@ def test_every_error_after_the_lock_reaches_the_release(path: Path) -> None:
 def test_a_failback_waits_for_as_long_as_a_step_asked_for_and_less_and_less_often() -> None:
     """No timing of its own, so that the lab can scale all of them; and an execution holds 25,000 events."""
     found = {name: state["Seconds"] for name, state, _ in states(as_deployed(WAY_HOME)) if state["Type"] == "Wait"}
-    fiftieth, hundredth = (f"$floor(($millis() - $began) / {part}000)" for part in (50, 100))
+    tenth, thirtieth = (f"$floor(($millis() - $began) / {part}000)" for part in (10, 30))
     assert found == {
-        "Wait": f"{{% $min([900, $max([$said.look_again_seconds, {fiftieth}])]) %}}",
-        "Wait for the lock": f"{{% $max([1, {fiftieth}]) %}}",
-        "Wait for the switchover": f"{{% $max([1, {hundredth}]) %}}",
+        "Wait": f"{{% $min([900, $max([$said.look_again_seconds, {tenth}])]) %}}",
+        "Wait for the lock": f"{{% $max([1, {tenth}]) %}}",
+        "Wait for the switchover": f"{{% $max([1, {thirtieth}]) %}}",
     }
 
 

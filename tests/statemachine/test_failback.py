@@ -466,6 +466,26 @@ def test_a_failover_of_the_active_region_does_not_disturb_a_failback(both: Homec
     both.assert_stands_by()
 
 
+def test_behind_the_switchover_the_lock_is_waited_for(both: Homecoming) -> None:
+    """Whoever had it for a moment: what was switched over is brought to its end."""
+    both.home.answer = "approve"
+    holds = both.home.failback.holds
+    before = holds.hold("Switch over", held_at(HOME))
+    failback = both.home.start(GO_HOME)
+    before.wait()
+    behind = holds.hold("Take lock", held_at(HOME))
+    before.let_go()
+    behind.wait()
+    both.home.start_drill()
+    behind.let_go()
+    until(lambda: "Wait for the lock" in both.home.failback.states(failback), "the waiting")
+
+    both.home.end_drill()
+
+    assert both.home.failback.outcome(failback).output["finding"] == "home"
+    both.assert_home()
+
+
 def test_what_was_left_over_from_before_is_stopped(both: Homecoming) -> None:
     """A run of the lost Region that wakes up with it would go on where it stood."""
     both.away.write_head("REMOVE ended_at", {})

@@ -6,6 +6,7 @@ one, goes on late: beside the next run, or when all is over.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from tests.statemachine.homecoming import (
     homecoming,
 )
 from tests.statemachine.standby import AUTOMATIC, StepBrokenError
+from tests.template.reading import written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -374,3 +376,76 @@ def test_a_replica_of_a_day_fits_into_the_history_of_an_execution() -> None:
         both.assert_stands_by()
         assert clock() - began < 24.5 * HOUR
         assert both.home.failback.events(execution) < EVENTS / 3
+
+
+# By arithmetic: what no test can wait for.
+
+
+def laps(seconds: float, asked: float, part: int, longest: float = math.inf) -> int:
+    """How often a loop looks whose handler takes no time, and which waits for a part of the time gone by at least."""
+    count, gone = 0, 0.0
+    while gone <= seconds:
+        count, gone = count + 1, gone + max(1, min(longest, max(asked, gone // part)))
+    return count
+
+
+def parameter(name: str, bound: str = "Default") -> int:
+    """Of the template."""
+    return int(written().body["Parameters"][name][bound])
+
+
+def events_of(*names: str) -> int:
+    """What entering, doing and leaving these states writes into the history."""
+    return sum(5 if STATES[name]["Type"] == "Task" else 2 for name in names)
+
+
+@pytest.mark.parametrize(
+    ("bound", "looking"), [("Default", "MinValue"), ("Default", "Default"), ("MaxValue", "Default")]
+)
+def test_a_way_home_with_every_stage_at_its_deadline_fits_into_the_history_of_an_execution(
+    bound: str, looking: str
+) -> None:
+    build, compare, run, decide, ask, again, harden = (
+        parameter(f"{name}Seconds", bound)
+        for name in ("Reprotect", "Compare", "Run", "Decide", "Approval", "AskAgain", "Harden")
+    )
+    soon, later = parameter("LookAgainSeconds", looking), parameter("RebuildAgainSeconds", looking)
+    around = ["Is there time left", "Wait", "Whose lock is to be kept", "Go on"]
+    lap = events_of("Build the replica", "Does it follow", "Is the other side as it was", *around)
+    stages = [(compare, later)] * 4 + [(build, later)] + [(run, soon)] * 3 + [(build + 4 * compare, later)]
+    in_stages = sum(laps(seconds, asked, 10, 900) * lap for seconds, asked in stages)
+    questions = min(100, ask // again + 2)
+    states = ("Is there time to ask again", "Is the other side as it was before asking", "Ask a person")
+    asking = questions * events_of(*states, "Ask a person")  # put twice, where its message fails
+    follow = events_of("Follow the switchover", "Has it switched over", "Wait for the switchover")
+    following = laps(3 * run + harden, 1, 30) * follow
+    lock = events_of("Take lock", "Who holds the lock", "Is it this run", "Is its owner alive")
+    waiting = laps(decide, 1, 10) * (lock + events_of("Is another run in progress", "Wait for the lock"))
+    between = 2 * events_of(*STATES)
+    assert in_stages + asking + following + waiting + between < EVENTS
+
+
+def test_a_way_home_ends_by_its_own_deadlines_and_not_by_the_outer_net() -> None:
+    """An execution that times out neither records nor releases anything."""
+    build, compare, run, decide, ask, again, harden = (
+        parameter(f"{name}Seconds", "MaxValue")
+        for name in ("Reprotect", "Compare", "Run", "Decide", "Approval", "AskAgain", "Harden")
+    )
+    longest = 2 * build + 8 * compare + 6 * run + 2 * decide + ask + again + harden
+    assert longest + HOUR < definitions(HOME)[1]["TimeoutSeconds"]
+
+
+def test_the_clock_and_the_arithmetic_come_to_the_same() -> None:
+    """As many events as reckoned, of a replica that is looked at for an hour."""
+    clock = VirtualTime()
+    with homecoming(clock, look_again=60, **AT_LENGTH) as both:
+        both.home.build_seconds = HOUR
+        execution = both.home.start(STAND_BY)
+        both.home.failback.outcome(execution)
+        looked = laps(HOUR - 1, 60, 10, 900) + 1
+        assert both.home.looks.count("reprotect") == looked
+        around = ["Is there time left", "Wait", "Whose lock is to be kept", "Go on", "Is the other side as it was"]
+        entered = both.home.failback.states(execution)
+        assert {entered.count(state) for state in around} == {looked - 1}
+        ends = 2  # of the execution: started, succeeded
+        assert both.home.failback.events(execution) == ends + sum(map(events_of, entered))
