@@ -206,7 +206,7 @@ class Estate:
             yield
 
     def _machine_parts(self) -> tuple[dict[str, Any], dict[str, Callable[[dict[str, Any]], Any]]]:
-        (properties,) = self.regions["dr"].of("AWS::StepFunctions::StateMachine").values()
+        properties = machine_of(self.regions["dr"], "failover")
         path = ROOT / properties["DefinitionS3Location"]["Key"]
         steps = {f"relight-shop-{name}": self._step(name) for name in FUNCTIONS}
         of_a_drill = {"relight-shop-drill-step": lambda _: None}
@@ -317,6 +317,14 @@ def function_of(deployed: Region, function: str) -> Mapping[str, Any]:
     """The properties of the function of that name."""
     wanted = f"relight-shop-{function}"
     (found,) = (each for each in deployed.of("AWS::Lambda::Function").values() if each["FunctionName"] == wanted)
+    return found
+
+
+def machine_of(deployed: Region, name: str) -> Mapping[str, Any]:
+    """The properties of the state machine of that name."""
+    wanted = f"relight-shop-{name}"
+    machines = deployed.of("AWS::StepFunctions::StateMachine").values()
+    (found,) = (each for each in machines if each["StateMachineName"] == wanted)
     return found
 
 

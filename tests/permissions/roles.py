@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from lab.permission import Need, Statement, needs, statements
-from tests.permissions.estate import FUNCTIONS, IN_BOTH, Estate, function_of
-from tests.permissions.recording import MACHINE, Caller
+from tests.permissions.estate import FUNCTIONS, IN_BOTH, Estate, function_of, machine_of
+from tests.permissions.recording import MACHINES, Caller
 from tests.template.region import Region
 
 CALLERS = [
-    *(Caller("dr", name) for name in (*FUNCTIONS, MACHINE)),
+    *(Caller("dr", name) for name in (*FUNCTIONS, *MACHINES)),
     *(Caller("primary", name) for name in IN_BOTH),
 ]
 # What Step Functions asks of a state machine's role so that it may set its logging up; none of it takes a resource
@@ -32,10 +32,9 @@ LOG_DELIVERY = [
 
 
 def role_path(deployed: Region, name: str) -> str:
-    """Where the role of a function, or of the state machine, is among the Region's resources."""
-    if name == MACHINE:
-        (machine,) = deployed.of("AWS::StepFunctions::StateMachine").values()
-        return str(machine["RoleArn"]).removesuffix(".Arn")
+    """Where the role of a function, or of a state machine, is among the Region's resources."""
+    if name in MACHINES:
+        return str(machine_of(deployed, name)["RoleArn"]).removesuffix(".Arn")
     return str(function_of(deployed, name)["Role"]).removesuffix(".Arn")
 
 
@@ -67,9 +66,9 @@ def asked(estate: Estate, caller: Caller) -> list[Need]:
 
 
 def _by_its_service(deployed: Region, name: str) -> list[Need]:
-    if name == MACHINE:
-        (machine,) = deployed.of("AWS::StepFunctions::StateMachine").values()
-        return LOG_DELIVERY if machine.get("LoggingConfiguration", {}).get("Level", "OFF") != "OFF" else []
+    if name in MACHINES:
+        logging = machine_of(deployed, name).get("LoggingConfiguration", {})
+        return LOG_DELIVERY if logging.get("Level", "OFF") != "OFF" else []
     function = function_of(deployed, name)
     kept = [function.get("DeadLetterConfig", {}).get("TargetArn")]
     for each in deployed.of("AWS::Lambda::EventInvokeConfig").values():

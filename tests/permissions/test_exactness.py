@@ -4,7 +4,7 @@ import pytest
 
 from lab.permission import Allow, Need, Statement, allows, denied, reads_only, unused, without
 from tests.permissions.estate import IN_BOTH, Estate, brought
-from tests.permissions.recording import MACHINE, Caller
+from tests.permissions.recording import MACHINES, Caller
 from tests.permissions.roles import CALLERS, LOG_DELIVERY, asked, given, mirrored, role_path, trusted
 from tests.template.region import REGIONS, region
 
@@ -74,7 +74,7 @@ def test_what_changes_something_names_what_it_may_change(side: str, own: bool) -
                 assert action in WITHOUT_RESOURCE, f"{path} may {action} on everything"
                 narrowed = {key for _, key, _ in statement.conditions}
                 assert WITHOUT_RESOURCE[action] in narrowed | {""}, f"{path} may {action} without a limit"
-                assert action not in OF_THE_LOGS or path == role_path(deployed, MACHINE)
+                assert action not in OF_THE_LOGS or path in {role_path(deployed, name) for name in MACHINES}
 
 
 @each_caller
@@ -83,10 +83,10 @@ def test_a_role_has_its_own_statements_and_the_right_to_log(played: Estate, call
     deployed = played.regions[caller.side]
     role = deployed[role_path(deployed, caller.name)]
     in_vpc = caller.name == "dbcheck"
-    managed = set() if caller.name == MACHINE else {BASIC, IN_VPC} if in_vpc else {BASIC}
+    managed = set() if caller.name in MACHINES else {BASIC, IN_VPC} if in_vpc else {BASIC}
     assert set(role.get("ManagedPolicyArns", [])) == managed
-    assert trusted(role) == {"states.amazonaws.com" if caller.name == MACHINE else "lambda.amazonaws.com"}
-    if caller.name != MACHINE:
+    assert trusted(role) == {"states.amazonaws.com" if caller.name in MACHINES else "lambda.amazonaws.com"}
+    if caller.name not in MACHINES:
         assert any(
             function["FunctionName"] == f"relight-shop-{caller.name}" and ("VpcConfig" in function) is in_vpc
             for function in deployed.of("AWS::Lambda::Function").values()

@@ -10,7 +10,7 @@ import pytest
 
 from lab.permission import ACCOUNT
 from tests.permissions.estate import FUNCTIONS, HERE, HOME, ROOT, TABLE, Estate, client, dead_peer, function_of
-from tests.permissions.recording import MACHINE, Recorded
+from tests.permissions.recording import MACHINES, Recorded
 from tests.permissions.scenarios import a_lost_region_is_failed_over
 from tests.template.region import REGIONS
 
@@ -93,13 +93,13 @@ def _leaves(each: Recorded) -> bool:
 
 
 def test_everybody_on_the_way_was_heard(played: Estate) -> None:
-    assert {each.caller.name for each in played.recorder.calls} == {*FUNCTIONS, MACHINE}
+    assert {each.caller.name for each in played.recorder.calls} == {*FUNCTIONS, *MACHINES}
 
 
 def test_a_region_s_own_calls_are_bounded_too(played: Estate) -> None:
     """No function hangs in one of them until Lambda ends it, which would leave no word of why."""
     for each in played.recorder.calls:
-        if each.caller.name == MACHINE or each.call.operation == "GenerateDBAuthToken":  # which is signed here
+        if each.caller.name in MACHINES or each.call.operation == "GenerateDBAuthToken":  # which is signed here
             continue
         assert each.connect is not None
         assert each.read is not None

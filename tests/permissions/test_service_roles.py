@@ -88,8 +88,10 @@ def _buckets(deployed: Region) -> Iterator[tuple[str, tuple[str, Needs]]]:
 
 
 def _jobs(deployed: Region) -> Iterator[tuple[str, tuple[str, Needs]]]:
-    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/s3-batch-replication-policies.html, less what it does with a
-    list of objects, or a report, that it keeps."""
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/s3-batch-replication-policies.html
+
+    Less what it does with a list of objects, or a report, that it keeps.
+    """
     for bucket in deployed.of("AWS::S3::Bucket").values():
         if "ReplicationConfiguration" not in bucket:
             continue
