@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -189,7 +190,8 @@ class Homeward:
     def figures(self, evidence: Evidence, inflicted: Inflicted, attempts: Collection[Attempt]) -> Figures:
         """Of the loss that is measured: a circle's is the first half, and where the parts were exchanged the second."""
         if self._options.fault is Fault.NONE:
-            return score(attempts, Facts(active_ids=evidence.order_ids(Side.PRIMARY)))
+            # Nothing was lost, so there is no time to recovery: each switchover has an outage of its own.
+            return replace(score(attempts, Facts(active_ids=evidence.order_ids(Side.PRIMARY))), rto_seconds=None)
         if self._half is not None and self._options.circle:
             return self._half.figures
         lost = frozenset() if self._half is None else self._half.lost

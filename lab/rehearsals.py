@@ -141,9 +141,9 @@ def page(rehearsed: Sequence[Rehearsed], now: datetime) -> str:
     lines = [
         "# How each fault ends",
         "",
-        "Written by `make rehearse-all`, which rehearses every fault once and fails where one ends otherwise than it",
-        "should. **Not on AWS**: all of it in the lab, on one machine ([what that imitates](limits.md)). What the",
-        "faults and the columns mean is in [the rehearsal](rehearsal.md).",
+        "Written by `make rehearse-all`, which rehearses every fault once and each way home, and fails where one ends",
+        "otherwise than it should. **Not on AWS**: all of it in the lab, on one machine",
+        "([what that imitates](limits.md)). What the faults and the columns mean is in [the rehearsal](rehearsal.md).",
         "",
         f"{' to '.join(days)}, timings `{document.get('timings', '')}`. {_machine(document.get('machine', {}))}",
         "",
