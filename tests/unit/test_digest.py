@@ -1,7 +1,7 @@
 """What `dbcheck` says of a database's contents: of real servers, whoever asks, and from one snapshot."""
 
-import shutil
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -283,7 +283,9 @@ def test_rows_without_a_key_fit_into_answers_though_one_block_has_more(
     run(shop, f"INSERT INTO t SELECT n, repeat({character}, 17000) FROM generate_series(1, 150) n", ACTIVE)
     table = TABLE | {"key": []}
     hashes = list(ask("rows", table=table, buckets=1, only=[0], block=0)["hashes"])
-    told, block, answers = [], 0, 0
+    told: list[str] = []
+    block: Any = 0
+    answers = 0
     while block is not None:
         answer = ask("rows", table=table, hashes=hashes, block=block)
         assert len(json.dumps(answer)) < 6_000_000

@@ -8,6 +8,7 @@ one statement at a time, each of them short: chunks follow the primary key, or e
 # ruff: noqa: S608 - names are quoted, and values are parameters.
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -29,10 +30,12 @@ GOOD_SECONDS = (0.1, 0.6)
 """A chunk's statement that takes less makes the next chunk larger, one that takes more makes it smaller."""
 SIZES = (256, 65536)
 ANSWER_BYTES = 2_000_000
-"""A function's answer may have 6 MB."""
+"""A function's answer may have 6 MB, and `dbcheck` has little memory; it goes beyond this by one statement at most."""
 VALUE_CHARACTERS = 16384
-ROW_CHARACTERS = 1_000_000
+ROW_CHARACTERS = 250_000
+"""Of the values of a row, and of those of one statement; as JSON that is 3 MB at most."""
 KEYS_AT_ONCE = 200
+PLACES_AT_ONCE = 2000
 OWN_TABLES = ("relight_heartbeat", "relight_stop")
 
 # No value may depend on who asks. Row security that would hide rows becomes an error.
@@ -462,17 +465,26 @@ def _read(table: _Table, event: Mapping[str, Any], select: str) -> tuple[list[li
         rows = table.run(f"{select} {where} ORDER BY {table.order} LIMIT {limit + 1}", **given)
         return rows[:limit], 0, len(rows) > limit
     keys, rows, done = event["keys"], [], 0
-    step = 20 if event.get("values") else KEYS_AT_ONCE
-    while done < len(keys) and _size(rows) < ANSWER_BYTES:
+    step = _rows_at_once(table) if event.get("values") else KEYS_AT_ONCE
+    size = 0
+    while done < len(keys) and size < ANSWER_BYTES:
         given = {}
         wanted = [f"({table.values(f'k{n}_', key, given)})" for n, key in enumerate(keys[done : done + step])]
-        rows += table.run(f"{select} ({table.order}) IN ({', '.join(wanted)})", **given)
+        some = table.run(f"{select} ({table.order}) IN ({', '.join(wanted)})", **given)
+        rows += some
+        size += _size(some)
         done += step
     return rows, min(done, len(keys)), done < len(keys)
 
 
+def _rows_at_once(table: _Table) -> int:
+    """Rows with their values that one statement reads, however long they are."""
+    return max(1, min(20, ROW_CHARACTERS // (_most(table) * len(table.columns))))
+
+
 def _size(rows: Sequence[Sequence[Any]]) -> int:
-    return sum(len(str(part)) for row in rows for part in row)
+    """As JSON, which may have twelve bytes for one character."""
+    return sum(len(json.dumps(part)) for row in rows for part in row)
 
 
 def _hashes(table: _Table, event: Mapping[str, Any], clock: Callable[[], float], deadline: float) -> dict[str, Any]:
@@ -491,16 +503,50 @@ def _hashes(table: _Table, event: Mapping[str, Any], clock: Callable[[], float],
 
 
 def _copies(table: _Table, event: Mapping[str, Any], clock: Callable[[], float], deadline: float) -> dict[str, Any]:
-    """Of a table without a key: the rows with one of the `hashes`, of the blocks from `block` on."""
-    most = _most(table)
-    texts = [f"left(CAST({_of(name)} AS text), {most}) AS t{n}" for n, name in enumerate(table.columns)]
-    wanted = ", ".join(str(int(one)) for one in event["hashes"])
+    """Of a table without a key: the rows with one of the `hashes`, of those behind `block`.
+
+    `block` is a number of a block, or [block, row]: a block may have more rows of that kind than one answer holds.
+    """
+    begun = event.get("block", 0)
+    begun = begun if isinstance(begun, list) else [begun, 0]
     found: list[list[Any]] = []
-    block: int | None = None
-    for start, block in _blocks(table, event, clock, deadline):
-        inner, given = _hashed(table, ", ".join([f"{table.hash} AS h", *texts]), start, block)
-        found += table.run(f"SELECT * FROM ({inner}) AS hashed WHERE h IN ({wanted})", **given)
-        if _size(found) > ANSWER_BYTES:
-            break
-    rows = [{"hash": str(row[0]), **_told(table, row[1:])} for row in found]
+    next_block: Any = None
+    size = 0
+    for start, next_block in _blocks(table, {**event, "block": begun[0]}, clock, deadline):
+        places = _places(table, event["hashes"], begun, start, next_block)
+        for first in range(0, len(places), _rows_at_once(table)):
+            some = places[first : first + _rows_at_once(table)]
+            rows = _at(table, some)
+            found += rows
+            size += _size(rows)
+            if size > ANSWER_BYTES:
+                return _copied(table, found, _place(some[-1]))
+        if len(places) == PLACES_AT_ONCE:
+            return _copied(table, found, _place(places[-1]))
+    return _copied(table, found, next_block)
+
+
+def _places(table: _Table, hashes: Sequence[str], begun: Sequence[int], start: int, end: int | None) -> list[str]:
+    """Where in those blocks, behind what has been told, the rows with one of the hashes lie."""
+    wanted = ", ".join(str(int(one)) for one in hashes)
+    inner, given = _hashed(table, f"{table.hash} AS h, t.ctid AS place", start, end)
+    behind = f"place > CAST('({int(begun[0])},{int(begun[1])})' AS tid)"
+    found = f"SELECT place::text FROM ({inner}) AS hashed WHERE h IN ({wanted}) AND {behind}"
+    return [row[0] for row in table.run(f"{found} ORDER BY hashed.place LIMIT {PLACES_AT_ONCE}", **given)]
+
+
+def _place(text: str) -> list[int]:
+    return [int(part) for part in text.strip("()").split(",")]
+
+
+def _at(table: _Table, places: Sequence[str]) -> list[list[Any]]:
+    """The rows there, with hash and values; the snapshot is the one in which they were found."""
+    texts = [f"left(CAST({_of(name)} AS text), {_most(table)})" for name in table.columns]
+    select = f"SELECT {', '.join([f'CAST({table.hash} AS text)', *texts])} FROM {table.name}"
+    literal = "{" + ",".join(f'"{place}"' for place in places) + "}"
+    return table.run(f"{select} WHERE t.ctid = ANY (CAST(CAST(:places AS text) AS tid[]))", places=literal)
+
+
+def _copied(table: _Table, found: Sequence[Sequence[Any]], block: Any) -> dict[str, Any]:
+    rows = [{"hash": row[0], **_told(table, row[1:])} for row in found]
     return {"rows": rows, "block": block, "more": block is not None, "generated": _generated(table)}
