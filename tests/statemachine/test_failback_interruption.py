@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from botocore.exceptions import ClientError
 from relight.probe import left_over
 
@@ -28,8 +29,7 @@ from tests.statemachine.homecoming import (
     held_at,
     homecoming,
 )
-from tests.statemachine.standby import AUTOMATIC, StepBrokenError
-from tests.template.reading import written
+from tests.statemachine.standby import AUTOMATIC, DEFINITION, StepBrokenError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -389,9 +389,17 @@ def laps(seconds: float, asked: float, part: int, longest: float = math.inf) -> 
     return count
 
 
-def parameter(name: str, bound: str = "Default") -> int:
-    """Of the template."""
-    return int(written().body["Parameters"][name][bound])
+@cache
+def parameters() -> Mapping[str, Any]:
+    """Of the template: its part that has no function of CloudFormation in it."""
+    text = (DEFINITION.parents[1] / "template.yaml").read_text()
+    found: dict[str, Mapping[str, Any]] = yaml.safe_load(text[text.index("\nParameters:") : text.index("\nRules:")])
+    return found["Parameters"]
+
+
+def parameter(name: str, bound: str) -> int:
+    """A number that the template gives by default, or lets a person choose at most or at least."""
+    return int(parameters()[name][bound])
 
 
 def events_of(*names: str) -> int:
