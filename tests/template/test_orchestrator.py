@@ -56,8 +56,8 @@ ALONE = {
     "rds:DeleteDBInstance": {"Retire"},
     "rds:CreateDBInstanceReadReplica": {"Reprotect"},
     "rds:AddTagsToResource": {"Retire", "Reprotect"},
+    "rds:RebootDBInstance": {"Reprotect"},
     "kms:CreateGrant": {"Harden", "Retire", "Reprotect"},
-    # A whole new workload has no enhanced monitoring, whose role would be passed on.
     "iam:PassRole": {"Objects"},
     "autoscaling:UpdateAutoScalingGroup": {"Fence", "Guard", "Scale"},
     "autoscaling:ResumeProcesses": {"Scale"},
@@ -134,7 +134,12 @@ NOT_BY_THE_APPLICATION: dict[str, dict[str, set[str] | None]] = {
     "rds-db": {r"dbuser:\*/relight_check": ANY},
     # Groups keep the names that they had, which CloudFormation has made; AWS numbers backups and snapshots of its own.
     "rds": {
-        r"(subgrp|pg|og):\*": {"rds:RestoreDBInstanceFromDBSnapshot", "rds:CreateDBInstanceReadReplica"},
+        r"(subgrp|og):\*": {"rds:RestoreDBInstanceFromDBSnapshot", "rds:CreateDBInstanceReadReplica"},
+        r"pg:\*": {
+            "rds:RestoreDBInstanceFromDBSnapshot",
+            "rds:CreateDBInstanceReadReplica",
+            "rds:ModifyDBInstance",
+        },
         r"auto-backup:\*": {
             "rds:DescribeDBInstanceAutomatedBackups",
             "rds:StartDBInstanceAutomatedBackupsReplication",
