@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from lab.permission import Need, Statement, needs, statements
-from tests.permissions.estate import FUNCTIONS, IN_BOTH, Estate, function_of, machine_of
+from tests.permissions.estate import BATCH_ROLE, FUNCTIONS, IN_BOTH, Estate, function_of, machine_of
 from tests.permissions.recording import MACHINES, Caller
-from tests.template.region import Region
+from tests.template.region import ACCOUNT, REGIONS, Region
+from tests.template.region import given as template_parameters
 
 CALLERS = [
     *(Caller("dr", name) for name in (*FUNCTIONS, *MACHINES)),
@@ -40,11 +41,12 @@ def role_path(deployed: Region, name: str) -> str:
 
 def given(deployed: Region, path: str) -> list[Statement]:
     """The role's own statements; those of AWS's managed policies are AWS's."""
-    return statements(policy["PolicyDocument"] for policy in deployed[path].get("Policies", []))
+    documents = [policy["PolicyDocument"] for policy in deployed[path].get("Policies", [])]
+    return statements(json.loads(json.dumps(documents).replace(*BATCH_ROLE)))
 
 
 def keys(deployed: Region) -> dict[str, str]:
-    """The account's own KMS keys, by the ARN of the topic or bucket that one encrypts."""
+    """The account's own KMS keys, by the ARN of the topic, bucket, database or snapshot that one encrypts."""
     found = {}
     for resource in deployed.resources.values():
         if resource.type == "AWS::SNS::Topic" and resource.arn and "KmsMasterKeyId" in resource.properties:
@@ -54,6 +56,9 @@ def keys(deployed: Region) -> dict[str, str]:
             default = rule["ServerSideEncryptionByDefault"]
             if "KMSMasterKeyID" in default:
                 found[f"arn:aws:s3:::{bucket['BucketName']}"] = str(default["KMSMasterKeyID"])
+    for side, where in REGIONS.items():
+        for resource in (f"db:shop-{side}", f"snapshot:shop-{side}-retired-5"):
+            found[f"arn:aws:rds:{where}:{ACCOUNT}:{resource}"] = template_parameters(side)["DataKeyArn"]
     return found
 
 
