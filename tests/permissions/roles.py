@@ -57,8 +57,8 @@ def keys(deployed: Region) -> dict[str, str]:
             if "KMSMasterKeyID" in default:
                 found[f"arn:aws:s3:::{bucket['BucketName']}"] = str(default["KMSMasterKeyID"])
     for side, where in REGIONS.items():
-        for resource in (f"db:shop-{side}", f"snapshot:shop-{side}-retired-5"):
-            found[f"arn:aws:rds:{where}:{ACCOUNT}:{resource}"] = template_parameters(side)["DataKeyArn"]
+        for kept in (f"db:shop-{side}", f"snapshot:shop-{side}-retired-5"):
+            found[f"arn:aws:rds:{where}:{ACCOUNT}:{kept}"] = template_parameters(side)["DataKeyArn"]
     return found
 
 

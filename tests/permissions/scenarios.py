@@ -254,3 +254,8 @@ def play_without_a_network_acl(estate: Estate) -> None:
     for side in REGIONS:
         with estate.staged(f"guard through dbcheck, {side}"):
             guard_without_a_network_acl(estate, side)
+        for play in (way_home.the_way_home_is_offered, way_home.guard_sees_a_way_home_die):
+            with estate.staged(f"{play.__name__.replace('_', ' ')}, {side}"):
+                play(estate, side)
+    with estate.staged("hold is let go"):
+        way_home.hold_is_let_go(estate)
