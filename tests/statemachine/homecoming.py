@@ -17,6 +17,7 @@ from botocore.exceptions import EndpointConnectionError
 from jsonata.timebox import Timebox
 from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
 from moto.stepfunctions.parser.backend.execution import Execution
+from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from relight.head import Head, State
 from relight.retired import Retired, retired_name
 from relight.run import Run
@@ -78,6 +79,27 @@ class FarTable(Table):
     def _look(self) -> None:
         if not self.reached:
             raise EndpointConnectionError(endpoint_url="https://dynamodb.far.amazonaws.com/")
+
+
+class Machines:
+    """Step Functions with nothing between where it is asked most: how an execution stands."""
+
+    def __init__(self, region: str) -> None:
+        self._region = region
+        self._client = client("stepfunctions", region)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def describe_execution(self, **given: Any) -> dict[str, Any]:
+        """As boto3 answers."""
+        for each in stepfunctions_parser_backends[ACCOUNT][self._region].state_machines:
+            for execution in list(each.executions):
+                if execution.execution_arn == given["executionArn"] and execution.exec_status is not None:
+                    found = execution.to_describe_output() | {"status": execution.exec_status.value}
+                    return {key: value for key, value in found.items() if value is not None}
+        answer: dict[str, Any] = self._client.describe_execution(**given)
+        return answer
 
 
 class VirtualTime:
@@ -185,7 +207,8 @@ class Side(Standby):
             "LEASE_TERM_SECONDS": "0",
             "LOOK_AGAIN_SECONDS": str(self.world.look_again),
         }
-        machines, others = client("stepfunctions", self.here), client("stepfunctions", self.there)
+        machines: Any = Machines(self.here)
+        others: Any = Machines(self.there)
         rds: Any = self.peer.rds
         looking = self.settings(SurveySettings, **given)
         self.survey = Survey(looking, self.ledger, self.peer_ledger, machines, others, rds, self.clock)
@@ -542,6 +565,10 @@ def homecoming(clock: VirtualTime | None = None, look_again: int = 3, **changed:
         world.away.machine = running.beside(theirs[0], FAILOVER, AWAY)
         world.away.failback = running.beside(theirs[1], FAILBACK, AWAY)
         world.prepare()
+        for region in (HOME, AWAY):
+            of_its_tasks: dict[str, Any] = {"dynamodb": Table(region, client("dynamodb", region))}
+            of_its_tasks["stepfunctions"] = Machines(region)
+            running.workflows._clients |= {(region, service): one for service, one in of_its_tasks.items()}
         try:
             if clock is None:
                 yield world

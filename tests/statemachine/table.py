@@ -97,7 +97,8 @@ def update(backend: Any, table: str, key: Item, given: Mapping[str, Any]) -> dic
         )
     except ConditionalCheckFailed:
         refused: Any = {
-            "Error": {"Code": "ConditionalCheckFailedException", "Message": "The conditional request failed"}
+            "Error": {"Code": "ConditionalCheckFailedException", "Message": "The conditional request failed"},
+            "ResponseMetadata": {"HTTPStatusCode": 400, "RequestId": "refused"},
         }
         raise ClientError(refused, "UpdateItem") from None
     return {"Attributes": attributes(item)}

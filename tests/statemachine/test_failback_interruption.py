@@ -131,6 +131,8 @@ STORIES = (
 )
 each_story = pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
 STATES = definitions(HOME)[1]["States"]
+# What it starts is a run of its own, and not late: who stops the one that waits for it does not stop it.
+AT_ONCE = {"Switch over"}
 # Where a lock is waited for behind the switchover: test_failback.py.
 ELSEWHERE = {"Wait for the lock"}
 
@@ -180,11 +182,11 @@ class Telling:
         if reached:
             self._hear_late()
             failback.stop(execution)
-            if "Resource" in STATES[state]:
-                self.late.append(held)
         held.expect_nobody()
-        if "Resource" not in STATES[state]:
-            held.let_go()
+        if reached and "Resource" in STATES[state] and state not in AT_ONCE:
+            self.late.append(held)
+        else:
+            held.see_off()
         until(
             lambda: self.both.running() <= self._held_anyway, "the end of the switchover, and of who lights the pilot"
         )
