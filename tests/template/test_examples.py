@@ -30,6 +30,7 @@ CHANGES = {
 BESIDE_IT = {
     "rds:AddTagsToResource": "the tags that the instance before had",
     "rds:CreateDBSnapshot": "of what is about to be retired, or deleted",
+    "rds:RebootDBInstance": "of a replica that waits for it to take its parameter group",
     "rds:DeleteDBInstance": "of a retired instance only, which no code describes any more",
     "rds:RestoreDBInstanceFromDBSnapshot": "under a retired name only",
     "rds:StartDBInstance": "of what a person has stopped; no code says so",
