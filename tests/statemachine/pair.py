@@ -336,6 +336,7 @@ _PRIMARY = {
     "APP_CIDRS": "10.0.1.0/24",
     "DBCHECK_FUNCTION": "dbcheck",
     "GROUP_NAMES": PEER,
+    "OFFER_SECONDS": "3600",
 }
 
 
