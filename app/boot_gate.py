@@ -75,8 +75,9 @@ def verdict(own: Head | None, other: Head | None, here: str, peer: str, home: st
 
 
 def _outdone(own: Head, here: str, claim: int) -> bool:
-    """Whether that claim is later than this Region's own. A run of its own that came after it is going home."""
-    going_home = own.owned and own.epoch > claim
+    """Whether that claim is later than this Region's own. A run of its own that came after it is going home, also one
+    that died behind the one-way door: the next one goes on from there."""
+    going_home = (own.owned or own.door_opened) and own.epoch > claim
     return not going_home and claim > (own.active_epoch if own.active == here else -1)
 
 

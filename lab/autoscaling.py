@@ -106,6 +106,12 @@ class Autoscaling:
             for group in self._of(side):
                 group.lose()
 
+    def revive(self, side: Side) -> None:
+        """The Region is back: its groups find their machines without power, and replace them."""
+        with self._lock:
+            self._lost.discard(side)
+        self._wake.set()
+
     def lose_instances(self, side: Side) -> None:
         """All machines of that side lose power, and AWS has no others there as long as `capacity_error` says so.
 

@@ -14,6 +14,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Generator, Iterable, Mapping
+from pathlib import Path as File
 from typing import Any
 
 import boto3
@@ -25,7 +26,7 @@ from moto.route53.models import HostedZoneIdentifier
 from moto.stepfunctions.parser.asl.utils import boto_client as moto_boto_client
 from werkzeug.serving import make_server
 
-from lab import composite
+from lab import composite, iam_documents
 from lab.errors import PortBusy
 from lab.network import Network, Path
 from lab.region import GLOBAL, Place, Vantage, access_key, place_of, side_of, vantage_of
@@ -49,6 +50,8 @@ _GLOBAL_SERVICES = frozenset({"iam", "route53"})
 _SCOPE = re.compile(r"Credential=([^/,\s]+)/\d+/([^/]+)/([^/]+)/aws4_request")
 _QUERY_SCOPE = re.compile(r"X-Amz-Credential=([^&]+?)%2F\d+%2F([^&]+?)%2F([^&]+?)%2Faws4_request")
 _POLL = 0.05
+# Endpoint rules for what AWS would reach by a subdomain.
+_MODELS = str(File(__file__).parent / "api_models")
 
 require(moto_boto_client, "boto_client_for", "moto_server_port")
 
@@ -103,6 +106,7 @@ class Cloud:
         own = {"AWS_REGION": region, "AWS_DEFAULT_REGION": region} if region else {}
         return own | {
             "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_DATA_PATH": _MODELS,
             "AWS_ACCESS_KEY_ID": access_key(vantage),
             "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
             "AWS_CONFIG_FILE": os.devnull,
@@ -189,7 +193,8 @@ def _session() -> Any:
     """One for all clients, as it keeps the services' models, which take long to read. The user's profile is ignored."""
     nothing = (None, None, None, None)
     no_file = (None, None, os.devnull, None)
-    own = {"profile": nothing, "config_file": no_file, "credentials_file": no_file}
+    models = (None, None, _MODELS, None)
+    own = {"profile": nothing, "config_file": no_file, "credentials_file": no_file, "data_path": models}
     return boto3.session.Session(botocore_session=botocore.session.Session(session_vars=own))
 
 
@@ -203,6 +208,7 @@ def _configure_moto() -> Callable[[], None]:
     seams = Seams()
     seams.wrap(HostedZoneIdentifier, "generate", lambda original: lambda *of, **more: f"Z{original(*of, **more)[1:]}")
     without_composites = composite.install()
+    iam_documents.install(seams)
 
     def undo() -> None:
         without_composites()

@@ -20,7 +20,7 @@ from lab.errors import LabError
 from lab.network import Network, Relay
 from lab.network import Path as NetworkPath
 from lab.pipe import Address
-from lab.postgres import Postgres, PostgresError
+from lab.postgres import Backup, Postgres, PostgresError
 from lab.region import Side, Vantage, link_address
 from lab.timings import Timings
 
@@ -30,6 +30,7 @@ _SOON_SECONDS = 0.1
 _LOOK_SECONDS = 0.5
 """How long the answer to "does it stream?" is good."""
 _FIRST_STREAM_SECONDS = 30.0
+_CLOSING_SECONDS = 20.0
 _RESTORABLE_MINUTES = 5.0
 """How old the newest moment to which RDS could restore an instance is, at most."""
 _TROUBLE = (LabError, PostgresError, psycopg.Error, OSError)
@@ -51,6 +52,8 @@ class House(Protocol):
     folder: Path
     reboot_seconds: float | None
     """How long a reboot that somebody asks for lasts; None: as the timings say."""
+    replica_seconds: float | None
+    """How long a new replica takes at least; None: as the timings say."""
 
     def pause(self, side: Side, seconds: float) -> None:
         """Wait that long; EndedError if the lab stops or the Region is lost meanwhile."""
@@ -80,13 +83,16 @@ class Database:
         """None until it is created."""
         self.source: Database | None = None
         """What it replicates, until its promotion is complete."""
-        self.slot = f"{re.sub(r'\W', '_', self.identifier)}_{secrets.token_hex(3)}"
-        """Its replication slot at its source, and the name of its folder: both stay when it is renamed."""
+        self.slot = re.sub(r"\W", "_", f"rds_{record.region}_{record.dbi_resource_id}".lower())
+        """Its replication slot at its source, which nobody reads or drops any more when it is promoted or gone."""
+        self._folder_name = f"{side}-{re.sub(r'\W', '_', self.identifier)}_{secrets.token_hex(3)}"
+        """Stays when it is renamed."""
         self._house = house
         self._link: Relay | None = None
         self._backed_up: float | None = None
         """When its first backup was done (epoch seconds)."""
         self._failed = False
+        self._full = False
         self._busy = threading.Lock()
         self._starts = threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -100,6 +106,11 @@ class Database:
     def busy(self) -> bool:
         """Is something under way, even if the status still says `available`?"""
         return self._busy.locked()
+
+    @property
+    def full(self) -> bool:
+        """Is its disk full, so that it takes no writes?"""
+        return self._full
 
     @property
     def place(self) -> Address:
@@ -117,6 +128,14 @@ class Database:
         self.source = source
         self._phase("creating", lambda: self._replicate(source))
 
+    def restore(self, backup: Backup) -> None:
+        """A server of its own with the data of a snapshot."""
+        self._phase("creating", lambda: self._restore(backup))
+
+    def snapshot(self, snapshot: Any) -> None:
+        """`backing-up`, while its data are copied into moto's snapshot: `creating`, and then `available`."""
+        self._phase("backing-up", lambda: self._snapshot(snapshot))
+
     def promote(self) -> None:
         """`available` for a while yet, `modifying`, `rebooting`, and then a primary of its own."""
         self._phase(None, self._promote)
@@ -124,14 +143,18 @@ class Database:
     def modify(self, change: Callable[[], None], password: str | None, *, adds_a_zone: bool = False) -> None:
         """`modifying`, longer where a standby is made, then `change` is made to the record.
 
-        A new master password counts at once. Backups that were switched on begin with the first.
+        A new master password counts at once. Backups that were switched on begin with the first. A disk that was
+        full and is larger then takes writes again.
         """
         timings = self._house.timings
         seconds = timings.rds_modifying if adds_a_zone else timings.rds_pending
         self._phase("modifying", lambda: self._modify(change, password, seconds))
 
     def rename(self, identifier: str, address: str, change: Callable[[], None], password: str | None) -> None:
-        """`renaming`, then `rebooting` under the new name and at the new address, with the change made."""
+        """`renaming`, then `rebooting` under the new name and at the new address, with the change made.
+
+        The old address is free before the old name is.
+        """
         self._phase("renaming", lambda: self._rename(identifier, address, change, password))
 
     def reboot(self) -> None:
@@ -143,11 +166,17 @@ class Database:
         self._phase("stopping", lambda: self._server().stop(), then="stopped")
 
     def start_server(self) -> None:
-        self._phase("starting", lambda: self._start(self._server()))
+        self._phase("starting", self._start_again)
 
-    def delete(self) -> None:
-        """`deleting`, and then it and its data are gone."""
-        self._phase("deleting", self._delete)
+    def delete(self, snapshot: Any = None) -> None:
+        """`deleting`, and then it and its data are gone; what they were is in moto's snapshot, where one is given."""
+        self._phase("deleting", lambda: self._delete(snapshot))
+
+    def fill(self) -> None:
+        """`storage-full`: the server takes no writes before the disk is larger. PostgresError where it does not run."""
+        self._server().refuse_writes(True)
+        self._full = True
+        self._say("storage-full")
 
     def fail(self) -> None:
         """`failed`, and its server killed: RDS cannot mend it, and nothing but DeleteDBInstance is left."""
@@ -200,7 +229,27 @@ class Database:
     def pids(self) -> list[int]:
         return self.server.pids() if self.server else []
 
-    # -- its end ----------------------------------------------------------------------------------------------
+    # -- its end, and its return --------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Wait until what was under way when the Region was lost has noticed."""
+        for thread in self._threads:
+            thread.join(_CLOSING_SECONDS)
+
+    def revive(self) -> None:
+        """Its host is back: the server starts again on its old data, and is as `available` as it was.
+
+        What was under way when it was lost is not brought to an end. What had failed or was stopped stays so, and
+        what was never created has failed.
+        """
+        if self.server is None:
+            self._failed = True
+            self.record.status = "failed"
+        elif self.record.status not in ("failed", "stopped", "deleted") and not self.server.is_running():
+            self.record.pending_modified_values = {}
+            self._phase("starting", self._start_again)
+            if self._keeps_backups and self._backed_up is None and self.source is None:
+                self._spawn(self._begin_backups)
 
     def lose(self) -> None:
         """Every process of the server is killed; the data stay as they are."""
@@ -209,8 +258,7 @@ class Database:
 
     def close(self) -> None:
         """Wait for what is under way, then stop the server and the link. The data stay."""
-        for thread in self._threads:
-            thread.join(20)
+        self.settle()
         if self._link is not None:
             self._link.stop()
             self._link = None
@@ -219,7 +267,7 @@ class Database:
 
     # -- the phases -------------------------------------------------------------------------------------------
 
-    def _phase(self, status: str | None, work: Callable[[], None], then: str = "available") -> None:
+    def _phase(self, status: str | None, work: Callable[[], None], then: str | None = None) -> None:
         if not self._busy.acquire(blocking=False):
             raise BusyError(f"{self.identifier} has something under way")
         if status:
@@ -235,7 +283,7 @@ class Database:
                 self._house.trouble(f"database {self.identifier}: {error}")
             else:
                 if self.record.status != "deleted":
-                    self._say(then)
+                    self._say(then or ("storage-full" if self._full else "available"))
             finally:
                 self._busy.release()
 
@@ -261,6 +309,10 @@ class Database:
             if time.monotonic() >= over:
                 return
 
+    def _start_again(self) -> None:
+        self._start(self._server())
+        self.record.parameter_apply_status = "in-sync"
+
     def _start(self, server: Postgres) -> None:
         with self._starts:
             if self._failed:
@@ -279,13 +331,48 @@ class Database:
         if self._keeps_backups:
             self._backed_up = time.time()  # the first one is a part of the creation
 
+    def _restore(self, backup: Backup) -> None:
+        host, port = self.place
+        over = time.monotonic() + self._house.timings.rds_restoring
+        server = Postgres.restored(backup, self._data_dir(), host, port)
+        self._pause(max(0.0, over - _START_SECONDS - time.monotonic()))
+        self._start(server)
+        self.server = server
+        if self._keeps_backups:
+            self._backed_up = time.time()
+
+    def _snapshot(self, snapshot: Any) -> None:
+        """The data are those of the beginning; the rest of the time is what AWS takes to put them away."""
+        over = time.monotonic() + self._house.timings.rds_snapshotting
+        folder = self._house.folder / f"{self.side}-snapshot-{secrets.token_hex(6)}"
+        try:
+            backup = self._server().back_up(folder)
+            began = time.monotonic()
+            while (left := over - time.monotonic()) > 0:
+                self._pause(min(_SOON_SECONDS, left))
+                share = (time.monotonic() - began) / max(over - began, _SOON_SECONDS)
+                snapshot.percent_progress = min(99, int(100 * share))
+        except EndedError:
+            snapshot.status = "failed"
+            raise
+        except _TROUBLE as error:
+            # The instance is none the worse for it.
+            snapshot.status = "failed"
+            self._house.trouble(f"snapshot {snapshot.db_snapshot_identifier} of {self.identifier}: {error}")
+            return
+        snapshot.backup = backup
+        snapshot.percent_progress = 100
+        snapshot.status = "available"
+
     def _replicate(self, source: "Database") -> None:
         host, port = self.place
+        given = self._house.replica_seconds
+        over = time.monotonic() + (self._house.timings.rds_replicating if given is None else given)
         upstream = source._server()
         self._link = Relay((link_address(self.side), 0), source.place, lambda: self._path_to(source))
         self._link.start()
         server = Postgres.copy_of(upstream, self._data_dir(), host, port, slot=self.slot, link=self._link.address)
-        self._pause(0)
+        self._pause(max(0.0, over - _START_SECONDS - time.monotonic()))
         self._start(server)
         self.server = server
         deadline = time.monotonic() + _FIRST_STREAM_SECONDS
@@ -293,6 +380,7 @@ class Database:
             if time.monotonic() > deadline:
                 raise PostgresError(f"it does not stream from {source.identifier}; see {server.log}")
             self._pause(0.05)
+        self._pause(max(0.0, over - time.monotonic()))
 
     def _promote(self) -> None:
         timings = self._house.timings
@@ -302,22 +390,21 @@ class Database:
         self._house.hold_promotion(self.side)
         self._say("rebooting")
         source = self.source
-        self._restart(lambda server: self._pg_promote(server, source))
+        self._restart(self._pg_promote)
         # All at once: whoever sees the replica gone sees `available`, and the other way round.
         self.source = None
         if source is not None:
             source.record.replicas = [name for name in source.record.replicas if name not in self._names()]
+        self._unlink()
         self.record.source_db_instance_identifier = None
         self.record.is_replica = False
         self.record.status_infos = None
         self._say("available")
         self._spawn(self._begin_backups)
 
-    def _pg_promote(self, server: Postgres, source: "Database | None") -> None:
+    def _pg_promote(self, server: Postgres) -> None:
         self._house.promoted(self.identifier)
         server.promote()
-        if source is not None:
-            self._unlink(source)
 
     @property
     def _keeps_backups(self) -> bool:
@@ -349,6 +436,7 @@ class Database:
 
     def _change(self, change: Callable[[], None], password: str | None, seconds: float) -> None:
         self._pause(seconds)
+        before = int(self.record.allocated_storage)
         if password is not None:
             server = self._server()
             server.sql(
@@ -356,51 +444,64 @@ class Database:
             )
             server.password = password
         change()
+        if self._full and int(self.record.allocated_storage) > before:
+            self._server().refuse_writes(False)
+            self._full = False
 
     def _rename(self, identifier: str, address: str, change: Callable[[], None], password: str | None) -> None:
-        self._change(change, password, self._house.timings.rds_pending)
-        old = self.identifier
-        self.record.db_instance_identifier = identifier
-        self.address = address
-        self._house.renamed(self, old)
-        self._say("rebooting")
-        self._restart()
+        self._change(change, password, self._house.timings.rds_renaming)
 
-    def _delete(self) -> None:
+        def take_on() -> None:
+            old = self.identifier
+            self.record.db_instance_identifier = identifier
+            self.address = address
+            self._house.renamed(self, old)
+            self._say("rebooting")
+
+        self._restart(while_down=take_on)
+
+    def _delete(self, snapshot: Any) -> None:
         self._house.pause(self.side, self._house.timings.rds_pending)
+        if snapshot is not None:
+            self._snapshot(snapshot)
+            if snapshot.status != "available":
+                raise PostgresError(f"its last snapshot is {snapshot.status}")
         if self.source is not None:
             record = self.source.record
             record.replicas = [name for name in record.replicas if name not in self._names()]
-            self._unlink(self.source)
+            self._unlink()
         if self.server is not None:
             self.server.destroy()
         self._house.gone(self)
         self._say("deleted")
 
-    def _restart(self, at_the_end: Callable[[Postgres], None] | None = None, *, seconds: float | None = None) -> None:
+    def _restart(
+        self,
+        at_the_end: Callable[[Postgres], None] = lambda _: None,
+        *,
+        while_down: Callable[[], None] = lambda: None,
+        seconds: float | None = None,
+    ) -> None:
         """Stop the server, keep it down for the length of a reboot, start it where its address now is."""
         server = self._server()
         over = time.monotonic() + (self._house.timings.rds_rebooting if seconds is None else seconds)
         server.stop()
+        while_down()
         self._pause(max(0.0, over - _START_SECONDS - time.monotonic()))
         server.hosts, server.port = (self.address,), int(self.record.port)
         self._start(server)
-        if at_the_end is not None:
-            at_the_end(server)
+        self.record.parameter_apply_status = "in-sync"
+        at_the_end(server)
         self._pause(max(0.0, over - time.monotonic()))
 
-    def _unlink(self, source: "Database") -> None:
-        """End the replication at both ends, as far as the other one can be reached."""
+    def _unlink(self) -> None:
+        """End the replication here. The slot at the source stays, as of a replica that RDS can no more ask for it.
+
+        The source keeps WAL for nobody then, up to max_slot_wal_keep_size, until somebody drops the slot.
+        """
         if self._link is not None:
             self._link.stop()
             self._link = None
-        reachable = self._path_to(source) is NetworkPath.OPEN
-        if reachable and source.server is not None and source.server.is_running():
-            try:
-                source.server.drop_slot(self.slot)
-            except psycopg.Error as error:
-                # The source keeps WAL for nobody then, up to max_slot_wal_keep_size; nothing depends on it.
-                self._house.trouble(f"database {source.identifier}: the slot of {self.identifier} stays: {error}")
 
     def follow(self, source_address: Address) -> None:
         """The source has moved there."""
@@ -416,10 +517,10 @@ class Database:
         return self.server
 
     def _data_dir(self) -> Path:
-        return self._house.folder / f"{self.side}-{self.slot}"
+        return self._house.folder / self._folder_name
 
     def _path_to(self, source: "Database") -> NetworkPath:
-        return self._house.network.state(Vantage.of(self.side), source.side)
+        return self._house.network.database_state(Vantage.of(self.side), source.side)
 
     def _ask_streams(self) -> bool:
         if self.server is None or not self.server.is_running():

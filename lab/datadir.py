@@ -35,8 +35,8 @@ SETTINGS: Mapping[str, str] = {
     "hot_standby": "on",
     "hot_standby_feedback": "on",
     "track_commit_timestamp": "on",
-    "max_wal_senders": "6",
-    "max_replication_slots": "6",
+    "max_wal_senders": "10",
+    "max_replication_slots": "10",
     "wal_keep_size": "256MB",
     "max_slot_wal_keep_size": "512MB",
     "max_wal_size": "256MB",
@@ -77,6 +77,19 @@ def give(path: Path) -> None:
     user = unprivileged_user()
     if user is not None:
         os.chown(path, *user)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Make `target` a copy of the data directory of a server that does not run, for the servers' user."""
+    claim(target)
+    for path in sorted(source.rglob("*")):
+        made = target / path.relative_to(source)
+        if path.is_dir():
+            made.mkdir(mode=0o700)
+        else:
+            shutil.copyfile(path, made)
+            made.chmod(0o600)
+        give(made)
 
 
 def write(path: Path, text: str) -> None:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from lab.options import Fault, Options, Reply
+from lab.home_ending import exchanged, gone_round, switched_over
+from lab.options import Fault, Options, Reply, Step
 from lab.report import Result, Status
 from lab.score import PHASES, out_of_order
 
@@ -18,6 +19,7 @@ FINDINGS: Mapping[Fault, frozenset[str]] = {
     Fault.REVIVED_PRIMARY: frozenset({"region_lost"}),
     Fault.US_EAST_1_LOST: frozenset({"region_lost"}),
     Fault.DNS_FLAPPING: frozenset({"primary_up", "up_from_outside"}),
+    Fault.DR_LOST_WHILE_ACTIVE: frozenset({"region_lost"}),
 }
 """What the last run may find, where the orchestrator was not stopped: one that goes on says so instead.
 
@@ -26,6 +28,8 @@ Of a primary that is well again the DR Region knows at once, and Route 53's chec
 
 def expected(options: Options) -> Status:
     """The end that a rehearsal with these options should have."""
+    if options.switchovers:
+        return Status.SUCCEEDED
     if options.fault is Fault.NONE:
         return Status.NO_RUN
     return Status.SUCCEEDED if options.fails_over else Status.STOOD_DOWN
@@ -39,10 +43,17 @@ def problems(result: Result) -> tuple[str, ...]:
 def _problems(result: Result) -> Iterator[str]:
     if result.status != result.expected:
         yield f"the rehearsal ended {result.status}; --fault {result.fault} should end {result.expected}"
-    if result.expected is Status.SUCCEEDED:
+    yield from (f"what was waited for did not come: {what}" for what in result.waited_in_vain)
+    if result.switchovers_asked:
+        yield from switched_over(result)
+    elif result.expected is Status.SUCCEEDED:
         yield from _failed_over(result)
     else:
         yield from _left_alone(result)
+    if result.circle:
+        yield from gone_round(result)
+    if result.fault == Fault.DR_LOST_WHILE_ACTIVE:
+        yield from exchanged(result)
     yield from _found(result)
     yield from _writes(result)
     yield from _both_sides(result)
@@ -74,8 +85,9 @@ def _asked(result: Result) -> Iterator[str]:
 
 
 def _failed_over(result: Result) -> Iterator[str]:
-    if result.promotions != 1:
-        yield f"the replica was promoted {result.promotions} times; once is right"
+    right = 2 if result.circle or result.fault == Fault.DR_LOST_WHILE_ACTIVE else 1
+    if result.promotions != right:
+        yield f"replicas were promoted {result.promotions} times; {right} is right"
     unseen = [name for name in PHASES if result.phases.get(name) is None]
     if unseen:
         yield f"phases were not seen: {' '.join(unseen)}"
@@ -110,16 +122,19 @@ def _writes(result: Result) -> Iterator[str]:
 
 def _both_sides(result: Result) -> Iterator[str]:
     both = result.writes_on_both_sides
-    forbidden = result.returned_at is None or result.lease
+    # Whoever never asks DNS again may reach a primary that comes back, until it is fenced; nobody else may.
+    forbidden = result.fault != Fault.REVIVED_PRIMARY or result.lease
     if both is None:
         yield "it is not known whether the old primary acknowledged writes after the promotion"
     elif both and forbidden:
         yield f"the old primary acknowledged {both} writes after the promotion"
     if result.old_side_commits and forbidden:
         yield f"the old primary's database committed {result.old_side_commits} writes after the promotion"
+    if result.fault != Fault.REVIVED_PRIMARY:
+        return
     if result.returned_at is not None:
         yield from _returned(result)
-    elif result.fault == Fault.REVIVED_PRIMARY:
+    else:
         yield "the primary was not brought back"
 
 
@@ -138,10 +153,13 @@ def _returned(result: Result) -> Iterator[str]:
 
 def _executions(result: Result) -> Iterator[str]:
     stopped = [each for each in result.executions if each.status == "ABORTED"]
-    killed = result.killed_orchestrator_at
-    if killed is not None and len(stopped) != 1:
-        yield f"the orchestrator was to be stopped once, at {killed}; {len(stopped)} executions are ABORTED"
-    allowed = {"SUCCEEDED"} if killed is None else {"SUCCEEDED", "ABORTED"}
+    killed = (result.killed_orchestrator_at or "").split(",") if result.killed_orchestrator_at else []
+    # A switchover is an execution of its own, which Step Functions may stop along with the one that waits for it.
+    most = len(killed) + killed.count(Step.SWITCHOVER)
+    if killed and not len(killed) <= len(stopped) <= most:
+        where = " and at ".join(killed)
+        yield f"the orchestrator was to be stopped once, at {where}; {len(stopped)} executions are ABORTED"
+    allowed = {"SUCCEEDED", "ABORTED"} if killed else {"SUCCEEDED"}
     yield from (
         f"the execution {each.name} in {each.region} is {each.status}" + (f": {each.cause}" if each.cause else "")
         for each in result.executions

@@ -53,13 +53,15 @@ def inflict(world: World, options: Options, timings: Timings, control: ControlTa
     return _FAULTS[options.fault](_Scene(world, options, timings, control))
 
 
+def cut_stream(world: World) -> None:
+    """What the primary's database commits from now on reaches no replica, while all else goes on as before."""
+    world.network.cut_databases(Path.BLACK_HOLED)
+
+
 def bring_back(world: World, inflicted: Inflicted) -> Inflicted:
-    """The lost Region's network is back, and with it what runs there: its schedules, its functions, its APIs."""
-    region = REGION_NAME[Side.PRIMARY]
+    """The lost primary is back, with what runs there: its schedules, its functions, its APIs, its servers."""
     at = time.time()
-    for part in (world.lambdas, world.workflows, world.alarms, world.events):
-        part.restore(region)
-    world.network.restore(Side.PRIMARY)
+    world.revive(Side.PRIMARY)
     return replace(inflicted, returned_at=at)
 
 
@@ -70,7 +72,14 @@ def _nothing(_: _Scene) -> Inflicted:
 def _primary_lost(scene: _Scene) -> Inflicted:
     at = time.time()
     scene.world.lose(Side.PRIMARY, scene.how)
-    return Inflicted(at, _received(scene.world))
+    return Inflicted(at, _received(scene.world, Side.DR))
+
+
+def _dr_lost(scene: _Scene) -> Inflicted:
+    """The DR Region goes dark while it is the active one, and the primary, rebuilt, is its standby."""
+    at = time.time()
+    scene.world.lose(Side.DR, scene.how)
+    return Inflicted(at, _received(scene.world, Side.PRIMARY))
 
 
 def _network_cut(scene: _Scene) -> Inflicted:
@@ -99,7 +108,7 @@ def _database_lost(scene: _Scene) -> Inflicted:
     """The server of the primary's database dies and stays dead; RDS says so."""
     at = time.time()
     scene.world.databases.fail(Side.PRIMARY, scene.world.database_id(Side.PRIMARY))
-    return Inflicted(at, _received(scene.world))
+    return Inflicted(at, _received(scene.world, Side.DR))
 
 
 def _database_rebooting(scene: _Scene) -> Inflicted:
@@ -136,7 +145,7 @@ def _revived_primary(scene: _Scene) -> Inflicted:
     """Nobody reaches the primary, and it reaches nobody, while all that serves there lives on; later it comes back."""
     at = time.time()
     scene.world.lose(Side.PRIMARY, Path.BLACK_HOLED)
-    return Inflicted(at, _received(scene.world))
+    return Inflicted(at, _received(scene.world, Side.DR))
 
 
 def _dns_flapping(scene: _Scene) -> Inflicted:
@@ -183,12 +192,13 @@ _FAULTS: Mapping[Fault, Callable[[_Scene], Inflicted]] = {
     # As the primary is us-east-1 there, AWS's global control planes are lost with it.
     Fault.US_EAST_1_LOST: _primary_lost,
     Fault.DNS_FLAPPING: _dns_flapping,
+    Fault.DR_LOST_WHILE_ACTIVE: _dr_lost,
 }
 
 
-def _received(world: World) -> int:
-    """What has arrived at the replica once nothing arrives any more."""
-    server = world.databases.database(Side.DR, world.database_id(Side.DR)).server
+def _received(world: World, standby: Side) -> int:
+    """What has arrived at the standby's replica once nothing arrives any more."""
+    server = world.databases.database(standby, world.database_id(standby)).server
     if server is None:
         raise RuntimeError("the replica has no server")
     before, now = -1, server.received_lsn()

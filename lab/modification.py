@@ -23,6 +23,10 @@ _AT_ONCE = frozenset(
         "monitoring_role_arn",
         "max_allocated_storage",
         "ca_certificate_identifier",
+        "database_insights_mode",
+        "enable_performance_insights",
+        "performance_insights_kms_key_id",
+        "performance_insights_retention_period",
         "enable_iam_database_authentication",
     }
 )
@@ -72,7 +76,8 @@ class Modification:
     @property
     def shown(self) -> dict[str, Any]:
         """What PendingModifiedValues tells while it is under way."""
-        return {name: value for name, value in self.now.items() if name in _SHOWN}
+        renamed = {_NAME: self.new_name} if self.new_name else {}
+        return {name: value for name, value in self.now.items() if name in _SHOWN} | renamed
 
 
 def modification(record: Any, wanted: Mapping[str, Any]) -> Modification:
@@ -82,6 +87,8 @@ def modification(record: Any, wanted: Mapping[str, Any]) -> Modification:
     """
     if int(wanted.get("backup_retention_period", 1)) == 0 and record.replicas:
         raise InvalidParameterCombination("Backups cannot be disabled while the instance has read replicas.")
+    if int(wanted.get("allocated_storage", record.allocated_storage)) < int(record.allocated_storage):
+        raise InvalidParameterCombination("The allocated storage of an instance cannot be decreased.")
     changes = {name: value for name, value in wanted.items() if name not in _NO_CHANGE}
     password, new_name = changes.pop("master_user_password", None), changes.pop("new_db_instance_identifier", None)
     if new_name:

@@ -37,12 +37,19 @@ class Network:
     def __init__(self) -> None:
         self._paths: dict[tuple[Vantage, Place], Path] = dict.fromkeys(product(Vantage, PLACES), Path.OPEN)
         self._lost: dict[Place, Path] = {}
+        self._databases = Path.OPEN
         self._subscribers: list[Callable[[], None]] = []
         self._lock = threading.Lock()
 
     def state(self, vantage: Vantage, place: Place) -> Path:
         with self._lock:
             return self._paths[vantage, site_of(place)]
+
+    def database_state(self, vantage: Vantage, place: Place) -> Path:
+        """The path of what one Region's database says to the other's: that of all others, unless it alone is cut."""
+        with self._lock:
+            path = self._paths[vantage, site_of(place)]
+            return self._databases if path is Path.OPEN else path
 
     def set(self, vantage: Vantage, place: Place, path: Path) -> None:
         """Change one path in one direction."""
@@ -59,11 +66,24 @@ class Network:
         """The two Regions do not reach each other; the world outside reaches both."""
         self._change({(Vantage.of(side), side.other): how for side in Side})
 
+    def cut_databases(self, how: Path = Path.BLACK_HOLED) -> None:
+        """The two Regions' databases do not reach each other; all else does, and clients go on writing.
+
+        Used some seconds before a loss, it makes sure that there are writes which no replica has received.
+        """
+        with self._lock:
+            self._databases = how
+        self._change({})
+
     def restore(self, place: Place) -> None:
-        """Open each path to and from that place, but those that end in another place that is still lost."""
+        """Open each path to and from that place, but those that end in another place that is still lost.
+
+        The databases reach each other again wherever all else does.
+        """
         place = site_of(place)
         with self._lock:
             self._lost.pop(place, None)
+            self._databases = Path.OPEN
             lost = {edge: how for other, how in self._lost.items() for edge in _around(other)}
         self._change({edge: lost.get(edge, Path.OPEN) for edge in _around(place)})
 

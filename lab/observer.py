@@ -13,15 +13,16 @@ from lab.environment import APPLICATION, DOMAIN
 from lab.evidence import Evidence
 from lab.network import Path as NetworkPath
 from lab.options import Options
-from lab.region import REGION_NAME, Side, Vantage, alb_address
+from lab.region import REGION_NAME, Side, Vantage, alb_address, side_of
+from lab.report import StepRecord
 from lab.snapshot import RegionState, Snapshot, StepState
 from lab.view import View
+from lab.workflow import ExecutionRecord
 from lab.world import World
 
 _EVERY_SECONDS = 0.25
 _SHOWN_SECONDS = 60
 _SWITCHES = {Side.PRIMARY: ("HOLD",), Side.DR: ("STOP", "GO")}
-_DR = REGION_NAME[Side.DR]
 
 
 class Observer:
@@ -37,10 +38,11 @@ class Observer:
         self._log: AttemptLog | None = None
         self._attempts: deque[Attempt] = deque(maxlen=20_000)
         self._acknowledged = 0
-        self._evidence = Evidence(world)
+        self._evidence = {REGION_NAME[side]: Evidence(world, side) for side in Side}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
-        self._lag: tuple[float, float | None] = (0.0, None)
+        self._lag: dict[Side, tuple[float, float | None]] = {}
+        self._told: dict[str, tuple[bool, list[StepRecord]]] = {}
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -67,9 +69,9 @@ class Observer:
         now = time.time()
         return sum(attempt.good and attempt.got > now - 1 for attempt in list(self._attempts))
 
-    def signals_up(self) -> bool:
-        """Whether the probe has seen the primary UP in every view, by the ledger of the DR Region."""
-        answer = self._world.cloud.client("dynamodb", _DR).query(
+    def signals_up(self, watching: Side = Side.DR) -> bool:
+        """Whether that side's probe has seen the other one UP in every view, by its ledger."""
+        answer = self._world.cloud.client("dynamodb", REGION_NAME[watching]).query(
             TableName=f"relight-{APPLICATION}",
             KeyConditionExpression="pk = :pk",
             ExpressionAttributeValues={":pk": {"S": "signal"}},
@@ -137,35 +139,49 @@ class Observer:
 
     def _replica_lag(self, side: Side, role: str) -> float | None:
         """Asked once a second: each question is a connection."""
-        if side is not Side.DR or role != "replica":
+        if role != "replica":
             return None
-        asked, lag = self._lag
+        asked, lag = self._lag.get(side, (0.0, None))
         if time.monotonic() - asked >= 1:
-            lag = self._ask_lag()
-            self._lag = (time.monotonic(), lag)
+            lag = self._ask_lag(side)
+            self._lag[side] = (time.monotonic(), lag)
         return lag
 
-    def _ask_lag(self) -> float | None:
-        server = self._world.databases.database(Side.DR, self._world.database_id(Side.DR)).server
-        if server is None:
-            return None
+    def _ask_lag(self, side: Side) -> float | None:
         try:
+            server = self._world.databases.database(side, self._world.database_id(side)).server
+            if server is None:
+                return None
             rows = server.sql("SELECT extract(epoch FROM now() - pg_last_xact_replay_timestamp())", timeout=2)
-        except psycopg.Error:  # it is restarted in the course of its promotion
+        except (KeyError, psycopg.Error):  # it is restarted in the course of its promotion, or has just been renamed
             return None
         return None if rows[0][0] is None else float(rows[0][0])
 
     def _run_status(self) -> str:
         """The run at work; where none is, the last one."""
-        executions = self._world.workflows.executions(_DR)
-        at_work = [each for each in executions if each.status == "RUNNING"] or executions[-1:]
+        runs = self._runs()
+        at_work = [run for _, run in runs if run.status == "RUNNING"] or [run for _, run in runs[-1:]]
         return f"{at_work[0].name} {at_work[0].status}" if at_work else ""
 
     def _steps(self) -> list[StepState]:
         """Of every run that did something; those of a second and later one carry its number."""
-        told = (self._evidence.steps(execution.name) for execution in self._world.workflows.executions(_DR))
+        told = (self._steps_of(region, run) for region, run in self._runs())
         return [
             StepState(step.name if number == 1 else f"{step.name} #{number}", step.started, step.ended, step.sentence)
             for number, steps in enumerate((steps for steps in told if steps), 1)
             for step in steps
         ]
+
+    def _runs(self) -> list[tuple[str, ExecutionRecord]]:
+        """Every execution of both Regions, with its Region, oldest first."""
+        found = [(region, run) for region in self._evidence for run in self._world.workflows.executions(region)]
+        return sorted(found, key=lambda pair: pair[1].started)
+
+    def _steps_of(self, region: str, run: ExecutionRecord) -> list[StepRecord]:
+        """A run that has ended is read once more only; what was told of one whose Region is lost stays."""
+        ended, steps = self._told.get(run.arn, (False, []))
+        lost = self._world.network.state(Vantage.OUTSIDE, side_of(region)) is not NetworkPath.OPEN
+        if not ended and not lost:
+            steps = self._evidence[region].steps(run.name)
+            self._told[run.arn] = run.status != "RUNNING", steps
+        return steps

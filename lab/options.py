@@ -15,6 +15,7 @@ from lab.errors import OptionRefused, PortBusy, TemplateError
 API_HOST = "127.0.0.1"
 MOST_CLIENTS = 50
 MOST_SEED_ORDERS = 1_000_000
+MOST_SWITCHOVERS = 40
 
 
 class Fault(StrEnum):
@@ -31,6 +32,7 @@ class Fault(StrEnum):
     REVIVED_PRIMARY = "revived-primary"
     US_EAST_1_LOST = "us-east-1-lost"
     DNS_FLAPPING = "dns-flapping"
+    DR_LOST_WHILE_ACTIVE = "dr-lost-while-active"
 
 
 class Lost(StrEnum):
@@ -59,6 +61,12 @@ class Step(StrEnum):
     RECORD = "record"
     QUIESCE = "quiesce"
     HARDEN = "harden"
+    RETIRE = "retire"
+    REPROTECT = "reprotect"
+    COMPARE = "compare"
+    OBJECTS = "objects"
+    SWITCHOVER = "switchover"
+    LIGHT = "light"
 
 
 class Reply(StrEnum):
@@ -78,8 +86,17 @@ class LambdaMode(StrEnum):
 
 # A run that stands down never gets past its decision, so these steps would be waited for in vain.
 _STEPS_AFTER_THE_DECISION = frozenset({Step.PROMOTE, Step.FENCE, Step.SWITCH, Step.VERIFY, Step.HARDEN, Step.QUIESCE})
+STEPS_HOME = frozenset({Step.RETIRE, Step.REPROTECT, Step.COMPARE, Step.OBJECTS, Step.SWITCHOVER, Step.LIGHT})
+"""Those of the failback: the run that does them is started by a person, and by a person again when it was stopped."""
 _FAILED_OVER = frozenset(
-    {Fault.PRIMARY_LOST, Fault.APP_LOST, Fault.DATABASE_LOST, Fault.REVIVED_PRIMARY, Fault.US_EAST_1_LOST}
+    {
+        Fault.PRIMARY_LOST,
+        Fault.APP_LOST,
+        Fault.DATABASE_LOST,
+        Fault.REVIVED_PRIMARY,
+        Fault.US_EAST_1_LOST,
+        Fault.DR_LOST_WHILE_ACTIVE,
+    }
 )
 
 
@@ -97,9 +114,14 @@ class Options:
     """Where the result document is written."""
     keep: bool = False
     """Leave the lab running at the end until it is interrupted."""
-    kill_orchestrator_at: Step | None = None
+    kill_orchestrator_at: tuple[Step, ...] = ()
+    """The steps during which a run is stopped, each once; more than one on the way home only."""
+    circle: bool = False
+    """Go on after the failover: the home Region comes back, and a person starts the way home."""
+    switchovers: int = 0
+    """Lose nothing: let a person switch over so often, there and back in turn; 0 for a fault instead."""
     answer: Reply = Reply.APPROVE
-    """What the person answers where a run asks."""
+    """What the person answers where a run asks about a failover."""
     lease: bool = False
     """Deploy with the write lease: the primary writes only while the DR Region lets it."""
     lambda_mode: LambdaMode = LambdaMode.PROCESS
@@ -112,6 +134,7 @@ class Options:
         _in_range("--seed-orders", self.seed_orders, 0, MOST_SEED_ORDERS)
         _in_range("--clients", self.clients, 1, MOST_CLIENTS)
         _in_range("--port", self.port, 0, 65535)
+        _in_range("--switchovers", self.switchovers, 0, MOST_SWITCHOVERS)
         if self.lambda_mode is LambdaMode.RIE and platform.system() != "Linux":
             raise OptionRefused(
                 "the runtime emulator needs Linux",
@@ -122,8 +145,13 @@ class Options:
 
     @property
     def fails_over(self) -> bool:
-        """Whether this fault should end with the DR Region active."""
+        """Whether this fault should end with the Region active that was the standby when it struck."""
         return self.fault in _FAILED_OVER and (self.fault is not Fault.APP_LOST or self.answer is Reply.APPROVE)
+
+    @property
+    def goes_home(self) -> bool:
+        """Whether a person starts a failback in it."""
+        return self.circle or self.fault is Fault.DR_LOST_WHILE_ACTIVE or self.switchovers > 0
 
     @property
     def way_lost(self) -> Lost:
@@ -146,27 +174,49 @@ class Options:
                 where="in --clients",
                 do=f"give 2 or more with --fault {self.fault}",
             )
-        if self.kill_orchestrator_at is not None:
-            self._refuse_to_stop(self.kill_orchestrator_at)
+        self._refuse_ways_home()
+        for step in self.kill_orchestrator_at:
+            self._refuse_to_stop(step)
+
+    def _refuse_ways_home(self) -> None:
+        """Refuse a way home that does not begin where this fault ends."""
+        if self.circle and (self.fault is not Fault.PRIMARY_LOST or self.lost is not Lost.REFUSED or self.lease):
+            raise OptionRefused(
+                "the circle begins with a primary that is lost with its power, and without the lease",
+                where="in --circle",
+                do="leave --fault, --lost and --lease out",
+            )
+        if self.switchovers and (self.fault is not Fault.NONE or self.circle or self.kill_orchestrator_at):
+            raise OptionRefused(
+                "nothing is broken while a person switches over",
+                where="in --switchovers",
+                do="give --fault none, and neither --circle nor --kill-orchestrator-at",
+            )
+        if self.switchovers % 2:
+            raise OptionRefused(
+                f"{self.switchovers} switchovers do not end at home", where="in --switchovers", do="give an even number"
+            )
 
     def _refuse_to_stop(self, step: Step) -> None:
         """Refuse a step that this fault never reaches."""
+        where = "in --kill-orchestrator-at"
+        if step in STEPS_HOME:
+            if not self.circle:
+                raise OptionRefused(f"{step} belongs to the way home", where=where, do="give --circle")
+            return
         if self.fault is Fault.NONE:
-            raise OptionRefused(
-                f"with --fault none no run starts whose {step} could be stopped",
-                where="in --kill-orchestrator-at",
-                do="choose another fault",
-            )
+            problem, do = f"with --fault none no run starts whose {step} could be stopped", "choose another fault"
+            raise OptionRefused(problem, where=where, do=do)
+        if len(self.kill_orchestrator_at) > 1 or self.fault is Fault.DR_LOST_WHILE_ACTIVE:
+            problem = f"a run can be stopped once only, and not with --fault {Fault.DR_LOST_WHILE_ACTIVE}"
+            raise OptionRefused(problem, where=where, do=f"give {step} alone")
         if step is Step.QUIESCE and self.fault is not Fault.APP_LOST:
-            raise OptionRefused(
-                f"an emergency, as with --fault {self.fault}, stops no writes first",
-                where="in --kill-orchestrator-at",
-                do=f"give --fault {Fault.APP_LOST}",
-            )
+            problem = f"an emergency, as with --fault {self.fault}, stops no writes first"
+            raise OptionRefused(problem, where=where, do=f"give --fault {Fault.APP_LOST}")
         if step in _STEPS_AFTER_THE_DECISION and not self.fails_over:
             raise OptionRefused(
                 f"a run that stands down, as with --fault {self.fault}, never reaches {step}",
-                where="in --kill-orchestrator-at",
+                where=where,
                 do=f"give --fault {Fault.PRIMARY_LOST}, or one of the steps scale, assess, record",
             )
 
@@ -193,6 +243,11 @@ def option[Word: StrEnum](name: str, words: type[Word], value: str) -> Word:
             where=f"in {name}",
             do=f"choose one of: {' '.join(word.value for word in words)}",
         ) from None
+
+
+def listed[Word: StrEnum](name: str, words: type[Word], value: str) -> tuple[Word, ...]:
+    """The words of a list with commas, each once and in the order of the list; OptionRefused as for one of them."""
+    return tuple(dict.fromkeys(option(name, words, each.strip()) for each in value.split(",")))
 
 
 def _shown(value: str) -> str:

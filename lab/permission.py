@@ -17,6 +17,10 @@ ACCOUNT = "123456789012"
 # What AWS numbers, where a policy can name it by a wildcard only.
 _GROUP_ID = "0f0e0d0c-0000-4000-8000-000000000000"
 _INSTANCE_ID = "db-0F0E0D0C0B0A09080706050403"
+_BACKUP_ID = "ab-0f0e0d0c0b0a09080706050403"
+_OF_RDS = ("kms:DescribeKey", "kms:CreateGrant")
+type Keys = Mapping[str, str]
+"""Which KMS key of the account encrypts a resource: its ARN by that of the topic, the bucket or the database."""
 # IAM's own names for boto3's services, where they differ.
 _IAM_NAMES = {"elbv2": "elasticloadbalancing", "stepfunctions": "states"}
 _READING = re.compile(r"(Describe|Get|List|Query|Scan|BatchGet|Head)")
@@ -61,6 +65,10 @@ def reads_only(action: str) -> bool:
 # Operations.
 
 
+def _nothing(_call: "Call", _keys: Keys) -> "list[Need]":
+    return []
+
+
 @dataclass(frozen=True)
 class _Rule:
     """How an operation becomes needs."""
@@ -71,6 +79,8 @@ class _Rule:
     """Where it is not named as the operation is."""
     with_key: tuple[str, ...] = ()
     """What is needed, too, on the KMS key that encrypts the resource, where that is one of the account's own."""
+    beside: Callable[[Call, Keys], Sequence[Need]] = _nothing
+    """What other actions are needed, too: AWS's reference calls them dependent."""
 
 
 def _none(_: Call) -> list[str]:
@@ -109,9 +119,124 @@ def _object(call: Call) -> list[str]:
     return [f"arn:aws:s3:::{call.parameters['Bucket']}/{call.parameters['Key']}"]
 
 
+def _alarms(call: Call) -> list[str]:
+    # Of metric alarms only: one that is composed can be described on "*" only.
+    return [call.arn(f"alarm:{name}") for name in call.parameters["AlarmNames"]]
+
+
+# Objects.
+
+
+def _bucket(call: Call) -> list[str]:
+    return [f"arn:aws:s3:::{call.parameters['Bucket']}"]
+
+
+def _look_at_object(call: Call, _: Keys) -> list[Need]:
+    """A key that is not there is told to who may list the bucket; anybody else is refused."""
+    return [Need("s3:ListBucket", _bucket(call)[0], _of(call))]
+
+
+def _job(call: Call) -> list[str]:
+    return [f"arn:aws:s3:{call.region}:{call.account}:job/{call.parameters['JobId']}"]
+
+
+def _pass_on(call: Call, _: Keys) -> list[Need]:
+    context = _of(call) | {"iam:passedtoservice": "batchoperations.s3.amazonaws.com"}
+    return [Need("iam:PassRole", str(call.parameters["RoleArn"]), context)]
+
+
+# Databases.
+
+
+def _databases(*more: Callable[[Call], Iterable[str]]) -> Callable[[Call], list[str]]:
+    """The instance that is called, or made, and what the call names beside it."""
+    named = _named("db:", "DBInstanceIdentifier")
+    return lambda call: [*named(call), *(resource for each in more for resource in each(call))]
+
+
+def _snapshot(call: Call, parameter: str = "DBSnapshotIdentifier") -> list[str]:
+    return [call.arn(f"snapshot:{call.parameters[parameter]}")]
+
+
+def _snapshots(call: Call) -> list[str]:
+    """One by its name; or those of an instance, which RDS names."""
+    if "DBSnapshotIdentifier" in call.parameters:
+        return _snapshot(call)
+    identifier = call.parameters["DBInstanceIdentifier"]
+    return [call.arn(f"db:{identifier}"), call.arn(f"snapshot:rds:{identifier}-2026-01-31-01-00")]
+
+
+def _source(call: Call) -> list[str]:
+    return [str(call.parameters["SourceDBInstanceIdentifier"])]
+
+
+def _groups(call: Call) -> Iterator[str]:
+    """Those that a new instance is given, or RDS gives it."""
+    given = call.parameters
+    yield call.arn(f"subgrp:{given.get('DBSubnetGroupName', 'default')}")
+    yield call.arn(f"pg:{given.get('DBParameterGroupName', 'default.postgres18')}")
+    yield call.arn(f"og:{given.get('OptionGroupName', 'default:postgres-18')}")
+
+
+def _changed_groups(call: Call) -> Iterator[str]:
+    kinds = {"DBSubnetGroupName": "subgrp", "DBParameterGroupName": "pg", "OptionGroupName": "og"}
+    yield from (call.arn(f"{kind}:{call.parameters[name]}") for name, kind in kinds.items() if name in call.parameters)
+
+
+def _backups(call: Call) -> list[str]:
+    return [str(call.parameters["DBInstanceAutomatedBackupsArn"])]
+
+
+def _backups_of(call: Call) -> list[str]:
+    return [str(call.parameters["SourceDBInstanceArn"]), call.arn(f"auto-backup:{_BACKUP_ID}")]
+
+
+def _key_of_rds(call: Call, key: str) -> list[Need]:
+    context = _of(call) | {"kms:viaservice": f"rds.{key.split(':')[3]}.amazonaws.com"}
+    return [Need(action, key, context) for action in _OF_RDS]
+
+
+def _made_like_it(call: Call, keys: Keys) -> list[Need]:
+    """Tags are given to what is made; keys are used for who asks: the one that is named, and the source's."""
+    needs = [Need("rds:AddTagsToResource", call.arn(f"db:{call.parameters['DBInstanceIdentifier']}"), _of(call))]
+    source = str(call.parameters.get("SourceDBInstanceIdentifier", ""))
+    named = [call.parameters.get("KmsKeyId"), keys.get(source)]
+    if "DBSnapshotIdentifier" in call.parameters:
+        named.append(keys.get(_snapshot(call)[0]))
+    used = [need for key in named if key for need in _key_of_rds(call, str(key))]
+    return [*(needs if call.parameters.get("Tags") else []), *used]
+
+
+def _tagged_snapshot(call: Call, keys: Keys) -> list[Need]:
+    """It takes the tags of its instance along (CopyTagsToSnapshot)."""
+    (snapshot,) = _snapshot(call)
+    key = keys.get(call.arn(f"db:{call.parameters['DBInstanceIdentifier']}"))
+    used = _key_of_rds(call, key) if key else []
+    return [Need("rds:AddTagsToResource", snapshot, _of(call)), *used]
+
+
+def _last_snapshot(call: Call, keys: Keys) -> list[Need]:
+    if "FinalDBSnapshotIdentifier" not in call.parameters:
+        return []
+    (snapshot,) = _snapshot(call, "FinalDBSnapshotIdentifier")
+    instance = call.arn(f"db:{call.parameters['DBInstanceIdentifier']}")
+    taken = [Need("rds:CreateDBSnapshot", each, _of(call)) for each in (instance, snapshot)]
+    return [*taken, Need("rds:AddTagsToResource", snapshot, _of(call))]
+
+
+def _replicated_backups(call: Call, _: Keys) -> list[Need]:
+    key = call.parameters.get("KmsKeyId")
+    return _key_of_rds(call, str(key)) if key else []
+
+
 def _database_user(call: Call) -> list[str]:
     # The policy is evaluated by the instance's resource id, which no caller knows.
     return [call.arn(f"dbuser:{_INSTANCE_ID}/{call.parameters['DBUsername']}", "rds-db")]
+
+
+def _of(call: Call) -> dict[str, str]:
+    """What the context of every request holds."""
+    return {"aws:requestedregion": call.region, "aws:securetransport": "true"}
 
 
 def _in_region(call: Call) -> dict[str, str]:
@@ -123,9 +248,13 @@ def _namespace(call: Call) -> dict[str, str]:
 
 
 def _leading_key(call: Call) -> dict[str, str]:
-    """The partition key, where the call names one item: as all of ours, by a text called `pk`."""
-    item = call.parameters.get("Item", call.parameters.get("Key"))
-    key = item.get("pk", {}) if isinstance(item, Mapping) else {}
+    """The partition key, where the call names one: as all of ours, a text called `pk`, in a query by `pk = :pk`."""
+    if "KeyConditionExpression" in call.parameters:
+        values = call.parameters.get("ExpressionAttributeValues", {})
+        key = values.get(":pk", {}) if call.parameters["KeyConditionExpression"].startswith("pk = :pk") else {}
+    else:
+        item = call.parameters.get("Item", call.parameters.get("Key"))
+        key = item.get("pk", {}) if isinstance(item, Mapping) else {}
     return {"dynamodb:leadingkeys": key["S"]} if "S" in key else {}
 
 
@@ -137,29 +266,49 @@ _RULES: Mapping[tuple[str, str], _Rule] = {
     ("autoscaling", "ResumeProcesses"): _Rule(_group),
     # ec2:RunInstances is asked for, too, where the call names a launch template, which none of ours does.
     ("autoscaling", "UpdateAutoScalingGroup"): _Rule(_group),
+    ("cloudwatch", "DescribeAlarms"): _Rule(_alarms),
     ("cloudwatch", "GetMetricData"): _Rule(_none),
+    ("cloudwatch", "GetMetricStatistics"): _Rule(_none),
     ("cloudwatch", "PutMetricData"): _Rule(_none, _namespace),
     ("dynamodb", "BatchWriteItem"): _Rule(_tables),
+    ("dynamodb", "DeleteItem"): _Rule(_TABLE, _leading_key),
     ("dynamodb", "GetItem"): _Rule(_TABLE, _leading_key),
     ("dynamodb", "PutItem"): _Rule(_TABLE, _leading_key),
-    ("dynamodb", "Query"): _Rule(_TABLE),
+    ("dynamodb", "Query"): _Rule(_TABLE, _leading_key),
     ("dynamodb", "UpdateItem"): _Rule(_TABLE, _leading_key),
     ("ec2", "CreateNetworkAclEntry"): _ACL,
     ("ec2", "DeleteNetworkAclEntry"): _ACL,
     ("ec2", "DescribeNetworkAcls"): _Rule(_none, _in_region),
     ("elbv2", "DescribeTargetHealth"): _Rule(_none),
     ("lambda", "Invoke"): _Rule(_named("function:", "FunctionName"), action="lambda:InvokeFunction"),
-    ("rds", "DescribeDBInstances"): _Rule(_named("db:", "DBInstanceIdentifier")),
+    # Who names its resource tags it.
+    ("rds", "AddTagsToResource"): _Rule(_named("", "ResourceName")),
+    ("rds", "CreateDBInstanceReadReplica"): _Rule(_databases(_source, _groups), beside=_made_like_it),
+    ("rds", "CreateDBSnapshot"): _Rule(_databases(_snapshot), beside=_tagged_snapshot),
+    ("rds", "DeleteDBInstance"): _Rule(_databases(), beside=_last_snapshot),
+    ("rds", "DescribeDBInstanceAutomatedBackups"): _Rule(_backups),
+    ("rds", "DescribeDBInstances"): _Rule(_databases()),
+    ("rds", "DescribeDBSnapshots"): _Rule(_snapshots),
     # No call: boto3 signs the token by itself, and the database asks IAM when it is given one.
     ("rds", "GenerateDBAuthToken"): _Rule(_database_user, action="rds-db:connect"),
-    # More is asked for where the call names a parameter, an option or a subnet group, which none of ours does.
-    ("rds", "ModifyDBInstance"): _Rule(_named("db:", "DBInstanceIdentifier")),
-    ("rds", "PromoteReadReplica"): _Rule(_named("db:", "DBInstanceIdentifier")),
+    ("rds", "ModifyDBInstance"): _Rule(_databases(_changed_groups)),
+    ("rds", "PromoteReadReplica"): _Rule(_databases()),
+    ("rds", "RebootDBInstance"): _Rule(_databases()),
+    ("rds", "RestoreDBInstanceFromDBSnapshot"): _Rule(_databases(_snapshot, _groups), beside=_made_like_it),
+    ("rds", "StartDBInstance"): _Rule(_databases()),
+    ("rds", "StartDBInstanceAutomatedBackupsReplication"): _Rule(_backups_of, beside=_replicated_backups),
     ("s3", "GetObject"): _Rule(_object, with_key=("kms:Decrypt",)),
+    # Of one with a key of KMS it tells all but what is in it, so that the key is not used.
+    ("s3", "HeadObject"): _Rule(_object, action="s3:GetObject", beside=_look_at_object),
+    ("s3", "ListObjectVersions"): _Rule(_bucket, action="s3:ListBucketVersions"),
     ("s3", "PutObject"): _Rule(_object, with_key=("kms:GenerateDataKey",)),
+    # A job that does not exist yet has no ARN.
+    ("s3control", "CreateJob"): _Rule(_none, action="s3:CreateJob", beside=_pass_on),
+    ("s3control", "DescribeJob"): _Rule(_job, action="s3:DescribeJob"),
     # https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html: the publisher uses the key, not SNS.
     ("sns", "Publish"): _Rule(_named("", "TopicArn"), with_key=("kms:Decrypt", "kms:GenerateDataKey")),
     ("stepfunctions", "DescribeExecution"): _Rule(_execution),
+    ("stepfunctions", "ListExecutions"): _Rule(_machine),
     # The token names the task, and there is no kind of resource.
     ("stepfunctions", "SendTaskFailure"): _Rule(_none),
     ("stepfunctions", "SendTaskSuccess"): _Rule(_none),
@@ -167,32 +316,33 @@ _RULES: Mapping[tuple[str, str], _Rule] = {
     ("stepfunctions", "StopExecution"): _Rule(_execution),
 }
 
+# Of an object: what it is called where the call names one of its versions.
+_OF_A_VERSION = {"s3:GetObject": "s3:GetObjectVersion"}
+
 
 def known_operations() -> list[tuple[str, str]]:
     """Service and operation of each call that `needs` can judge."""
     return list(_RULES)
 
 
-def needs(call: Call, keys: Mapping[str, str] | None = None) -> list[Need]:
-    """What a call needs; PermissionUnknown for an operation that has no row here.
-
-    `keys` says which KMS key of the account encrypts a resource: its ARN by the ARN of the topic or the bucket.
-    """
+def needs(call: Call, keys: Keys | None = None) -> list[Need]:
+    """What a call needs; PermissionUnknown for an operation that has no row here."""
     rule = _RULES.get((call.service, call.operation))
     if rule is None:
         raise PermissionUnknown(
             f"{call.service} {call.operation} is called and lab/permission.py does not know it: "
             "look the action up in AWS's service authorization reference, give it a row, and allow it where it is made"
         )
-    context = {"aws:requestedregion": call.region, "aws:securetransport": "true"}
-    action = rule.action or f"{_IAM_NAMES.get(call.service, call.service)}:{call.operation}"
+    context, action = _of(call), rule.action or f"{_IAM_NAMES.get(call.service, call.service)}:{call.operation}"
+    if "VersionId" in call.parameters:
+        action = _OF_A_VERSION.get(action, action)
     found = []
     for resource in rule.resources(call):
         found.append(Need(action, resource, context | dict(rule.context(call))))
         if key := (keys or {}).get(resource.partition("/")[0]):
             via = {"kms:viaservice": f"{call.service}.{call.region}.amazonaws.com"}
             found += [Need(each, key, context | via) for each in rule.with_key]
-    return found
+    return [*found, *rule.beside(call, keys or {})]
 
 
 # Policies.

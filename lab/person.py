@@ -1,18 +1,22 @@
-"""The person on call: reads the question of a run where it is kept, and answers it with the command of the product.
+"""The person on call: starts what only people start, reads the question of a run where it is kept, and answers it with
+the command of the product.
 
-The command is a process of its own with nothing but its command line and credentials, as on somebody's laptop.
+The command is a process of its own with nothing but its command line and credentials, as on somebody's laptop. What is
+started is started by Step Functions' own API, as from its console.
 """
 
+import json
 import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from lab.cloud import ACCOUNT
 from lab.environment import APPLICATION
 from lab.options import Reply
 from lab.region import REGION_NAME, Side, Vantage
@@ -27,12 +31,14 @@ _PATIENCE_SECONDS = 30.0
 class Person:
     """A context manager: while it is there, each run that asks is answered, as long as a run may ask again."""
 
-    def __init__(self, world: World, reply: Reply, say: Callable[[str], object] = lambda _: None) -> None:
-        """`say` hears what the person does, in a few words."""
+    def __init__(
+        self, world: World, reply: Reply, say: Callable[[str], object] = lambda _: None, side: Side = Side.DR
+    ) -> None:
+        """`say` hears what the person does, in a few words; `side` is whose runs are looked after."""
         self._world = world
         self._reply = reply
         self._say = say
-        self._region = REGION_NAME[Side.DR]
+        self._region = REGION_NAME[side]
         self._answered: list[Answered] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="person", daemon=True)
@@ -41,6 +47,17 @@ class Person:
     def answered(self) -> tuple[Answered, ...]:
         """What was answered so far, refused attempts included."""
         return tuple(self._answered)
+
+    def start(self, machine: str, **said: Any) -> str:
+        """Start an execution of that machine (failover, failback) in the person's Region, with a reason; its ARN.
+
+        botocore's errors where Step Functions does not take it.
+        """
+        self._say(f"the person on call starts a {machine} in {self._region}")
+        arn = f"arn:aws:states:{self._region}:{ACCOUNT}:stateMachine:relight-{APPLICATION}-{machine}"
+        states = self._world.cloud.client("stepfunctions", self._region)
+        started = states.start_execution(stateMachineArn=arn, input=json.dumps({"reason": REASON, **said}))
+        return str(started["executionArn"])
 
     def __enter__(self) -> Self:
         if self._reply is not Reply.NONE:

@@ -24,6 +24,7 @@ from lab.datadir import (
     SETTINGS,
     SUPERUSER,
     claim,
+    copy,
     private_file,
     remove_shared_memory,
     write,
@@ -44,8 +45,24 @@ class Passwords:
     replication: str = field(repr=False)
 
 
+@dataclass(frozen=True)
+class Backup:
+    """The data of a server as they were at one moment, and the logins that go with them."""
+
+    data_dir: Path
+    user: str
+    password: str = field(repr=False)
+    database: str
+    passwords: Passwords
+
+    def destroy(self) -> None:
+        """Delete the data."""
+        shutil.rmtree(self.data_dir, ignore_errors=True)
+
+
 class Postgres:
-    """A server and its data directory. Made by `create` or `copy_of`, which leave it stopped; `start` runs it.
+    """A server and its data directory. Made by `create`, `copy_of` or `restored`, which leave it stopped; `start` runs
+    it.
 
     Methods may be called from any thread. psycopg's errors pass through `sql` and what is built on it.
     """
@@ -144,13 +161,7 @@ class Postgres:
         upstream_host, upstream_port = link or (source.host, source.port)
         source.ensure_slot(slot)
         claim(data_dir)
-        run(
-            "pg_basebackup",
-            *("--host", upstream_host, "--port", str(upstream_port), "--username", REPLICATION_ROLE, "--no-password"),
-            *("--pgdata", data_dir, "--checkpoint=fast", "--wal-method=stream", "--slot", slot),
-            *("--no-sync", "--no-manifest"),
-            extra={"PGPASSWORD": source.passwords.replication, "PGCONNECT_TIMEOUT": "5"},
-        )
+        source._base_backup(upstream_host, upstream_port, data_dir, slot)
         made = cls(
             data_dir,
             hosts,
@@ -165,6 +176,46 @@ class Postgres:
         write(data_dir / "standby.signal", "")
         made.follow(upstream_host, upstream_port, slot)
         return made
+
+    @classmethod
+    def restored(cls, backup: Backup, data_dir: Path, host: str, port: int) -> "Postgres":
+        """A primary with the data of that backup, which stays; stopped."""
+        copy(backup.data_dir, data_dir)
+        for name in ("postgresql.auto.conf", "standby.signal", "postmaster.pid"):
+            (data_dir / name).unlink(missing_ok=True)
+        return cls(
+            data_dir,
+            (host,),
+            port,
+            user=backup.user,
+            password=backup.password,
+            database=backup.database,
+            passwords=backup.passwords,
+            settings={},
+        )
+
+    def back_up(self, data_dir: Path) -> Backup:
+        """A consistent copy of the data as they are now, whether it runs or is stopped. `data_dir` must not exist.
+
+        Raises PostgresUnavailable with pg_basebackup's complaint.
+        """
+        if self.is_running():
+            claim(data_dir)
+            self._base_backup(self.host, self.port, data_dir)
+        else:
+            copy(self.data_dir, data_dir)
+        return Backup(data_dir, self.user, self.password, self.database, self.passwords)
+
+    def _base_backup(self, host: str, port: int, data_dir: Path, slot: str | None = None) -> None:
+        """Copy this server's data by way of that address."""
+        held = ("--slot", slot) if slot else ()
+        run(
+            "pg_basebackup",
+            *("--host", host, "--port", str(port), "--username", REPLICATION_ROLE, "--no-password"),
+            *("--pgdata", data_dir, "--checkpoint=fast", "--wal-method=stream", *held),
+            *("--no-sync", "--no-manifest"),
+            extra={"PGPASSWORD": self.passwords.replication, "PGCONNECT_TIMEOUT": "5"},
+        )
 
     @property
     def host(self) -> str:
@@ -195,6 +246,25 @@ class Postgres:
     def drop_slot(self, slot: str) -> None:
         """Drop the slot if it is there, so that it keeps no WAL for a standby that is gone."""
         self.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s", (slot,))
+
+    def refuse_writes(self, refuse: bool) -> None:
+        """Take no writes from now on, as a server whose disk is full, or take them again; through restarts as well.
+
+        Sessions end, but the superuser's own, which are not bound by it.
+        """
+        with self._lock:
+            if refuse:
+                self.settings["default_transaction_read_only"] = "on"
+            else:
+                self.settings.pop("default_transaction_read_only", None)
+            self._write_settings()
+            if self.is_running():
+                self.sql("SELECT pg_reload_conf()")
+                self.sql(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE backend_type = 'client backend' AND usename <> %s",
+                    (SUPERUSER,),
+                )
 
     def start(self, timeout: float = 30) -> None:
         """Run the server and wait until it takes connections; nothing to do where it runs.
@@ -314,11 +384,14 @@ class Postgres:
                 words.SQL("CREATE ROLE rds_iam"),
                 words.SQL("CREATE ROLE rds_superuser"),
                 words.SQL("GRANT pg_monitor, pg_signal_backend, rds_iam TO rds_superuser WITH ADMIN OPTION"),
-                words.SQL("CREATE ROLE {} LOGIN CREATEDB CREATEROLE PASSWORD {}").format(
+                words.SQL("CREATE ROLE {} LOGIN CREATEDB CREATEROLE REPLICATION PASSWORD {}").format(
                     master, words.Literal(self.password)
                 ),
                 words.SQL("GRANT rds_superuser TO {}").format(master),
-                words.SQL("CREATE DATABASE {} OWNER {}").format(name, master),
+                # Without a name of its own there is the one database that is always there.
+                words.SQL(
+                    "ALTER DATABASE {} OWNER TO {}" if self.database == "postgres" else "CREATE DATABASE {} OWNER {}"
+                ).format(name, master),
             ):
                 connection.execute(statement)
 

@@ -25,7 +25,8 @@ from lab.seam import Seams
 from lab.timings import Timings
 
 _LOG = logging.getLogger(__name__)
-_ADDRESSES = 10
+_HOSTS = (*range(20, 30), *range(40, 100))
+"""Of a side's loopback addresses, those that endpoints may have: the first, then what nothing else has."""
 
 type Publish = Callable[[str, str, str, float, Mapping[str, str]], object]
 """Region, namespace, metric, value and dimensions: what a service of AWS publishes by itself."""
@@ -41,6 +42,8 @@ class Databases:
         self.folder = folder
         self.reboot_seconds: float | None = None
         """How long RebootDBInstance keeps the server down from now on, in real seconds; None: as the timings say."""
+        self.replica_seconds: float | None = None
+        """How long CreateDBInstanceReadReplica takes from now on, in real seconds; None: as the timings say."""
         self.promotions: list[tuple[str, float]] = []
         """Identifier and Unix time, of each call of pg_promote."""
         self.errors: list[str] = []
@@ -81,6 +84,20 @@ class Databases:
         for database in self.all(side):
             database.lose()
 
+    def revive(self, side: Side) -> None:
+        """The Region of that side is back, as far as its databases go: the servers start on their old data.
+
+        Each becomes `available` by itself; what had failed or was stopped before stays so. Nothing happens to what
+        was black-holed: it has never stopped.
+        """
+        if side not in self._lost:
+            return
+        for database in self.all(side):
+            database.settle()
+        self._lost.discard(side)
+        for database in self.all(side):
+            database.revive()
+
     def all(self, side: Side | None = None) -> list[Database]:
         with self._lock:
             return [database for database in self._databases if side in (None, database.side)]
@@ -106,6 +123,13 @@ class Databases:
     def fail(self, side: Side, identifier: str) -> None:
         """Let that instance fail for good: `failed`, and its server killed. KeyError if there is none."""
         self.database(side, identifier).fail()
+
+    def fill(self, side: Side, identifier: str) -> None:
+        """Let the disk of that instance be full: `storage-full`, and no writes before it has more storage.
+
+        KeyError if there is none.
+        """
+        self.database(side, identifier).fill()
 
     def set_status(self, identifier: str, status: str) -> None:
         """Let the instance of that name say so, as when AWS backs it up (`backing-up`) or its disk is full."""
@@ -180,8 +204,8 @@ class Databases:
         with self._lock:
             if key not in self._addresses:
                 taken = {address for (of, _), address in self._addresses.items() if of is side}
-                network, _, first = database_address(side).rpartition(".")
-                free = (f"{network}.{int(first) + k}" for k in range(_ADDRESSES))
+                network, _, _ = database_address(side).rpartition(".")
+                free = (f"{network}.{host}" for host in _HOSTS)
                 self._addresses[key] = next(address for address in free if address not in taken)
             return self._addresses[key]
 

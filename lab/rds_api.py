@@ -4,14 +4,14 @@ Each function here takes the place of a method of moto's backend. What AWS refus
 what the lab does not imitate is refused with a sentence that says so.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from moto.rds.exceptions import (
     DBInstanceAlreadyExists,
     DBInstanceNotFoundError,
+    DBParameterGroupNotFoundError,
     InvalidParameterCombination,
     InvalidParameterValue,
     RDSClientError,
@@ -21,6 +21,17 @@ from moto.rds.models import DBInstance, RDSBackend
 from lab.binaries import run
 from lab.database import Database
 from lab.modification import modification
+from lab.rds_record import (
+    apply_status,
+    complete,
+    existing,
+    given,
+    group_told,
+    invalid_state,
+    require_state,
+    tell_insights,
+)
+from lab.rds_snapshots import RdsSnapshots
 from lab.region import side_of
 from lab.seam import Seams, require
 
@@ -28,7 +39,6 @@ if TYPE_CHECKING:
     from lab.rds import Databases
 
 _NOT_IMITATED = (
-    "restore_db_instance_from_db_snapshot",
     "restore_db_instance_to_point_in_time",
     "create_db_cluster",
     "switchover_blue_green_deployment",
@@ -46,7 +56,10 @@ _INHERITED = (
 )
 
 require(RDSBackend, "_validate_db_identifier", "find_db_from_id", "create_db_snapshot", "add_event")
-require(DBInstance, "update", "db_parameter_groups", "vpc_security_group_membership_list", "get_cfn_attribute")
+require(
+    DBInstance, "update", "db_parameter_groups", "db_parameter_group_status_list", "vpc_security_group_membership_list"
+)
+require(DBInstance, "get_cfn_attribute")
 require(DBInstance, "backup_retention_period")
 
 
@@ -55,9 +68,11 @@ class RdsApi:
 
     def __init__(self, databases: "Databases") -> None:
         self._databases = databases
+        self._snapshots = RdsSnapshots(databases)
 
     def install(self, seams: Seams) -> None:
         """MotoChangedError if a place to be taken is not there."""
+        self._snapshots.install(seams)
         seams.wrap(RDSBackend, "create_db_instance", self._create)
         seams.wrap(RDSBackend, "describe_db_instances", self._describe)
         seams.wrap(RDSBackend, "modify_db_instance", self._modify)
@@ -71,17 +86,18 @@ class RdsApi:
             seams.replace(RDSBackend, name, _refusal(name))
         seams.replace(DBInstance, "address", property(self._address))
         seams.wrap(DBInstance, "endpoint", self._endpoint)
+        seams.replace(DBInstance, "db_parameter_group_status_list", property(group_told))
         seams.replace(DBInstance, "latest_restorable_time", property(self._latest_restorable_time))
 
     def _create(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def create_db_instance(backend: Any, db_kwargs: Any) -> Any:
-            wanted = _given(db_kwargs)
+            wanted = given(db_kwargs)
             _refuse_the_unknown(wanted)
             password = wanted.get("master_user_password")
             if not wanted.get("master_username") or not password:
                 raise InvalidParameterCombination("MasterUsername and MasterUserPassword are required.")
             record = original(backend, wanted | {"engine_version": wanted.get("engine_version") or _version()})
-            _complete(record)
+            complete(record, wanted)
             self._databases.add(record).create(str(password))
             return record
 
@@ -89,7 +105,7 @@ class RdsApi:
 
     def _replicate(self) -> Callable[..., Any]:
         def create_db_instance_read_replica(backend: Any, db_kwargs: Any) -> Any:
-            wanted = _given(db_kwargs)
+            wanted = given(db_kwargs)
             _refuse_the_unknown(wanted)
             identifier, source_name = wanted["db_instance_identifier"], wanted.pop("source_db_instance_identifier")
             backend._validate_db_identifier(identifier)
@@ -97,16 +113,23 @@ class RdsApi:
                 raise DBInstanceAlreadyExists
             source_record = backend.find_db_from_id(source_name)
             source = self._database(source_record)
-            _require_state(source, "available")
+            require_state(source, "available")
             if not int(source_record.backup_retention_period or 0):
-                raise _invalid_state("Automated backups are not enabled for this database instance.")
+                raise invalid_state("Automated backups are not enabled for this database instance.")
             _require_key(source_record, backend.region_name, wanted.get("kms_key_id"))
+            if wanted.get("db_parameter_group_name"):
+                raise InvalidParameterCombination(
+                    "A parameter group can't be specified during Read Replica creation for the following DB engine: "
+                    "postgres"
+                )
             inherited = {name: getattr(source_record, name) for name in _INHERITED}
+            if source_record.region == backend.region_name:  # in another Region it has that Region's own
+                inherited["db_parameter_group_name"] = source_record.db_parameter_group_name
             # A replica has neither its own backups nor its source's second zone unless it is told to.
             defaults = {"backup_retention_period": 0, "multi_az": False, "source_db_instance_identifier": source_name}
             record = DBInstance(backend, **(inherited | defaults | wanted))
             record.set_as_replica()
-            _complete(record)
+            complete(record, wanted)
             backend.databases[identifier] = record
             source_record.add_replica(record)
             self._databases.add(record).replicate(source)
@@ -127,20 +150,25 @@ class RdsApi:
 
     def _modify(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def modify_db_instance(backend: Any, db_instance_identifier: str, db_kwargs: Any) -> Any:
-            record = _found(backend, db_instance_identifier)
+            record = existing(backend, db_instance_identifier)
             database = self._database(record)
-            _require_state(database, "available", "storage-full")
-            found = modification(record, _given(db_kwargs))
+            require_state(database, "available", "storage-full")
+            found = modification(record, given(db_kwargs))
+            if database.full and found.new_name and "allocated_storage" not in found.now:
+                raise invalid_state(f"Instance {database.identifier} is storage-full and cannot be restarted.")
             record.pending_modified_values = record.pending_modified_values | found.later | found.shown
 
             def apply() -> None:
                 original(backend, record.db_instance_identifier, dict(found.now))
+                tell_insights(record, found.now)
+                record.parameter_apply_status = apply_status(record, found.now)
                 applied = {*found.now, "db_instance_identifier"} if found.new_name else {*found.now}
                 left = {name: value for name, value in record.pending_modified_values.items() if name not in applied}
                 record.pending_modified_values = left
 
             if found.nothing:
                 return record
+            _require_group(backend, found.now)
             if found.new_name:
                 backend._validate_db_identifier(found.new_name)
                 if found.new_name in backend.databases:
@@ -155,12 +183,12 @@ class RdsApi:
 
     def _promote(self) -> Callable[..., Any]:
         def promote_read_replica(backend: Any, db_kwargs: Any) -> Any:
-            wanted = _given(db_kwargs)
-            record = _found(backend, wanted["db_instance_identifier"])
+            wanted = given(db_kwargs)
+            record = existing(backend, wanted["db_instance_identifier"])
             database = self._database(record)
             if not record.is_replica:
-                raise _invalid_state("DB Instance is not a read replica.")
-            _require_state(database, "available")
+                raise invalid_state("DB Instance is not a read replica.")
+            require_state(database, "available")
             database.promote()
             record.backup_retention_period = int(wanted.get("backup_retention_period", 1))
             if wanted.get("preferred_backup_window"):
@@ -177,25 +205,23 @@ class RdsApi:
             skip_final_snapshot: bool | None = False,
             delete_automated_backups: bool | None = True,
         ) -> Any:
-            record = _found(backend, db_instance_identifier)
+            record = existing(backend, db_instance_identifier)
             database = self._database(record)
             if record.deletion_protection:
                 raise InvalidParameterCombination(
                     "Cannot delete protected DB Instance, please disable deletion protection and try again."
                 )
             if database.busy:
-                raise _invalid_state(f"Instance {db_instance_identifier} has an operation under way.")
-            if not (skip_final_snapshot or final_db_snapshot_identifier or record.is_replica):
-                raise InvalidParameterCombination(
-                    "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified."
-                )
-            if final_db_snapshot_identifier and not skip_final_snapshot:
-                backend.create_db_snapshot(db_instance_identifier, final_db_snapshot_identifier)
+                raise invalid_state(f"Instance {db_instance_identifier} has an operation under way.")
+            _require_last_words(record, final_db_snapshot_identifier, bool(skip_final_snapshot))
+            last = None
+            if final_db_snapshot_identifier:
+                last = self._snapshots.begin(backend, db_instance_identifier, final_db_snapshot_identifier)
             if delete_automated_backups:
-                for name, snapshot in list(backend.database_snapshots.items()):
-                    if snapshot.snapshot_type == "automated" and snapshot.database.arn == record.arn:
+                for name, kept in list(backend.database_snapshots.items()):
+                    if kept.snapshot_type == "automated" and kept.database.arn == record.arn:
                         del backend.database_snapshots[name]
-            database.delete()
+            database.delete(last)
             return record
 
         return delete_db_instance
@@ -203,12 +229,14 @@ class RdsApi:
     def _begin(self, what: str, needed: str) -> Callable[..., Any]:
         """An operation without parameters that begins in one state."""
 
-        def begin(backend: Any, db_instance_identifier: str, *_: Any) -> Any:
-            record = _found(backend, db_instance_identifier)
+        def begin(backend: Any, db_instance_identifier: str, snapshot: Any = None) -> Any:
+            if snapshot:
+                raise InvalidParameterValue("The lab makes no snapshot of an instance that it stops.")
+            record = existing(backend, db_instance_identifier)
             database = self._database(record)
-            _require_state(database, needed)
+            require_state(database, needed)
             if what == "stop_server" and (record.is_replica or record.replicas):
-                raise _invalid_state("Cannot stop an instance that is a read replica or has one.")
+                raise invalid_state("Cannot stop an instance that is a read replica or has one.")
             getattr(database, what)()
             return record
 
@@ -243,22 +271,24 @@ class RdsApi:
         return database
 
 
-def _given(db_kwargs: Any) -> dict[str, Any]:
-    """moto's parameters in snake case, those that were left out left out."""
-    return {name: value for name, value in dict(**db_kwargs).items() if value is not None and name != "backend"}
+def _require_group(backend: Any, changes: Mapping[str, Any]) -> None:
+    name = changes.get("db_parameter_group_name")
+    if name is not None and str(name).lower() not in backend.db_parameter_groups:
+        raise DBParameterGroupNotFoundError(name)
 
 
-def _found(backend: Any, identifier: str) -> Any:
-    if identifier not in backend.databases:
-        raise DBInstanceNotFoundError(identifier)
-    return backend.databases[identifier]
-
-
-def _require_state(database: Database, *statuses: str) -> None:
-    status = database.record.status
-    if status not in statuses or database.busy:
-        doing = "has an operation under way" if status in statuses else f"is {status}"
-        raise _invalid_state(f"Instance {database.identifier} {doing}; it is not in {statuses[0]} state.")
+def _require_last_words(record: Any, final: str | None, skip: bool) -> None:
+    """Which instance is deleted with a last snapshot, and which must be without one."""
+    if skip and final:
+        raise InvalidParameterCombination("FinalDBSnapshotIdentifier cannot be given with SkipFinalSnapshot.")
+    if record.is_replica and final:
+        raise InvalidParameterCombination("FinalDBSnapshotIdentifier cannot be given when deleting a read replica.")
+    if not (skip or final or record.is_replica):
+        raise InvalidParameterCombination(
+            "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified."
+        )
+    if final and record.status == "failed":
+        raise invalid_state("Instance has failed: it can only be deleted with SkipFinalSnapshot.")
 
 
 def _require_key(source_record: Any, region: str, key: str | None) -> None:
@@ -271,10 +301,6 @@ def _require_key(source_record: Any, region: str, key: str | None) -> None:
         )
     if key.startswith("arn:") and key.split(":")[3] != region:
         raise RDSClientError("KMSKeyNotAccessibleFault", f"The key {key} is not in {region}.")
-
-
-def _invalid_state(message: str) -> RDSClientError:
-    return RDSClientError("InvalidDBInstanceState", message)
 
 
 def _refuse_the_unknown(wanted: dict[str, Any]) -> None:
@@ -290,13 +316,6 @@ def _refusal(name: str) -> Callable[..., Any]:
         raise RDSClientError("NotImplemented", f"The lab does not imitate {name}.")
 
     return refuse
-
-
-def _complete(record: Any) -> None:
-    """What moto leaves the same for every instance, or out."""
-    record.dbi_resource_id = f"db-{token_hex(13).upper()}"
-    record.pending_modified_values = {}
-    record.status_infos = None
 
 
 def _version() -> str:

@@ -1,6 +1,7 @@
 """The rehearsal: deploy, let clients order, break something, touch nothing more, and measure what happens.
 
-The orchestrator is never called from here and no execution is started: a Region is lost, and the lab waits.
+The orchestrator is never called from here: a Region is lost, and the lab waits. What only people start, the way home,
+is started by the lab's person on call.
 """
 
 import os
@@ -21,19 +22,21 @@ from lab.control import ControlTarget
 from lab.ending import expected, problems
 from lab.environment import DOMAIN
 from lab.evidence import Evidence
-from lab.fault import Inflicted, bring_back, inflict
+from lab.fault import Inflicted, bring_back, cut_stream, inflict
+from lab.homeward import Homeward
 from lab.interrupts import shield
 from lab.memory import MemoryWatch, tree
 from lab.network_acl import NetworkAclEntries
 from lab.observer import Observer
-from lab.options import Fault, Options, Reply
+from lab.options import STEPS_HOME, Fault, Lost, Options, Reply
 from lab.orders import seed
 from lab.person import Person
 from lab.region import GLOBAL, PRIMARY_NAME, REGION_NAME, Side, Vantage, alb_address, set_primary
 from lab.report import Result, publish
 from lab.saboteur import Saboteur
 from lab.score import score
-from lab.timings import Timings, leased, timings
+from lab.stage import Stage
+from lab.timings import Timings, leased, promotion_of, timings
 from lab.view import View
 from lab.witness import Witness
 from lab.world import World, until
@@ -47,6 +50,7 @@ _GUARD_MINUTES = 2.0
 """Scaled minutes after its return in which a superseded Region must have been fenced."""
 _NO_RUN_MINUTES = 8.0
 """Scaled minutes in which a run must have been started, or none will be."""
+_SWITCHOVER_PROMOTION_SECONDS = 1.0
 _LONGEST_MINUTES = 40.0
 """Scaled minutes until an end must have been seen; the run's own deadline comes long before."""
 
@@ -65,8 +69,13 @@ def rehearse(options: Options, console: Console) -> Result:
 
 
 def profile(options: Options) -> Timings:
-    """The timings that the options ask for, with the write lease switched on where they say so."""
+    """The timings that the options ask for, with the write lease switched on where they say so.
+
+    A rehearsal of switchovers has promotions of a second, so that it shows what all the rest of one takes.
+    """
     chosen = timings(options.timings)
+    if options.switchovers:
+        chosen = promotion_of(chosen, _SWITCHOVER_PROMOTION_SECONDS)
     return leased(chosen) if options.lease else chosen
 
 
@@ -89,6 +98,7 @@ class _Conduct:
         self._inflicted = Inflicted(None, None)
         self._witness: Witness | None = None
         self._person: Person | None = None
+        self._homeward: Homeward | None = None
 
     def run(self) -> Result:
         """Everything from the first process to the figures; on the way out all of it is taken down."""
@@ -133,23 +143,82 @@ class _Conduct:
         clients = exits.enter_context(ClientsOutside(self._client_settings(world)))
         observer.follow(clients.settings.log)
         self._await_steady(world, observer)
-        evidence = Evidence(world)
-        evidence.note_before(database_only=self._options.fault is Fault.DATABASE_LOST)
         self._witness = exits.enter_context(Witness(world))
         reply = self._options.answer if self._options.fault is Fault.APP_LOST else Reply.NONE
         self._person = exits.enter_context(Person(world, reply, observer.does))
-        saboteur = exits.enter_context(Saboteur(world, self._options.kill_orchestrator_at))
-        observer.does(f"fault: {self._options.fault}")
-        self._inflicted = inflict(world, self._options, self._timings, control)
-        observer.lost(self._inflicted.at)
-        observer.does("wait, and touch nothing")
-        self._wait(evidence, saboteur)
-        if self._options.fault is Fault.REVIVED_PRIMARY:
-            observer.does("the primary comes back; watch")
-            self._inflicted = bring_back(world, self._inflicted)
-        self._settle()
+        stage = Stage(world, observer, control, exits, clients.settings.log)
+        if self._options.switchovers:
+            evidence = self._switch_over(stage)
+        elif self._options.fault is Fault.DR_LOST_WHILE_ACTIVE:
+            evidence = self._lose_both_in_turn(stage)
+        else:
+            evidence = self._lose(stage)
         observer.does("measure")
         return clients, evidence
+
+    def _lose(self, stage: Stage) -> Evidence:
+        """One fault and what comes of it, and the way home where that was asked for."""
+        options, evidence = self._options, Evidence(stage.world)
+        if not options.circle:
+            self._strike(stage, options, evidence)
+            return evidence
+        homeward = self._homeward = Homeward(stage, options, self._timings)
+        homeward.note_before()
+        stage.observer.does("cut the stream between the databases, and let clients write on")
+        cut_stream(stage.world)
+        homeward.await_unreceived()
+        self._strike(stage, options, evidence)
+        homeward.note_half(evidence, self._inflicted)
+        self._bring_back(stage, homeward)
+        homeward.go(steps=options.kill_orchestrator_at)
+        stage.observer.does("the circle is closed: wait until it is where it began")
+        homeward.note_drift()
+        return evidence
+
+    def _lose_both_in_turn(self, stage: Stage) -> Evidence:
+        """The primary, which comes back as the standby of DR, and then DR: the parts exchanged."""
+        options, first = self._options, Evidence(stage.world)
+        homeward = self._homeward = Homeward(stage, options, self._timings)
+        self._strike(stage, replace(options, fault=Fault.PRIMARY_LOST, lost=Lost.REFUSED), first)
+        homeward.note_half(first, self._inflicted)
+        self._bring_back(stage, homeward)
+        homeward.go(to="protected")
+        stage.observer.does("wait until the rebuilt standby sees all of the active Region")
+        homeward.await_watched()
+        self._witness = stage.exits.enter_context(Witness(stage.world, Side.PRIMARY))
+        second = Evidence(stage.world, Side.PRIMARY)
+        self._strike(stage, options, second)
+        return second
+
+    def _switch_over(self, stage: Stage) -> Evidence:
+        """Nothing is lost: a person switches over to the DR Region, and home again, and so on."""
+        homeward = self._homeward = Homeward(stage, self._options, self._timings)
+        evidence = Evidence(stage.world, Side.PRIMARY)
+        evidence.note_before()
+        homeward.switch_over(self._options.switchovers)
+        return evidence
+
+    def _bring_back(self, stage: Stage, homeward: Homeward) -> None:
+        stage.observer.does("the lost Region comes back")
+        self._inflicted = bring_back(stage.world, self._inflicted)
+        homeward.await_fenced()
+
+    def _strike(self, stage: Stage, options: Options, evidence: Evidence) -> None:
+        """Break what the options name, wait for an end, and bring back what comes back by itself."""
+        evidence.note_before(database_only=options.fault is Fault.DATABASE_LOST)
+        steps = [step for step in options.kill_orchestrator_at if step not in STEPS_HOME]
+        with Saboteur(stage.world, steps) as saboteur:
+            stage.observer.does(f"fault: {options.fault}")
+            self._inflicted = inflict(stage.world, options, self._timings, stage.control)
+            stage.observer.lost(self._inflicted.at)
+            stage.observer.does("wait, and touch nothing")
+            self._wait(evidence, saboteur)
+        if options.fault is Fault.REVIVED_PRIMARY:
+            stage.observer.does("the primary comes back; watch")
+            self._inflicted = bring_back(stage.world, self._inflicted)
+        # Whether it stays so is seen on the way home, where there is one.
+        if options.fault is self._options.fault and not options.circle:
+            self._settle()
 
     def _client_settings(self, world: World) -> ClientSettings:
         return ClientSettings(
@@ -223,11 +292,14 @@ class _Conduct:
         return read(clients.settings.log)
 
     def _measure(self, world: World, evidence: Evidence, attempts: tuple[Attempt, ...], memory: MemoryWatch) -> Result:
-        facts = evidence.facts(self._inflicted)
-        figures = score(attempts, facts)
+        homeward = self._homeward
+        if homeward is None:
+            figures = score(attempts, evidence.facts(self._inflicted))
+        else:
+            figures = homeward.figures(evidence, self._inflicted, attempts)
         memory.sample()
         options = self._options
-        return Result(
+        result = Result(
             **evidence.fields(),
             **figures.fields(),
             expected=expected(options),
@@ -236,9 +308,11 @@ class _Conduct:
             timings=options.timings.value,
             seed_orders=options.seed_orders,
             clients=options.clients,
-            killed_orchestrator_at=options.kill_orchestrator_at,
+            killed_orchestrator_at=",".join(options.kill_orchestrator_at) or None,
             answer=options.answer.value if options.fault is Fault.APP_LOST else None,
             lease=options.lease,
+            circle=options.circle,
+            switchovers_asked=options.switchovers,
             decisions=() if self._witness is None else self._witness.decided,
             answers=() if self._person is None else self._person.answered,
             started=self._started,
@@ -246,11 +320,12 @@ class _Conduct:
             lost_at=self._inflicted.at,
             returned_at=self._inflicted.returned_at,
             old_side_wrote_limit_seconds=(
-                None if self._inflicted.returned_at is None else _GUARD_MINUTES * self._timings.minute
+                _GUARD_MINUTES * self._timings.minute if options.fault is Fault.REVIVED_PRIMARY else None
             ),
             promotions=len(world.databases.promotions),
             peak_memory_mib=memory.peak_mib,
         )
+        return result if homeward is None else homeward.amend(result, attempts)
 
     def _keep(self, world: World, view: View, result: Result) -> None:
         """Leave it running until Ctrl-C; what it came to is said and written before."""

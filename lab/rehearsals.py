@@ -21,8 +21,12 @@ from lab.options import Fault, Profile
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "rehearsals.md"
+SWITCHOVERS = "switchovers"
 CASES: Mapping[str, tuple[str, ...]] = {fault.value: ("--fault", fault.value) for fault in Fault} | {
-    "revived-primary-leased": ("--fault", Fault.REVIVED_PRIMARY.value, "--lease")
+    "revived-primary-leased": ("--fault", Fault.REVIVED_PRIMARY.value, "--lease"),
+    "circle": ("--circle",),
+    "circle-stopped": ("--circle", "--kill-orchestrator-at", "retire,reprotect,compare,objects,switchover,light"),
+    SWITCHOVERS: ("--fault", Fault.NONE.value, "--switchovers", "20", "--clients", "24"),
 }
 """The options of each rehearsal, by the name that --only takes."""
 
@@ -103,7 +107,7 @@ def _row(one: Rehearsed) -> tuple[str, ...]:
     name, d = f"`{one.name}`", one.document
     if not d:
         return (name, "", "no result", *[""] * (len(_COLUMNS) - 3))
-    failed_over = d["promotions"] > 0
+    failed_over = d["rto_seconds"] is not None and d["promotions"] > 0
     missing = d["missing_writes"]
     return (
         name,
@@ -137,15 +141,17 @@ def page(rehearsed: Sequence[Rehearsed], now: datetime) -> str:
     lines = [
         "# How each fault ends",
         "",
-        "Written by `make rehearse-all`, which rehearses every fault once and fails where one ends otherwise than it",
-        "should. **Not on AWS**: all of it in the lab, on one machine ([what that imitates](limits.md)). What the",
-        "faults and the columns mean is in [the rehearsal](rehearsal.md).",
+        "Written by `make rehearse-all`, which rehearses every fault once and each way home, and fails where one ends",
+        "otherwise than it should. **Not on AWS**: all of it in the lab, on one machine",
+        "([what that imitates](limits.md)). What the faults and the columns mean is in [the rehearsal](rehearsal.md).",
         "",
         f"{' to '.join(days)}, timings `{document.get('timings', '')}`. {_machine(document.get('machine', {}))}",
         "",
         *table(rehearsed),
         "",
         *_wrong(rehearsed),
+        *_homes(rehearsed),
+        *_switchovers(rehearsed),
     ]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -156,6 +162,53 @@ def _wrong(rehearsed: Iterable[Rehearsed]) -> Iterator[str]:
         yield from ("What was not as it should be:", "", *found)
     else:
         yield "Each ended as it should."
+
+
+def _homes(rehearsed: Iterable[Rehearsed]) -> Iterator[str]:
+    """What the ways home came to that followed a loss."""
+    found = [one for one in rehearsed if one.document.get("lost_in_failover") is not None]
+    if not found:
+        return
+    yield from ("", "## The way home", "")
+    yield "Writes that the failover lost, those that the reconciliation report names, those that are missing in the"
+    yield "end, and how long nobody took writes in the switchover home, with a promotion of seven seconds."
+    yield from (
+        "",
+        "| rehearsal | lost in the failover | named by the report | missing | read-only | clients' outage | drift |",
+    )
+    yield "|---|---|---|---|---|---|---|"
+    for one in found:
+        d = one.document
+        counts = (_counted(d[name]) for name in ("lost_in_failover", "reconciled", "missing_writes"))
+        seconds = (_seconds(d[name], 2) for name in ("read_only_seconds", "home_outage_seconds"))
+        drift = "" if d["circle_drift"] is None else str(len(d["circle_drift"]))
+        yield f"| `{one.name}` | {' | '.join([*counts, *seconds, drift])} |"
+
+
+def _counted(orders: Sequence[str] | None) -> str:
+    return "unknown" if orders is None else str(len(orders))
+
+
+def _switchovers(rehearsed: Iterable[Rehearsed]) -> Iterator[str]:
+    """Each switchover of a series without a loss."""
+    document = next((one.document for one in rehearsed if one.document.get("switchovers_asked")), None)
+    if document is not None:
+        yield from ("", "## Switchovers without a loss", "")
+        yield "Planned by a person, to the DR Region and home again in turn, in one lab; a promotion takes one second."
+        yield ""
+        yield from switchover_table(document)
+
+
+def switchover_table(document: Mapping[str, Any]) -> Iterator[str]:
+    """The switchovers of a result document in Markdown, line by line."""
+    yield "| switchover | active then | read-only | clients' outage | t2 to t4 | writes | per second | missing |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for row in document["switchovers"]:
+        figures = [_seconds(row[f"{name}_seconds"], 2) for name in ("read_only", "outage", "promotion")]
+        writes = row["acknowledged_writes"]
+        rate = f"{writes / row['seconds']:.0f}"
+        cells = [str(row["number"]), row["active"], *figures, str(writes), rate, _counted(row["missing_writes"])]
+        yield f"| {' | '.join(cells)} |"
 
 
 def _machine(machine: Mapping[str, Any]) -> str:

@@ -3,8 +3,9 @@ later, and only over an open path between the two Regions.
 
 moto keeps a bucket's rules, shows few of their settings and copies nothing; here they are shown as they were put, and
 followed: prefixes, delete markers, objects that KMS encrypts, later changes of tags. A copy starts no other copy, so
-that two buckets may replicate to each other. Replication Time Control, metrics, the replication status of an object
-and filters by tag are not imitated, and a version that is deleted for good stays in the other bucket, as on AWS.
+that two buckets may replicate to each other. HeadObject and GetObject tell an object's replication status. Replication
+Time Control, metrics and filters by tag are not imitated, and a version that is deleted for good stays in the other
+bucket, as on AWS.
 """
 
 import copy
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from moto.core.responses import ActionResult
@@ -23,10 +25,20 @@ from lab.region import place_of, vantage_in
 from lab.seam import Seams, require
 
 require(FakeBucket, "is_versioned", "arn")
-require(FakeKey, "set_metadata", "version_id")
+require(FakeKey, "set_metadata", "version_id", "response_dict")
 require(S3Backend, "get_bucket", "get_bucket_replication", "get_object_tagging")
 
 _LOOK_SECONDS = 0.1
+_STATUS = "x-amz-replication-status"
+
+
+class Status(StrEnum):
+    """What S3 says of the replication of an object; of one that no rule covered when it was put, nothing."""
+
+    PENDING = "PENDING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    REPLICA = "REPLICA"
 
 
 @dataclass(frozen=True)
@@ -52,7 +64,10 @@ class Replication:
         self._delay = delay
         self._seams = Seams()
         self._waiting: list[_Change] = []
-        self._replicas: set[tuple[str, str]] = set()
+        self._statuses: dict[tuple[str, str], Status] = {}
+        """By bucket and version."""
+        self._paused: set[str] = set()
+        self._failing: set[tuple[str, str]] = set()
         self._changed = threading.Condition()
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="replication", daemon=True)
@@ -65,6 +80,7 @@ class Replication:
         self._seams.wrap(S3Backend, "put_object", self._after_put)
         self._seams.wrap(S3Backend, "_set_delete_marker", self._after_put)
         self._seams.wrap(S3Backend, "put_object_tagging", self._after_tagging)
+        self._seams.replace(FakeKey, "response_dict", self._telling(FakeKey.response_dict))
 
     def start(self) -> None:
         self._thread.start()
@@ -84,6 +100,41 @@ class Replication:
         with self._changed:
             return len(self._waiting)
 
+    def pause(self, bucket: str) -> None:
+        """Let nothing leave that bucket: what is put stays PENDING until `resume`."""
+        self._paused.add(bucket)
+
+    def resume(self, bucket: str) -> None:
+        """What was put meanwhile leaves now."""
+        self._paused.discard(bucket)
+
+    def fail(self, bucket: str, key: str) -> None:
+        """Let every replication of that object fail until `mend`, as for want of a permission: FAILED for good."""
+        self._failing.add((bucket, key))
+
+    def mend(self, bucket: str, key: str) -> None:
+        """It would succeed now. What has FAILED stays so: S3 does not try it again by itself."""
+        self._failing.discard((bucket, key))
+
+    def status(self, bucket: str, version: Any) -> Status | None:
+        """What S3 says of that version (moto's key)."""
+        return self._statuses.get((bucket, str(version.version_id)))
+
+    def again(self, backend: Any, bucket: str, version: Any) -> bool:
+        """Replicate that version whatever its status is, as a batch job does; False where no rule covers it."""
+        rule = _rule_for(backend.get_bucket_replication(bucket), version)
+        if rule is not None:
+            self._wait(_Change(backend, bucket, version, rule, tags_only=False, due=time.monotonic() + self._delay))
+        return rule is not None
+
+    def _telling(self, original: property) -> property:
+        def told(version: Any) -> dict[str, Any]:
+            headers: dict[str, Any] = original.fget(version)  # type: ignore[misc]
+            status = self.status(version.bucket_name, version)
+            return headers if status is None else headers | {_STATUS: status.value}
+
+        return property(told)
+
     def _after_put(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def put(backend: Any, bucket_name: str, *args: Any, **kwargs: Any) -> Any:
             version = original(backend, bucket_name, *args, **kwargs)
@@ -102,14 +153,22 @@ class Replication:
 
     def _note(self, backend: Any, bucket: str, version: Any, *, tags_only: bool) -> None:
         rule = _rule_for(backend.get_bucket_replication(bucket), version)
-        if rule is None or (
-            (bucket, version.version_id) in self._replicas and not _enabled(rule, "ReplicaModifications")
-        ):
+        replica = self.status(bucket, version) is Status.REPLICA
+        if rule is None or (replica and not _enabled(rule, "ReplicaModifications")):
             return
+        self._wait(_Change(backend, bucket, version, rule, tags_only, due=time.monotonic() + self._delay))
+
+    def _wait(self, change: _Change) -> None:
         with self._changed:
-            due = time.monotonic() + self._delay
-            self._waiting.append(_Change(backend, bucket, version, rule, tags_only, due))
+            self._say(change, Status.PENDING)
+            self._waiting.append(change)
             self._changed.notify_all()
+
+    def _say(self, change: _Change, status: Status) -> None:
+        """A replica stays one, whatever becomes of its later changes."""
+        key = change.bucket, str(change.version.version_id)
+        if self._statuses.get(key) is not Status.REPLICA:
+            self._statuses[key] = status
 
     def _run(self) -> None:
         while True:
@@ -120,12 +179,21 @@ class Replication:
                 now = time.monotonic()
                 arriving = [change for change in self._waiting if change.due <= now and self._open(change)]
             for change in arriving:
-                self._arrive(change)
+                self._end(change)
             with self._changed:
                 self._waiting = [change for change in self._waiting if change not in arriving]
 
+    def _end(self, change: _Change) -> None:
+        if (change.bucket, change.version.name) in self._failing:
+            self._say(change, Status.FAILED)
+        else:
+            self._arrive(change)
+            self._say(change, Status.COMPLETED)
+
     def _open(self, change: _Change) -> bool:
         """A change waits until its destination exists and can be reached from the Region of its source."""
+        if change.bucket in self._paused:
+            return False
         destination = change.backend.buckets.get(_destination(change.rule))
         if destination is None or not destination.is_versioned:
             return False
@@ -164,7 +232,7 @@ class Replication:
             made._version_id, made.last_modified = source.version_id, source.last_modified
         others = [v for v in bucket.keys.getlist(source.name, []) if v is not made]
         bucket.keys.setlist(source.name, sorted([*others, made], key=lambda v: v.last_modified))
-        self._replicas.add((bucket.name, made.version_id))
+        self._statuses[bucket.name, str(made.version_id)] = Status.REPLICA
         return made
 
 

@@ -61,6 +61,8 @@ class Execution:
     region: str
     cause: str | None = None
     """Why it ended red, in its own words."""
+    machine: str = "failover"
+    """Of which state machine: failover or failback."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,28 @@ class Answered:
     at: float
     said: str
     """All that the command said, on one line."""
+
+
+@dataclass(frozen=True)
+class Switchover:
+    """One planned change of the active Region. Seconds; None was not seen."""
+
+    number: int
+    active: str
+    """The Region that was promoted."""
+    started: float
+    """When a person started the run that led to it (epoch seconds)."""
+    read_only_seconds: float | None
+    outage_seconds: float | None
+    """What clients outside saw of it."""
+    promotion_seconds: float | None
+    """From the decision to the promoted database."""
+    seconds: float
+    """From its start to that of the next one, or to the last that clients saw."""
+    acknowledged_writes: int
+    """Within these seconds."""
+    missing_writes: tuple[str, ...] | None
+    """Those of them that are not in the active database at the end of all."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +199,7 @@ class Result:
     answer: str | None = None
     """What the person was to answer; None where nobody was there to be asked."""
     lease: bool = False
+    circle: bool = False
     lambda_: LambdaRuntime = field(default_factory=LambdaRuntime)
     started: float
     ended: float
@@ -201,6 +226,17 @@ class Result:
     old_side_wrote_limit_seconds: float | None = None
     old_side_answers: int | None = None
     led_back: int | None = None
+    circle_drift: tuple[str, ...] | None = None
+    lost_in_failover: tuple[str, ...] | None = None
+    reconciled: tuple[str, ...] | None = None
+    home_started_at: float | None = None
+    home_phases: dict[str, float | None] = field(default_factory=dict)
+    read_only_seconds: float | None = None
+    home_outage_seconds: float | None = None
+    held: bool | None = None
+    switchovers_asked: int = 0
+    switchovers: tuple[Switchover, ...] = ()
+    waited_in_vain: tuple[str, ...] = ()
     promotions: int = 0
     executions: tuple[Execution, ...] = ()
     steps: tuple[StepRecord, ...] = ()
@@ -217,6 +253,7 @@ class Result:
         document = {"schema": SCHEMA} | asdict(self)
         document["lambda"] = document.pop("lambda_")
         document["phases"] = {name: self.phases.get(name) for name in PHASES}
+        document["home_phases"] = {name: self.home_phases.get(name) for name in PHASES} if self.home_phases else {}
         return document
 
     def write(self, path: Path) -> None:
@@ -284,12 +321,26 @@ def _rows(result: Result) -> Iterator[tuple[str, str, str]]:
     absent = None if result.missing_writes is None else len(result.missing_writes)
     yield "missing", _count(absent), f"of them; streamed before the loss: {_count(result.missing_streamed_writes)}"
     yield "on both sides", _count(result.writes_on_both_sides), "writes that the old primary acknowledged after t4"
-    if result.returned_at is not None:
+    if result.old_side_wrote_limit_seconds is not None:
         limit = _seconds(result.old_side_wrote_limit_seconds, "nothing")
         yield "last of these", _seconds(result.old_side_wrote_seconds), f"after its return; at most {limit} is right"
+    yield from _home(result)
     yield "promotions", str(result.promotions), "counted where PostgreSQL promotes"
     memory = "unknown" if result.peak_memory_mib is None else f"{result.peak_memory_mib:.0f} MiB"
     yield "peak memory", memory, f"on {result.machine.cores} cores, {result.ended - result.started:.0f} s in all"
+
+
+def _home(result: Result) -> Iterator[tuple[str, str, str]]:
+    """What the way home came to, where there was one."""
+    if result.home_started_at is None:
+        return
+    named = None if result.reconciled is None else len(result.reconciled)
+    lost = None if result.lost_in_failover is None else len(result.lost_in_failover)
+    if result.lost_in_failover is not None:
+        yield "reconciled", _count(named), f"named as lost; the failover has lost {_count(lost)}"
+    for one in result.switchovers:
+        where = f"until {one.active} took writes; clients had none for {_seconds(one.outage_seconds)}"
+        yield f"read-only {one.number}", _seconds(one.read_only_seconds), where
 
 
 def _missing(result: Result) -> Iterator[Text]:
@@ -305,7 +356,8 @@ def _verdict(result: Result) -> Iterator[Text]:
     finding = f" ({result.finding})" if result.finding else ""
     yield Text(f"\n {result.status}{finding}", style="bold green" if not result.problems else "bold red")
     if not result.problems:
-        yield Text(f" That is the end that --fault {result.fault} should have.")
+        what = "--circle" if result.circle else f"--fault {result.fault}"
+        yield Text(f" That is the end that {what} should have.")
     yield from (Text(f" ! {problem}", style="red") for problem in result.problems)
 
 

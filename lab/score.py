@@ -202,6 +202,36 @@ def answered_before(
     )
 
 
+@dataclass(frozen=True)
+class Handover:
+    """From the last write that the old active Region acknowledged to the first that the new one did (epoch seconds)."""
+
+    last_old: float | None
+    first_new: float | None
+
+    @property
+    def read_only_seconds(self) -> float | None:
+        """How long nobody took writes; negative where both did, None where one of the moments was not seen."""
+        if self.last_old is None or self.first_new is None:
+            return None
+        return self.first_new - self.last_old
+
+
+def handover(
+    attempts: Iterable[Attempt], old_region: str, new_region: str, since: float, verified: float | None = None
+) -> Handover:
+    """How writes moved from one Region to the other after `since`, at which the old one alone was active.
+
+    `verified` is when the run's own write was acknowledged by the new one; DNS leads no client there before that.
+    """
+    acknowledged = [attempt for attempt in attempts if attempt.acknowledged and attempt.got >= since]
+    old = [attempt.got for attempt in acknowledged if attempt.region == old_region]
+    new = [attempt.got for attempt in acknowledged if attempt.region == new_region]
+    if verified is not None:
+        new.append(verified)
+    return Handover(max(old, default=None), min(new, default=None))
+
+
 def dns_answered(attempts: Iterable[Attempt], addresses: Collection[str], since: float | None = None) -> float | None:
     """When DNS first gave a client outside one of these addresses after `since`; None when it never did."""
     begin = float("-inf") if since is None else since

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+_SHORTEST_REBOOT = 0.9
+
 
 @dataclass(frozen=True)
 class Timings:
@@ -27,6 +29,14 @@ class Timings:
     """From PromoteReadReplica until the status says `modifying`."""
     rds_modifying: float
     rds_rebooting: float
+    rds_renaming: float
+    """From a change of the identifier until the server is restarted under the new one."""
+    rds_snapshotting: float
+    """What a manual snapshot takes; the instance says `backing-up` meanwhile."""
+    rds_restoring: float
+    """From RestoreDBInstanceFromDBSnapshot until the instance is `available`, at least."""
+    rds_replicating: float
+    """From CreateDBInstanceReadReplica until the replica is `available`, at least."""
     instance_boot: float
     """From the launch of an instance until its application starts."""
     event_delay: float
@@ -51,6 +61,10 @@ LAB = Timings(
     rds_pending=0.5,
     rds_modifying=4.0,
     rds_rebooting=2.5,
+    rds_renaming=1.0,
+    rds_snapshotting=1.0,
+    rds_restoring=1.0,
+    rds_replicating=1.5,
     instance_boot=3.0,
     event_delay=0.1,
     parameters=MappingProxyType(
@@ -76,6 +90,11 @@ LAB = Timings(
             "StartWindowSeconds": "3",
             "PeerConnectSeconds": "0.5",
             "PeerReadSeconds": "1",
+            "RebuildAgainSeconds": "1",
+            "ReprotectSeconds": "180",
+            "CompareSeconds": "120",
+            "SliceSeconds": "10",
+            "OfferSeconds": "30",
         }
     ),
     lease=MappingProxyType({"LeaseTermSeconds": "2", "LongestTransactionSeconds": "1"}),
@@ -90,6 +109,11 @@ AWS = Timings(
     rds_pending=30.0,
     rds_modifying=150.0,
     rds_rebooting=40.0,
+    # Of a rename AWS says ten minutes with its reboot; the others grow with the database, up to hours.
+    rds_renaming=560.0,
+    rds_snapshotting=300.0,
+    rds_restoring=900.0,
+    rds_replicating=3600.0,
     instance_boot=120.0,
     event_delay=1.0,
     lease=MappingProxyType({"LeaseTermSeconds": "15", "LongestTransactionSeconds": "10"}),
@@ -99,6 +123,24 @@ AWS = Timings(
 def leased(profile: Timings) -> Timings:
     """The profile with the write lease switched on."""
     return replace(profile, parameters=MappingProxyType({**profile.parameters, **profile.lease}))
+
+
+def promotion_of(profile: Timings, seconds: float) -> Timings:
+    """The profile with promotions that take so long, each of their phases in proportion as far as that can be.
+
+    A real server is stopped, started and promoted within `rds_rebooting`: it is no shorter than that takes, and
+    ValueError for a promotion that would be.
+    """
+    if seconds < _SHORTEST_REBOOT:
+        raise ValueError(f"no promotion takes {seconds:g} s: a server needs {_SHORTEST_REBOOT:g} s to be restarted")
+    rebooting = max(_SHORTEST_REBOOT, seconds * profile.rds_rebooting / profile.promotion)
+    share = (seconds - rebooting) / (profile.rds_pending + profile.rds_modifying)
+    return replace(
+        profile,
+        rds_pending=profile.rds_pending * share,
+        rds_modifying=profile.rds_modifying * share,
+        rds_rebooting=rebooting,
+    )
 
 
 def timings(name: str) -> Timings:

@@ -11,12 +11,12 @@ from lab.world import World
 
 
 class Witness:
-    """A context manager that listens to the answers of `assess` in the DR Region. Enter it before other listeners."""
+    """A context manager that listens to the answers of `assess` in one Region. Enter it before other listeners."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, side: Side = Side.DR) -> None:
         self._world = world
         self._before = world.lambdas.callbacks
-        self._region = REGION_NAME[Side.DR]
+        self._region = REGION_NAME[side]
         self._lock = threading.Lock()
         self._decided: list[Decided] = []
 

@@ -16,6 +16,8 @@ from moto.backends import get_backend
 from lab import environment
 from lab.alarms import Alarms
 from lab.autoscaling import Autoscaling
+from lab.batch_replication import BatchReplication
+from lab.calls import Calls
 from lab.cloud import ACCOUNT, Cloud
 from lab.dns import NameServer, Resolver
 from lab.dynamodb import AtomicItems
@@ -97,10 +99,13 @@ class World:
         items = AtomicItems()
         items.install()
         part(items.uninstall)
-        replication = Replication(self.network)
-        replication.install()
-        replication.start()
-        part(replication.stop)
+        self.replication = Replication(self.network)
+        self.replication.install()
+        self.replication.start()
+        part(self.replication.stop)
+        jobs = BatchReplication(self.replication)
+        jobs.install()
+        part(jobs.stop)
         self.databases = Databases(self.network, self.timings, self.folder)
         self.databases.install()
         part(self.databases.stop)
@@ -121,7 +126,8 @@ class World:
         part(self.groups.stop)
         self._begin_serverless(part)
         self._begin_dns(part)
-        self.stacks = Stacks(self.cloud, self.lambdas, environment.IMAGE)
+        self.calls = Calls(self.cloud)
+        self.stacks = Stacks(self.calls, self.lambdas, environment.IMAGE)
 
     def _instance_environment(self, vantage: Vantage, region: str) -> dict[str, str]:
         """What an instance finds in its image and its profile: the way to the Region's API, and Python."""
@@ -321,9 +327,9 @@ class World:
 
     # -- what was configured, read back through the APIs ----------------------------------------------------------
 
-    def function_environment(self, name: str) -> dict[str, str]:
-        """The environment of a function in the DR Region."""
-        functions = self.cloud.client("lambda", REGION_NAME[Side.DR])
+    def function_environment(self, name: str, side: Side = Side.DR) -> dict[str, str]:
+        """The environment of a function in that side's Region."""
+        functions = self.cloud.client("lambda", REGION_NAME[side])
         answer = functions.get_function_configuration(FunctionName=f"relight-{environment.APPLICATION}-{name}")
         return dict(answer["Environment"]["Variables"])
 
@@ -379,6 +385,16 @@ class World:
         self.alarms.lose(REGION_NAME[side])
         self.databases.lose(side, how)
         self.groups.lose(side, how)
+
+    def revive(self, side: Side) -> None:
+        """The Region is back: its servers start on the data that they had, its groups find out what has become of
+        their machines, and whatever is scheduled there runs again."""
+        region = REGION_NAME[side]
+        for part in (self.lambdas, self.workflows, self.alarms, self.events):
+            part.restore(region)
+        self.databases.revive(side)
+        self.groups.revive(side)
+        self.network.restore(side)
 
 
 def _text(address: tuple[str, int]) -> str:

@@ -1,4 +1,4 @@
-"""`relight approve` and `relight decline`, as the command line understands them."""
+"""`relight approve`, `decline` and `stay`, as the command line understands them."""
 
 from typing import Annotated
 
@@ -47,6 +47,30 @@ def decline(
     Where samconfig.toml is not at hand, --app and --region are enough.
     """
     return _answer("declined", run, because, Whereabouts(env, config, app, region), token, json)
+
+
+def stay(
+    run: Run,
+    because: Reason,
+    env: Env = None,
+    config: Config = DEFAULT,
+    app: App = None,
+    region: Region = None,
+    token: Token = None,
+    json: Json = False,
+) -> int:
+    """Tell a failback that asks that the other Region is home from now on. Nothing moves; there is no outage.
+
+    With --env, the parameters of the two stacks that have to follow are printed with their values.
+    """
+    where = Whereabouts(env, config, app, region)
+    name, said, deployed = run_id(run), reason(because), where.of_a_run()
+    from relight.question import Reply  # noqa: PLC0415 - as above
+
+    from relight_cli.answering import Wish, conduct  # noqa: PLC0415
+    from relight_cli.staying import after  # noqa: PLC0415
+
+    return conduct(deployed, Wish(name, Reply.STAY, said, token), as_json=json, after=after(where))
 
 
 def _answer(reply: str, run: str, because: str, where: Whereabouts, token: str | None, as_json: bool) -> int:

@@ -6,7 +6,7 @@ answer, so it is never printed. Whether an answer came in time is Step Functions
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from botocore.exceptions import ClientError
@@ -26,7 +26,10 @@ _ASKED_IN_VAIN = frozenset({Exit.NO_ANSWER, Exit.NO_LEDGER, Exit.DENIED, Exit.AW
 _WHAT_FOLLOWS = {
     Reply.APPROVED: "it looks at the facts once more and goes on; follow it with",
     Reply.DECLINED: "it stands down and undoes what it has done; follow it with",
+    Reply.STAY: "it makes the Region that serves home in both ledgers, and ends; follow it with",
 }
+_FAILBACK = "-failback:"
+"""In the ARN of an execution of that state machine."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,11 @@ class Asked:
     """Estimated seconds of writes that would be lost; None is unknown."""
     last_words: str
     """What the run said last; empty where it said nothing."""
+
+    @property
+    def is_failback(self) -> bool:
+        """Whether the run that asks goes home."""
+        return _FAILBACK in (self.owner or "")
 
     @property
     def answered(self) -> Answer | None:
@@ -97,13 +105,22 @@ def objection(found: Asked, wish: Wish) -> Refused | None:
         return _unknown(found, wish)
     answer, question = found.answered, found.question
     if answer is not None and answer.answer is not Reply.UNANSWERED:
-        what = f"{run} was {answer.answer} already at {told(answer.at)} by {answer.by}"
+        what = f"{run} was {answer.answer.word} already at {told(answer.at)} by {answer.by}"
         return Refused(what, do=f"because: {answer.because}", code=Exit.ANSWERED)
     if found.ended:
         do = "a primary that stays dead makes another run ask"
         return Refused(f"{run} has ended{_last(found)}", do=do, code=Exit.ENDED)
     if answer is not None or question is None:
         return Refused(f"{run} asks nothing now{_last(found)}", do="wait for a question", code=Exit.NOTHING_ASKED)
+    return _mismatch(found, question, wish)
+
+
+def _mismatch(found: Asked, question: Question, wish: Wish) -> Refused | None:
+    """Why this question cannot be answered so."""
+    run = f"run {wish.run} in {found.region}"
+    if wish.reply is Reply.STAY and not found.is_failback:
+        do = "answer it with relight approve or decline"
+        return Refused(f"{run} is no failback, so it cannot be told to stay", do=do, code=Exit.NOT_A_FAILBACK)
     if wish.token not in {None, question.token}:
         what = f"this is not the token of question {question.asked}, the newest of {run}"
         return Refused(what, do="leave --token out to answer the newest", code=Exit.TOKEN)
@@ -173,8 +190,8 @@ class Answering:
         if not self._send(found.region, found.question.token, wish, by):
             self._explain(found, found.question, wish, by)
         follow = f"aws stepfunctions describe-execution --region {found.region} --execution-arn {found.owner}"
-        self.show(f"{wish.reply} by {by}, because: {wish.because}")
-        self.show(f"{_WHAT_FOLLOWS[wish.reply]}: {follow}")
+        self.show(f"{wish.reply.word} by {by}, because: {wish.because}")
+        self.show(f"{_what_follows(found, wish)}: {follow}")
         return as_document(found, found.question, wish, by)
 
     def _send(self, region: str, token: str, wish: Wish, by: str) -> bool:
@@ -183,10 +200,10 @@ class Answering:
         said = {"by": by, "because": wish.because}
         with reaching(region, "send the answer"):
             try:
-                if wish.reply is Reply.APPROVED:
-                    states.send_task_success(taskToken=token, output=json.dumps({"answer": wish.reply.value, **said}))
-                else:
+                if wish.reply is Reply.DECLINED:
                     states.send_task_failure(taskToken=token, error=_DECLINED, cause=json.dumps(said))
+                else:
+                    states.send_task_success(taskToken=token, output=json.dumps({"answer": wish.reply.value, **said}))
             except ClientError as error:
                 if code_of(error) not in _CLOSED:
                     raise
@@ -236,8 +253,20 @@ def shown(found: Asked, question: Question, wish: Wish, now: float) -> Iterator[
     times = f"asked {told(question.asked_at)}, open until {told(question.expires_at)}, {open_for}"
     yield f"run {wish.run} in {found.region}, question {question.asked} ({question.urgency}): {times}"
     yield f"  {question.sentence}"
+    if found.is_failback:
+        yield f"  finding {question.finding}, mode {question.mode}: no write is lost, none is taken meanwhile"
+        return
     lost = "unknown" if found.loss is None else f"{found.loss:.0f} s of writes"
     yield f"  finding {question.finding}, mode {question.mode}, estimated loss {lost}"
+
+
+def _what_follows(found: Asked, wish: Wish) -> str:
+    if not found.is_failback:
+        return _WHAT_FOLLOWS[wish.reply]
+    return {
+        Reply.APPROVED: "it warms up and switches over; follow it with",
+        Reply.DECLINED: "it ends, and the Region that serves goes on; follow it with",
+    }.get(wish.reply, _WHAT_FOLLOWS[wish.reply])
 
 
 def as_document(found: Asked, question: Question, wish: Wish, by: str) -> dict[str, object]:
@@ -262,11 +291,21 @@ def as_document(found: Asked, question: Question, wish: Wish, by: str) -> dict[s
     }
 
 
-def conduct(deployed: Deployed, wish: Wish, *, as_json: bool) -> int:
-    """Answer, and say so: the exit code."""
+@dataclass(frozen=True)
+class After:
+    """What is for people to do once the answer is given: lines, and the same as JSON has it."""
+
+    lines: tuple[str, ...]
+    document: Mapping[str, object]
+
+
+def conduct(deployed: Deployed, wish: Wish, *, as_json: bool, after: After | None = None) -> int:
+    """Answer, and say so, and what comes after it: the exit code."""
     said = Answering(deployed, Aws(), show=_silent if as_json else print).give(wish)
     if as_json:
-        print(json.dumps(said, indent=2))
+        print(json.dumps({**said, **(after.document if after else {})}, indent=2))
+    elif after:
+        print("\n".join(after.lines))
     return Exit.DONE
 
 

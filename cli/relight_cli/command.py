@@ -15,8 +15,8 @@ import typer
 from typer.exceptions import TyperException
 
 from lab.errors import LabError, PortBusy
-from lab.options import Fault, LambdaMode, Lost, Options, Profile, Reply, Step, option
-from relight_cli.answer import approve, decline
+from lab.options import Fault, LambdaMode, Lost, Options, Profile, Reply, Step, listed, option
+from relight_cli.answer import approve, decline, stay
 from relight_cli.complaint import complain
 from relight_cli.cost import cost
 from relight_cli.cut_over import cut_over
@@ -24,8 +24,11 @@ from relight_cli.deploy import deploy
 from relight_cli.destroy import destroy
 from relight_cli.exit_code import Exit, Refused
 from relight_cli.explain import explain
+from relight_cli.failback import failback
 from relight_cli.freeze import freeze, unfreeze
 from relight_cli.may_deploy import may_deploy
+from relight_cli.reconcile import reconcile
+from relight_cli.retired import retired
 
 _INTERRUPTED = 130
 
@@ -80,8 +83,12 @@ def rehearse(  # noqa: PLR0913, PLR0917 - one parameter for each option of the c
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the result there.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running at the end, until Ctrl-C.")] = False,
     kill_orchestrator_at: Annotated[
-        str | None, typer.Option(metavar="STEP", help=f"Stop the first run during a step: {' '.join(Step)}.")
+        str | None, typer.Option(metavar="STEP", help=f"Stop a run during a step: {' '.join(Step)}.")
     ] = None,
+    circle: Annotated[bool, typer.Option("--circle", help="Bring the primary back, and let a person go home.")] = False,
+    switchovers: Annotated[
+        int, typer.Option(metavar="N", help="With --fault none: switch over so often, there and back in turn.")
+    ] = Options.switchovers,
     answer: Annotated[
         str, typer.Option(metavar=_words(Reply), help="What the person answers where a run asks (app-lost).")
     ] = Options.answer.value,
@@ -106,8 +113,10 @@ def rehearse(  # noqa: PLR0913, PLR0917 - one parameter for each option of the c
         json=json,
         keep=keep,
         kill_orchestrator_at=(
-            None if kill_orchestrator_at is None else option("--kill-orchestrator-at", Step, kill_orchestrator_at)
+            () if kill_orchestrator_at is None else listed("--kill-orchestrator-at", Step, kill_orchestrator_at)
         ),
+        circle=circle,
+        switchovers=switchovers,
         answer=option("--answer", Reply, answer),
         lease=lease,
         lambda_mode=option("--lambda", LambdaMode, lambda_),
@@ -128,6 +137,10 @@ app.command("cut-over", short_help="Replace a simple DNS record by the failover 
 app.command("cost", short_help="What it costs, by the templates and a dated price table.")(cost)
 app.command("approve", short_help="Let a run that asks for a decision go on.")(approve)
 app.command("decline", short_help="Let a run that asks for a decision stand down.")(decline)
+app.command("failback", short_help="Start the way home; it asks before it switches over.")(failback)
+app.command("stay", short_help="Tell a failback that asks that the other Region is home.")(stay)
+app.command("reconcile", short_help="What the failover lost, row by row.")(reconcile)
+app.command("retired", short_help="The old databases that are kept, and their deletion.")(retired)
 app.command("freeze", short_help="Let no run begin for a while.")(freeze)
 app.command("unfreeze", short_help="Take a freeze back.")(unfreeze)
 app.command("explain", short_help="The table by which a run is decided.")(explain)

@@ -221,11 +221,15 @@ def _check_sizes(environment: Environment, loaded: Mapping[Slot, Template]) -> N
         if failover is not None and failover > largest:
             do = "raise MaxSize, or lower FailoverCapacity"
             raise _wrong(f"FailoverCapacity {failover} is above MaxSize {largest}", environment, slot, do)
-    largest_there = _number(environment, loaded, Slot.DR, "MaxSize") or 0
-    wanted_here = _number(environment, loaded, Slot.PRIMARY, "DesiredCapacity") or 0
-    if wanted_here > largest_there:
-        what = f"the primary runs {wanted_here} instances, and the MaxSize of dr is {largest_there}"
-        raise _wrong(what, environment, Slot.DR, "raise MaxSize, so that a failover can bring up as many")
+    # In both directions: which of them serves by its parameters is the owner's to say (`relight stay`).
+    for slot in REGIONAL:
+        there = PEER_OF[slot]
+        largest_there = _number(environment, loaded, there, "MaxSize") or 0
+        wanted_here = _number(environment, loaded, slot, "DesiredCapacity") or 0
+        if wanted_here > largest_there:
+            who = "the primary" if slot is Slot.PRIMARY else "dr"
+            what = f"{who} runs {wanted_here} instances, and the MaxSize of {there} is {largest_there}"
+            raise _wrong(what, environment, there, "raise MaxSize, so that a failover can bring up as many")
 
 
 def _check_networks(environment: Environment, loaded: Mapping[Slot, Template]) -> None:

@@ -60,8 +60,10 @@ class Whereabouts:
     region: str | None = None
     peer_region: str | None = None
 
-    def of_a_run(self) -> Deployed:
-        """Where a run may be: in one Region, or in either of an environment. Refused where that is not said."""
+    def of_a_run(self, which: str = "run this is") -> Deployed:
+        """Where a run, or what `which` says, may be: in one Region, or in either of an environment. Refused where that
+        is not said.
+        """
         if self.env is not None:
             found = self._environment(self.env)
             if self.region is None:
@@ -70,7 +72,7 @@ class Whereabouts:
                 raise _wrong(f"{self.region} is no Region of {self.env}", f"choose one of: {' '.join(found.regions)}")
             return Deployed(found.application, (self.region,), found.account)
         if self.app is None or self.region is None:
-            raise _wrong("it is not said which run this is", "give --env NAME, or --app NAME and --region REGION")
+            raise _wrong(f"it is not said which {which}", "give --env NAME, or --app NAME and --region REGION")
         return _named(self.app, self.region)
 
     def of_both(self) -> Deployed:

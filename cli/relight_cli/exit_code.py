@@ -53,6 +53,18 @@ class Exit(IntEnum):
     """AWS denies the call."""
     ONE_LEDGER = 30
     """Only one of the two ledgers could be changed."""
+    NO_WAY_HOME = 31
+    """There is no way home to go: the Region is active already, or there never was a failover."""
+    RUN_ON = 32
+    """Another run, or a drill, is on there."""
+    NOT_A_FAILBACK = 33
+    """The run is no failback, so it cannot be told to stay."""
+    NO_REPORT = 34
+    """The run has kept no reconciliation report."""
+    UNKNOWN_RETIRED = 35
+    """No retired database has that name."""
+    TOO_YOUNG = 36
+    """The retired database has to be kept for longer."""
 
 
 class Refused(LabError):

@@ -96,7 +96,7 @@ def _function(function: Resource, workings: Workings) -> Iterator[Use]:
     yield Use("lambda-request", calls, because)
     for key, each in workings.per_call(function).items():
         yield Use(key, calls * each, f"{name}: {each:g} a call")
-    bytes_each = workings.log_bytes(name)
+    bytes_each = workings.log_bytes(function)
     yield Use("log-ingest", calls * bytes_each / 10**9, f"{name}: {bytes_each:,} bytes a call")
     kept = workings.log_months(function)
     yield Use("log-storage", calls * bytes_each * kept / 10**9, f"{name}: kept for {kept:g} months")

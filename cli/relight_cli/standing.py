@@ -60,9 +60,15 @@ def judge(readings: Mapping[Slot, Reading], home: str, now: float, *, heed_freez
     """What both ledgers come to. Pure; `now` in epoch seconds. A freeze is heeded by pipelines, not by people: it is
     what a person sets before changing something by hand.
 
+    `home` is the one fixed at deployment; where a person has told a failback to stay, the ledgers say another one.
+
     One that says no is enough for no. Without such a one, one that cannot be read leaves it unknown. A Region without a
     ledger has never been deployed, so nothing can be under way there.
     """
+    homes = {reading.head.home_or(home) for reading in readings.values() if reading.head is not None}
+    if len(homes) > 1:
+        return Standing(Answer.NOT_NOW, f"not now: the ledgers name two homes, {' and '.join(sorted(homes))}")
+    home = next(iter(homes), home)
     for reading in readings.values():
         reason = _objection(reading, home, now if heed_freeze else None)
         if reason:

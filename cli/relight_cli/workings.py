@@ -22,7 +22,17 @@ HOURS = Decimal(730)
 MINUTES = {"minute": 1, "hour": 60, "day": 1440}
 FUNCTION = "AWS::Lambda::Function"
 # Published only while something is wrong; CloudWatch charges a metric by the hours in which it gets data.
-RARE_METRICS = frozenset({"CallBackRefused", "IgnoredEvents", "OwnerUnknown", "PeerCapacityUnknown"})
+RARE_METRICS = frozenset(
+    {
+        "CallBackRefused",
+        "Down.outside",
+        "IgnoredEvents",
+        "MAINTENANCE",
+        "OwnerUnknown",
+        "PeerCapacityUnknown",
+        "UnprotectedSeconds",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -42,13 +52,19 @@ ASSUMPTIONS: Mapping[str, Assumption] = {
     "probe_seconds": _assume(
         "1", "s", "a run of the probe beside its pauses: the last sample (17 ms of CPU here, docs/cost.md)"
     ),
+    "off_duty_seconds": _assume("0.1", "s", "a run of the probe in the active Region: one read of its ledger"),
     "guard_seconds": _assume("0.8", "s", "a run of guard: two reads, one PutMetricData, one question to dbcheck"),
     "dbcheck_seconds": _assume("0.3", "s", "a call of dbcheck: one connection, one question"),
     "probe_log_bytes": _assume(
         "3000", "bytes", "a run of the probe in the log, with Lambda's own lines and its metrics"
     ),
+    "off_duty_log_bytes": _assume("1000", "bytes", "a run of the probe in the active Region in the log"),
     "guard_log_bytes": _assume("1500", "bytes", "a run of guard in the log"),
     "dbcheck_log_bytes": _assume("1200", "bytes", "a call of dbcheck in the log"),
+    "retire_seconds": _assume(
+        "1", "s", "a daily look at what is kept of old databases: nothing, while nothing happens"
+    ),
+    "retire_log_bytes": _assume("1200", "bytes", "such a look in the log"),
     "log_months": _assume("12", "months", "how long a log is kept that sets no retention"),
     "ledger_gb": _assume("0.01", "GB", "a ledger with the timelines of many runs"),
     "evidence_gb": _assume("0.01", "GB", "evidence of many runs"),
@@ -134,7 +150,7 @@ class Workings:
         )
         if self.short(function) == "dbcheck":
             probe = self.function(function.slot, "probe")
-            if probe is not None:
+            if probe is not None and not self.is_home(probe):
                 scheduled += self.calls(probe) * self.variable(probe, "SAMPLES")
             guard = self.function(function.slot, "guard")
             if guard is not None and self.is_home(function):  # where it is active: are writes stopped there?
@@ -154,6 +170,8 @@ class Workings:
         beside = self.assumed(f"{name}_seconds")
         if name != "probe":
             return beside
+        if self.is_home(function):
+            return self.assumed("off_duty_seconds")
         return (self.variable(function, "SAMPLES") - 1) * self.variable(function, "SAMPLE_SECONDS") + beside
 
     def per_call(self, function: Resource) -> Mapping[str, Decimal]:
@@ -161,17 +179,24 @@ class Workings:
         match self.short(function):
             case "guard":
                 return {key: Decimal(number) for key, number in GUARD_RUN.items()}
+            case "retire":
+                return {"dynamodb-read": Decimal(1)}
+            case "probe" if self.is_home(function):
+                return {"dynamodb-read": Decimal(1)}
             case "probe":
                 samples = self.variable(function, "SAMPLES")
                 pause = (samples - 1) * self.variable(function, "SAMPLE_SECONDS")
                 kept = 1 + pause // (self.variable(function, "FRESH_SECONDS") / 3)
                 asked = {key: number * samples for key, number in PROBE_SAMPLE.items()}
+                asked["dynamodb-read"] += 1  # whether it is on duty at all
                 return asked | {"dynamodb-write": kept * len(View) + PROBE_KEPT_ONCE}
             case _:
                 return {}
 
-    def log_bytes(self, name: str) -> Decimal:
-        return self.assumed(f"{name}_log_bytes")
+    def log_bytes(self, function: Resource) -> Decimal:
+        """What a call of a function writes to the log."""
+        name = self.short(function)
+        return self.assumed(f"{'off_duty' if name == 'probe' and self.is_home(function) else name}_log_bytes")
 
     def log_months(self, function: Resource) -> Decimal:
         """How long a function's log is kept."""
@@ -185,7 +210,7 @@ class Workings:
         """The custom metrics that a call of a function publishes, as its code has them."""
         match self.short(function):
             case "probe":
-                return [*(f"Down.{view.value}" for view in MEASURED), "Ready"]
+                return [] if self.is_home(function) else [*(f"Down.{view.value}" for view in MEASURED), "Ready"]
             case "guard":
                 head, here, home = head_of(None, self.home_region), function.region, self.home_region
                 return [*switches(head, here, home), *gauges(head, here, home, 0.0)]

@@ -51,6 +51,8 @@ class StandbyWorkload(Stack):
             deletion_protection=True,
             # ModifyDBInstance gives the promoted one the standby, the backups and the protection that the primary had.
             # Leave these lines as they are after a failover, too: an update that changes one of them resets it.
+            # On the way home it renames the old instance (orders-dr-retired-3), and CreateDBInstanceReadReplica builds
+            # one like it under the name above. CloudFormation knows an instance by its name: it owns the new one.
             multi_az=False,
         )
         # Both policies; beside them give the stack a stack policy that denies Update:Replace (stacks/policy.json).

@@ -7,6 +7,12 @@
 #   relight may-deploy --env prod && terraform apply
 #
 # In the primary Region the same blocks hold, because going home changes the same things there.
+#
+# A failback renames the old instance to <identifier>-retired-<epoch> and builds a new one under its name. From version
+# 5.0 on the provider knows an instance by its resource id, so that its state follows the retired one. Afterwards, for
+# each Region whose instance was rebuilt:
+#
+#   terraform state rm aws_db_instance.replica && terraform import aws_db_instance.replica orders-dr
 
 terraform {
   required_version = ">= 1.5"
@@ -49,7 +55,7 @@ resource "aws_db_instance" "replica" {
       backup_retention_period, # given with the promotion
       multi_az,                # ModifyDBInstance, once the Region serves: the standby that the primary had,
       deletion_protection,     # its protection and its backups
-      identifier,              # instances change places, and so names, when traffic goes home
+      identifier,              # ModifyDBInstance renames the old one, CreateDBInstanceReadReplica builds its successor
       instance_class,          # a person may make it larger in an emergency
     ]
   }

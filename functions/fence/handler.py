@@ -1,4 +1,4 @@
-"""Cuts the peer's application off from the peer's database, lets it in again, or empties the peer."""
+"""Cuts the peer's application off from its database, lets it in again, empties the peer, or lets in this Region's."""
 
 import os
 import time
@@ -26,13 +26,16 @@ peer = Peer(
     fence_of(client("ec2", settings.peer_region, **bounds), settings.peer_network_acl_id, settings.peer_app_cidrs),
     client("lambda", settings.peer_region, **bounds),
     client("autoscaling", settings.peer_region, **bounds),
+    # Both ledgers are called the same.
+    Ledger(client("dynamodb", settings.peer_region, **bounds), settings.ledger_table, settings.home_region),
 )
-fencing = Fencing(settings, ledger, peer, time.time, ThreadPoolExecutor(max_workers=4))
+acl = fence_of(client("ec2", settings.aws_region), settings.network_acl_id, settings.app_cidrs)
+fencing = Fencing(settings, ledger, peer, time.time, ThreadPoolExecutor(max_workers=4), acl)
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """{"run", "intent": "cut" | "lift" | "empty"} -> the step's outcome, which is always DONE."""
+    """{"run", "intent": "cut" | "lift" | "empty" | "open"} -> the step's outcome, which is always DONE."""
     run, intent = Run.from_event(event), Intent(event.get("intent", Intent.CUT))
     name = "fence" if intent is Intent.CUT else f"fence ({intent})"
     said = perform(name, run, ledger, time.time, lambda: fencing.ensure(run, intent))

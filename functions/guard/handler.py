@@ -1,6 +1,7 @@
 """Scheduled in either Region: publishes its switches, and fences it where the other one has superseded it."""
 
 import os
+import time
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -9,36 +10,32 @@ from relight.errors import NotFenced
 from relight.guard import Guard, Hands, Standing
 from relight.ledger import Ledger
 from relight.network_acl import fence_of
+from relight.offer import Offer
 from relight.settings import GuardSettings
 
 logger = Logger()
 settings = GuardSettings.from_env(os.environ)
-peer_dynamodb = client(
-    "dynamodb",
-    settings.peer_region,
-    connect=settings.peer_connect_seconds,
-    read=settings.peer_read_seconds,
-    attempts=2,
-)
+bounds: dict[str, Any] = {
+    "connect": settings.peer_connect_seconds,
+    "read": settings.peer_read_seconds,
+    "attempts": 2,
+}
 hands = Hands(
     fence_of(client("ec2", settings.aws_region), settings.network_acl_id, settings.app_cidrs),
     # Once, and longer than it takes: nothing else waits for it.
     client("lambda", settings.aws_region, read=20, attempts=1),
     client("autoscaling", settings.aws_region),
-    client(
-        "stepfunctions",
-        settings.peer_region,
-        connect=settings.peer_connect_seconds,
-        read=settings.peer_read_seconds,
-        attempts=2,
-    ),
+    client("stepfunctions", settings.peer_region, **bounds),
+    client("cloudwatch", settings.peer_region, **bounds),
 )
+ledger = Ledger(client("dynamodb", settings.aws_region), settings.ledger_table, settings.home_region)
 guard = Guard(
     settings,
-    Ledger(client("dynamodb", settings.aws_region), settings.ledger_table, settings.home_region),
-    Ledger(peer_dynamodb, settings.peer_ledger_table, settings.home_region),
+    ledger,
+    Ledger(client("dynamodb", settings.peer_region, **bounds), settings.peer_ledger_table, settings.home_region),
     hands,
     client("cloudwatch", settings.aws_region),
+    offer=Offer(settings, ledger, client("sns", settings.aws_region), time.time),
 )
 
 

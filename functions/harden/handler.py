@@ -15,7 +15,13 @@ from relight.steps.harden import Harden
 logger = Logger()
 settings = HardenSettings.from_env(os.environ)
 ledger = Ledger(client("dynamodb", settings.aws_region), settings.ledger_table, settings.home_region)
-harden = Harden(settings, ledger, client("rds", settings.aws_region))
+harden = Harden(
+    settings,
+    ledger,
+    client("rds", settings.aws_region),
+    time.time,
+    client("rds", settings.peer_region, connect=2, read=5, attempts=2),  # best effort
+)
 
 
 @logger.inject_lambda_context

@@ -1,4 +1,4 @@
-"""Scheduled in the standby Region: samples the primary, keeps the signals, starts a run when the verdict says so."""
+"""Scheduled in both Regions, at work in the standby: samples the active one, keeps the signals, starts a run."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""Publishes STOP and GO at the decision, or GO once writes are proven; or takes them back."""
+"""Publishes this Region's switches at the decision, or once writes are proven; takes them back, or lets HOLD go."""
 
 import os
 import time
@@ -15,12 +15,19 @@ from relight.steps.switch import Intent, Switch
 logger = Logger()
 settings = SwitchSettings.from_env(os.environ)
 ledger = Ledger(client("dynamodb", settings.aws_region), settings.ledger_table, settings.home_region)
-switch = Switch(settings, ledger, client("cloudwatch", settings.aws_region), time.time)
+peer_cloudwatch = client(
+    "cloudwatch",
+    settings.peer_region,
+    connect=settings.peer_connect_seconds,
+    read=settings.peer_read_seconds,
+    attempts=2,
+)
+switch = Switch(settings, ledger, client("cloudwatch", settings.aws_region), time.time, peer_cloudwatch)
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """{"run", "intent": "engage" | "go" | "clear"} -> the step's outcome."""
+    """{"run", "intent": "engage" | "go" | "clear" | "release"} -> the step's outcome."""
     run, intent = Run.from_event(event), Intent(event.get("intent", Intent.ENGAGE))
     name = "switch" if intent is Intent.ENGAGE else f"switch ({intent})"
     said = perform(name, run, ledger, time.time, lambda: switch.ensure(run, intent))

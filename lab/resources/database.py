@@ -59,8 +59,11 @@ _INSTANCE = frozenset(
 # A replica takes these from its source: its call has no such arguments. CloudFormation ignores the engine there.
 _IGNORED_OF_REPLICA = frozenset({"Engine", "EngineVersion"})
 _REFUSED_OF_REPLICA = frozenset({"DBName", "ManageMasterUserPassword", "MasterUsername", "MasterUserPassword"})
-# Neither does it know these: CloudFormation modifies the replica as soon as it is available.
-_AFTER_REPLICATION = frozenset({"BackupRetentionPeriod", "PreferredBackupWindow", "PreferredMaintenanceWindow"})
+# Neither does it know these, or refuses them of PostgreSQL: CloudFormation modifies the replica as soon as it is
+# available. It reboots it then for the parameter group; here that is left to the next restart.
+_AFTER_REPLICATION = frozenset(
+    {"BackupRetentionPeriod", "DBParameterGroupName", "PreferredBackupWindow", "PreferredMaintenanceWindow"}
+)
 # CloudFormation starts and stops that by calls in the other Region, which moto does not know.
 _BACKUP_REPLICATION = frozenset(
     [

@@ -85,6 +85,50 @@ BEGIN
 END
 $$;
 
+-- Before two databases are compared: relight_check may read every table, and every sequence, that the database's owner
+-- may let it read, those that have come since included. Where it has pg_read_all_data (below) there is nothing to do.
+CREATE OR REPLACE FUNCTION public.relight_let_read() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found record;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('relight_let_read'));
+    FOR found IN
+        SELECT nspname FROM pg_namespace
+        WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+          AND NOT has_schema_privilege('relight_check', oid, 'USAGE')
+          AND has_schema_privilege(oid, 'USAGE WITH GRANT OPTION')
+    LOOP
+        EXECUTE format('GRANT USAGE ON SCHEMA %I TO relight_check', found.nspname);
+    END LOOP;
+    FOR found IN
+        SELECT nspname, relname, CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind
+        FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+        WHERE relkind IN ('r', 'p', 'm', 'S') AND nspname !~ '^pg_' AND nspname <> 'information_schema'
+          AND NOT has_table_privilege('relight_check', pg_class.oid, 'SELECT')
+          AND has_table_privilege(pg_class.oid, 'SELECT WITH GRANT OPTION')
+    LOOP
+        EXECUTE format('GRANT SELECT ON %s %I.%I TO relight_check', found.kind, found.nspname, found.relname);
+    END LOOP;
+END
+$$;
+
+-- On a database that is kept and that nobody follows any more: a slot that nobody reads keeps WAL until the disk is full.
+CREATE OR REPLACE FUNCTION public.relight_drop_slots() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    slot name;
+BEGIN
+    FOR slot IN SELECT slot_name FROM pg_replication_slots WHERE NOT active LOOP
+        BEGIN
+            PERFORM pg_drop_replication_slot(slot);
+        EXCEPTION WHEN object_in_use OR undefined_object OR insufficient_privilege THEN
+            NULL; -- it stays, and dbcheck says so
+        END;
+    END LOOP;
+END
+$$;
+
 -- Whoever runs this file: theirs are the rights of the database's owner, no more.
 DO $$
 DECLARE
@@ -93,7 +137,8 @@ DECLARE
 BEGIN
     EXECUTE format('ALTER TABLE public.relight_stop OWNER TO %I', owner);
     FOREACH made IN ARRAY ARRAY[
-        'relight_is_read_only()', 'relight_stop_writes()', 'relight_allow_writes(text)', 'relight_forget_stop()'
+        'relight_is_read_only()', 'relight_stop_writes()', 'relight_allow_writes(text)', 'relight_forget_stop()',
+        'relight_let_read()', 'relight_drop_slots()'
     ] LOOP
         EXECUTE format('ALTER FUNCTION public.%s OWNER TO %I', made, owner);
         EXECUTE format('REVOKE ALL ON FUNCTION public.%s FROM PUBLIC', made);
@@ -115,6 +160,16 @@ BEGIN
             RAISE WARNING 'you may not grant % to relight_check: have a superuser do it', wanted;
         END;
     END LOOP;
+END
+$$;
+
+-- To compare two databases row by row. On RDS the master user may grant it since PostgreSQL 14; where the owner may not,
+-- relight_let_read() above does what the owner can do.
+DO $$
+BEGIN
+    GRANT pg_read_all_data TO relight_check;
+EXCEPTION WHEN insufficient_privilege THEN
+    PERFORM public.relight_let_read();
 END
 $$;
 

@@ -40,7 +40,7 @@ class Ledgers:
     def say(self, region: str, epoch: int, active: str, state: State = State.STEADY, since: int | None = None) -> None:
         """Write a head as relight writes it; `active` since that epoch, or else since an earlier one."""
         Ledger(self.clients[region], TABLE, HOME).mirror(
-            Head(True, epoch, active, state, active_epoch=epoch if since is None else since)
+            Head(True, epoch, active, state, active_epoch=epoch if since is None else since), 0
         )
 
     def open_door(self, region: str) -> None:

@@ -23,7 +23,7 @@ from tests.app.instance import ROOT
 from tests.app.ledgers import AWS, DR, HOME, TABLE, Ledgers
 
 DOOR = Promotion("shop-dr", "failover-2", 2, 1.0)
-OWNER = "arn:aws:states:eu-west-1:123456789012:execution:relight-shop-failback:x"
+OWNER = "arn:aws:states:eu-west-1:123456789012:execution:relight-shop-failover:x"
 
 
 def gate(ledgers: Ledgers, here: str, **changed: str) -> tuple[int, str]:
@@ -83,6 +83,12 @@ def test_it_is_closed_where_the_guard_would_fence_and_nowhere_else() -> None:
         assert not (fenced and stands_by(seen(own), here, HOME))
         closed += fenced
     assert closed > 20
+
+
+def test_what_a_failback_warms_up_may_start() -> None:
+    """The guard asks the database itself whether it is a replica by then; the gate cannot."""
+    own = Head(8, DR, False, True, False, 7)
+    assert verdict(own, Head(7, DR, False, False, False, 7), HOME, DR, HOME).is_open
 
 
 def test_nothing_that_is_read_is_told_apart_from_what_the_ledger_reads(ledgers: Ledgers) -> None:

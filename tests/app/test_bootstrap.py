@@ -47,8 +47,10 @@ def test_the_heartbeat_is_one_row(primary: Postgres) -> None:
 @pytest.mark.parametrize(
     "forbidden",
     [
-        "SELECT * FROM shop_order",
+        "INSERT INTO shop_order DEFAULT VALUES",
         "DELETE FROM shop_order",
+        "TRUNCATE shop_order",
+        "SELECT * FROM shop_order FOR UPDATE",
         "DELETE FROM relight_heartbeat",
         "DROP TABLE relight_heartbeat",
         "CREATE TABLE own (id int)",
@@ -59,6 +61,11 @@ def test_the_heartbeat_is_one_row(primary: Postgres) -> None:
 def test_it_may_do_nothing_else(primary: Postgres, forbidden: str) -> None:
     with as_check(primary) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute(forbidden.encode())
+
+
+def test_it_reads_the_shops_tables(primary: Postgres) -> None:
+    with as_check(primary) as connection:
+        assert connection.execute("SELECT count(*) >= 0 FROM shop_order").fetchone() == (True,)
 
 
 def test_it_sees_replication_and_ends_the_shops_sessions(primary: Postgres, replica: Postgres) -> None:
@@ -102,7 +109,7 @@ def test_the_documented_commands_do_it(primary: Postgres) -> None:
     psql(primary, shlex.split(line)[1:])
     check = documented("sql")[0]
     answers = psql(primary, ["--no-psqlrc", "--tuples-only", "--no-align", "--command", check]).splitlines()
-    assert len(answers) == 10
+    assert len(answers) == 12
     assert [answer for answer in answers if not answer.endswith("|t")] == []
 
 
@@ -112,6 +119,7 @@ def test_each_grant_is_explained() -> None:
     granted = {word for grant in re.findall(r"GRANT ([\w, ]+?) (?:ON|TO)", statements) for word in grant.split(", ")}
     granted |= set(re.findall(r"'(pg_\w+)'", statements)) - {"pg_roles"}
     assert granted >= {"rds_iam", "CONNECT", "USAGE", "SELECT", "INSERT", "UPDATE", "pg_monitor", "pg_signal_backend"}
+    assert "pg_read_all_data" in granted
     assert [word for word in granted if f"`{word}`" not in page] == []
 
 

@@ -133,10 +133,10 @@ class Night:
 
 
 @contextmanager
-def night(answered_within: int = 30) -> Iterator[Night]:
+def night(answered_within: int = 30, machine_name: str = "relight-shop-failover") -> Iterator[Night]:
     """Inside `mock_aws`, with credentials that AWS would not take."""
-    made, name = Night(), "relight-shop-failover"
-    with machine(_definition(answered_within), {"record": made.handle}, region=HERE, name=name) as running:
+    made, asking = Night(), _definition(answered_within)
+    with machine(asking, {"record": made.handle}, region=HERE, name=machine_name) as running:
         made.ledger, made.made = make_ledger(boto3.client("dynamodb", region_name=HERE)), running
         try:
             yield made

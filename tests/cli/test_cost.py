@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 import yaml
+from relight.gauges import gauges
+from relight.ledger import Head, State
 from relight_cli.bill import (
     MOST_A_FAILOVER,
     MOST_A_MONTH,
@@ -39,7 +41,8 @@ from lab.expression import Expression, Scope
 from tests.template.reading import ROOT
 
 SOURCES = ("https://aws.amazon.com/", "https://pricing.us-east-1.amazonaws.com/")
-REGIONS = {Slot.PRIMARY: "eu-west-1", Slot.DR: "eu-central-1", Slot.GLOBAL: "us-east-1"}
+HOME, DR = "eu-west-1", "eu-central-1"
+REGIONS = {Slot.PRIMARY: HOME, Slot.DR: DR, Slot.GLOBAL: "us-east-1"}
 
 
 @cache
@@ -188,7 +191,9 @@ def test_each_metric_that_the_code_publishes_is_counted() -> None:
     definition = (ROOT / "statemachine" / "failover.asl.yaml").read_text()
     in_runs = {piece.split("\n")[0].strip() for piece in definition.split("MetricName:")[1:]}
     assert in_runs <= RARE_METRICS
-    assert (in_code - counted) | in_runs == RARE_METRICS, "and no more are called rare"
+    away = Head(True, 1, DR, State.STEADY, ended_at=1.0, frozen_until=3.0)
+    assert (in_code - counted) | in_runs | set(gauges(away, DR, HOME, 2.0)) == RARE_METRICS, "no more are called rare"
+    assert not gauges(Head(True, 1, HOME, State.STEADY), DR, HOME, 2.0), "nor is anything told while nothing happens"
 
 
 def test_each_metric_of_ours_that_an_alarm_reads_is_counted() -> None:
@@ -200,7 +205,7 @@ def test_each_metric_of_ours_that_an_alarm_reads_is_counted() -> None:
         if alarm.kind == "AWS::CloudWatch::Alarm" and str(alarm.value("Namespace", "")).startswith("Relight")
     }
     assert read
-    assert read <= counted
+    assert read - RARE_METRICS <= counted
 
 
 # Quantities, by hand
@@ -213,10 +218,22 @@ def test_the_probe_by_hand() -> None:
     assert month["lambda-arm64"] == calls * 51 * 128 / 1024 == 279_225
     # At 0 s and at 30 s four signals each; the primary's capacity, and what keeps its database safe, once.
     assert month["dynamodb-write"] == calls * 10
-    assert month["dynamodb-read"] == calls * 18
+    assert month["dynamodb-read"] == calls * 19
     assert month["dns-query"] == calls * 6
-    assert month["metric"] == 3
+    assert month["metric"] == 2
     assert month["log-ingest"] == calls * 3000 / 10**9
+
+
+def test_the_probe_of_the_active_region_reads_its_ledger_and_goes() -> None:
+    home = [replace(one, slot=Slot.PRIMARY) for one in (PROBE, each_minute("Probe"), function("dbcheck"))]
+    month = used(*home)
+    calls = Decimal(730 * 60)
+    assert month["lambda-request"] == month["dynamodb-read"] == calls
+    assert month["lambda-arm64"] == calls * Decimal("0.1") * 128 / 1024
+    assert month["log-ingest"] == calls * 1000 / 10**9
+    assert month["metric"] == 0
+    assert not {"dns-query", "dynamodb-write"} & month.keys()
+    assert used(home[2], home[0], home[1]).get("lambda-request") is None, "it asks no database"
 
 
 def test_a_schedule_that_is_off_costs_nothing() -> None:

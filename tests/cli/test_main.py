@@ -155,7 +155,7 @@ def test_every_option_arrives(stand_in: StandIn, folder: Path) -> None:
             clients=1,
             json=Path("o"),
             keep=True,
-            kill_orchestrator_at=Step.PROMOTE,
+            kill_orchestrator_at=(Step.PROMOTE,),
             lambda_mode=LambdaMode.PROCESS,
             port=0,
             template=folder / "template.yaml",

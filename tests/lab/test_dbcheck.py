@@ -184,8 +184,8 @@ def test_no_connection_outlives_its_check(source: Postgres, check: Check) -> Non
 
 
 def test_a_check_that_does_not_exist_is_refused(check: Check) -> None:
-    with pytest.raises(InputInvalid, match="\"check\" is 'digest'"):
-        check(None, {"check": "digest"})
+    with pytest.raises(InputInvalid, match="\"check\" is 'promote'"):
+        check(None, {"check": "promote"})
 
 
 def test_a_database_that_cannot_be_reached_is_an_answer(source: Postgres, check: Check) -> None:

@@ -18,7 +18,7 @@ from lab.world import World
 
 def execution(name: str, status: str, output: dict[str, str] | None = None) -> ExecutionRecord:
     text = None if output is None else json.dumps(output)
-    return ExecutionRecord(name, "machine", name, status, datetime.now(UTC), None, text, None, None)
+    return ExecutionRecord(name, "relight-shop-failover", name, status, datetime.now(UTC), None, text, None, None)
 
 
 class Records:
@@ -40,7 +40,7 @@ def ended(executions: list[ExecutionRecord], records: dict[str, str] | None = No
         cloud=SimpleNamespace(client=lambda *_: Records(records or {})),
         stacks_made={Side.DR: SimpleNamespace(outputs={"EvidenceBucket": "evidence"})},
     )
-    return Evidence(cast("World", world))._status(executions)
+    return Evidence(cast("World", world)).status()
 
 
 DONE = execution("done", "SUCCEEDED", {"status": "SUCCEEDED"})

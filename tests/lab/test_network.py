@@ -174,6 +174,17 @@ def test_a_cut_between_the_regions_does_not_concern_the_outside() -> None:
     assert network.state(Vantage.PRIMARY, Side.DR) is Path.OPEN
 
 
+def test_the_databases_alone_can_be_cut_off_from_each_other() -> None:
+    network = Network()
+    between = Vantage.PRIMARY, Side.DR
+    network.cut_databases()
+    assert (network.database_state(*between), network.state(*between)) == (Path.BLACK_HOLED, Path.OPEN)
+    network.lose(Side.PRIMARY, Path.REFUSED)
+    assert network.database_state(*between) is Path.REFUSED
+    network.restore(Side.PRIMARY)
+    assert network.database_state(*between) is Path.OPEN
+
+
 def test_bytes_pass_unchanged_and_ends_are_passed_on(relay: Relay, echo: Echo) -> None:
     data = os.urandom(3_000_000)
     with dial(relay) as connection:

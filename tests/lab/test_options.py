@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lab.errors import LabError, OptionRefused, PortBusy, TemplateError
-from lab.options import API_HOST, Fault, LambdaMode, Lost, Options, Profile, Reply, Step, option
+from lab.options import API_HOST, STEPS_HOME, Fault, LambdaMode, Lost, Options, Profile, Reply, Step, listed, option
 from lab.rehearsal import profile as lab_profile
 
 
@@ -17,8 +17,19 @@ def test_a_word_that_is_known_and_one_that_is_not() -> None:
         option("--fault", Fault, "earth\nquake\x1b[31m")
     assert refused.value.sentence == (
         "unknown value 'earth?quake?[31m', in --fault, choose one of: primary-lost network-cut false-alarm none "
-        "app-lost database-lost database-rebooting dr-isolated revived-primary us-east-1-lost dns-flapping"
+        "app-lost database-lost database-rebooting dr-isolated revived-primary us-east-1-lost dns-flapping "
+        "dr-lost-while-active"
     )
+
+
+def test_a_list_has_each_word_once_and_in_its_order() -> None:
+    assert listed("--kill-orchestrator-at", Step, "compare, reprotect,compare") == (Step.COMPARE, Step.REPROTECT)
+    with pytest.raises(OptionRefused, match="unknown value ''"):
+        listed("--kill-orchestrator-at", Step, "compare,")
+
+
+def test_a_rehearsal_of_switchovers_has_promotions_of_a_second() -> None:
+    assert lab_profile(Options(fault=Fault.NONE, switchovers=2)).promotion == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
@@ -29,13 +40,23 @@ def test_a_word_that_is_known_and_one_that_is_not() -> None:
         {"seed_orders": -1},
         {"port": 65536},
         {"port": -1},
-        {"fault": Fault.NONE, "kill_orchestrator_at": Step.SCALE},
-        {"fault": Fault.FALSE_ALARM, "kill_orchestrator_at": Step.PROMOTE},
-        {"fault": Fault.DR_ISOLATED, "kill_orchestrator_at": Step.HARDEN},
-        {"fault": Fault.APP_LOST, "answer": Reply.DECLINE, "kill_orchestrator_at": Step.VERIFY},
-        {"kill_orchestrator_at": Step.QUIESCE},
+        {"fault": Fault.NONE, "kill_orchestrator_at": (Step.SCALE,)},
+        {"fault": Fault.FALSE_ALARM, "kill_orchestrator_at": (Step.PROMOTE,)},
+        {"fault": Fault.DR_ISOLATED, "kill_orchestrator_at": (Step.HARDEN,)},
+        {"fault": Fault.APP_LOST, "answer": Reply.DECLINE, "kill_orchestrator_at": (Step.VERIFY,)},
+        {"kill_orchestrator_at": (Step.QUIESCE,)},
         {"answer": Reply.NONE},
         {"fault": Fault.REVIVED_PRIMARY, "clients": 1},
+        {"circle": True, "fault": Fault.DATABASE_LOST},
+        {"circle": True, "lost": Lost.BLACK_HOLED},
+        {"circle": True, "lease": True},
+        {"kill_orchestrator_at": (Step.REPROTECT,)},
+        {"kill_orchestrator_at": (Step.SCALE, Step.PROMOTE)},
+        {"fault": Fault.DR_LOST_WHILE_ACTIVE, "kill_orchestrator_at": (Step.PROMOTE,)},
+        {"switchovers": 2},
+        {"switchovers": 3, "fault": Fault.NONE},
+        {"switchovers": 42, "fault": Fault.NONE},
+        {"switchovers": 2, "fault": Fault.NONE, "circle": True},
     ],
 )
 def test_what_cannot_be_rehearsed_is_refused(changes: dict[str, object]) -> None:
@@ -45,10 +66,12 @@ def test_what_cannot_be_rehearsed_is_refused(changes: dict[str, object]) -> None
 
 def test_the_edges_are_allowed() -> None:
     Options(clients=50, seed_orders=0, port=65535)
-    Options(clients=1, fault=Fault.NETWORK_CUT, kill_orchestrator_at=Step.RECORD)
-    Options(fault=Fault.APP_LOST, kill_orchestrator_at=Step.QUIESCE)
-    Options(fault=Fault.APP_LOST, answer=Reply.DECLINE, kill_orchestrator_at=Step.ASSESS)
-    Options(fault=Fault.US_EAST_1_LOST, kill_orchestrator_at=Step.HARDEN)
+    Options(clients=1, fault=Fault.NETWORK_CUT, kill_orchestrator_at=(Step.RECORD,))
+    Options(fault=Fault.APP_LOST, kill_orchestrator_at=(Step.QUIESCE,))
+    Options(fault=Fault.APP_LOST, answer=Reply.DECLINE, kill_orchestrator_at=(Step.ASSESS,))
+    Options(circle=True, kill_orchestrator_at=tuple(STEPS_HOME))
+    Options(switchovers=40, fault=Fault.NONE)
+    Options(fault=Fault.US_EAST_1_LOST, kill_orchestrator_at=(Step.HARDEN,))
 
 
 def test_only_where_the_primary_comes_back_are_clients_pinned_and_there_it_was_silent() -> None:

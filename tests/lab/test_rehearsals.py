@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from lab.options import Fault
-from lab.rehearsals import CASES, Rehearsed, chosen, kept, main, page, table
+from lab.options import STEPS_HOME, Fault
+from lab.rehearsals import CASES, SWITCHOVERS, Rehearsed, chosen, kept, main, page, table
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MACHINE = {"cpu": "A model", "cores": 2, "memory_mib": 8192, "platform": "Linux-6", "python": "3.13.0"}
@@ -36,9 +36,13 @@ def document(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def test_every_fault_is_rehearsed_once_and_a_revived_primary_with_the_lease_too() -> None:
-    assert [words[1] for words in CASES.values() if "--lease" not in words] == [fault.value for fault in Fault]
+def test_every_fault_is_rehearsed_once_and_each_way_home() -> None:
+    assert [name for name, words in CASES.items() if words == ("--fault", name)] == [fault.value for fault in Fault]
     assert [name for name, words in CASES.items() if "--lease" in words] == ["revived-primary-leased"]
+    assert [name for name, words in CASES.items() if "--circle" in words] == ["circle", "circle-stopped"]
+    stopped = CASES["circle-stopped"][-1].split(",")
+    assert set(stopped) == STEPS_HOME, "each step of the way home is stopped once"
+    assert CASES[SWITCHOVERS][:4] == ("--fault", "none", "--switchovers", "20")
 
 
 def test_some_can_be_chosen() -> None:
@@ -95,6 +99,33 @@ def test_the_page_says_when_and_on_what_and_what_was_wrong() -> None:
     assert "- `app-lost`: exit code 2: x" in bad
     assert "Each ended" not in bad
     assert "No rehearsal came to a result." in page([Rehearsed("app-lost", 2)], NOW)
+
+
+def test_the_ways_home_have_tables_of_their_own() -> None:
+    circle = document(
+        lost_in_failover=["a", "b"],
+        reconciled=["a", "b"],
+        missing_writes=["a", "b"],
+        read_only_seconds=11.25,
+        home_outage_seconds=14.0,
+        circle_drift=[],
+    )
+    row = {
+        "number": 1,
+        "active": "eu-central-1",
+        "started": 1.0,
+        "read_only_seconds": 3.456,
+        "outage_seconds": 6.0,
+        "promotion_seconds": 1.2,
+        "seconds": 20.0,
+        "acknowledged_writes": 2000,
+        "missing_writes": [],
+    }
+    series = document(switchovers_asked=2, switchovers=[row, row | {"number": 2, "active": "eu-west-1"}])
+    text = page([Rehearsed("circle", 0, circle), Rehearsed(SWITCHOVERS, 0, series)], NOW)
+    assert "| `circle` | 2 | 2 | 2 | 11.25 s | 14.00 s | 0 |" in text
+    assert "| 1 | eu-central-1 | 3.46 s | 6.00 s | 1.20 s | 2000 | 100 | 0 |" in text
+    assert "| 2 | eu-west-1 |" in text
 
 
 def test_what_was_rehearsed_before_has_its_row_and_its_day(tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import BotoCoreError, ClientError
 
-from lab.cloud import Cloud
+from lab.batch_replication import MODELS, BatchReplication
+from lab.cloud import ACCOUNT, Cloud
 from lab.network import Network, Path
 from lab.region import REGION_NAME, Side
 from lab.replication import Replication
@@ -22,6 +24,8 @@ class Stage:
         self.network = Network()
         self.cloud = Cloud(self.network)
         self.replication = Replication(self.network, delay=0.02)
+        self.jobs = BatchReplication(self.replication)
+        self.jobs.install()
         self.replication.install()
         self.replication.start()
         for side in Side:
@@ -67,7 +71,46 @@ class Stage:
         """Wait until nothing is on its way."""
         until(lambda: self.replication.pending == 0)
 
+    def status(self, side: Side, key: str) -> str | None:
+        """What HeadObject says, and GetObject with it."""
+        names = {"Bucket": BOTH[side], "Key": key}
+        told, got = self.s3(side).head_object(**names), self.s3(side).get_object(**names)
+        assert told.get("ReplicationStatus") == got.get("ReplicationStatus")
+        status: str | None = told.get("ReplicationStatus")
+        return status
+
+    def s3control(self, side: Side) -> Any:
+        return self.cloud.client("s3control", REGION_NAME[side])
+
+    def job(self, side: Side, token: str, *statuses: str, **more: Any) -> str:
+        """The id of a job that replicates what has these statuses."""
+        found = {"EligibleForReplication": True, "ObjectReplicationStatuses": list(statuses)}
+        manifest = {"SourceBucket": f"arn:aws:s3:::{BOTH[side]}", "EnableManifestOutput": False, "Filter": found}
+        asked = {
+            "AccountId": ACCOUNT,
+            "ConfirmationRequired": False,
+            "Operation": {"S3ReplicateObject": {}},
+            "Report": {"Enabled": False},
+            "ClientRequestToken": token,
+            "Priority": 10,
+            "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/batch",
+            "ManifestGenerator": {"S3JobManifestGenerator": manifest},
+        }
+        return str(self.s3control(side).create_job(**asked | more)["JobId"])
+
+    def ended(self, side: Side, job: str) -> dict[str, Any]:
+        """The job as soon as it does nothing any more."""
+        told: dict[str, Any] = {}
+
+        def over() -> bool:
+            told.update(self.s3control(side).describe_job(AccountId=ACCOUNT, JobId=job)["Job"])
+            return told["Status"] in {"Complete", "Failed"}
+
+        until(over)
+        return told
+
     def end(self) -> None:
+        self.jobs.stop()
         for side in Side:
             listed = self.s3(side).list_object_versions(Bucket=BOTH[side])
             for version in [*listed.get("Versions", []), *listed.get("DeleteMarkers", [])]:
@@ -85,7 +128,8 @@ def until(true: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
+def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    monkeypatch.setenv("AWS_DATA_PATH", str(MODELS))
     stage = Stage()
     yield stage
     stage.network.restore(Side.PRIMARY)
@@ -178,3 +222,71 @@ def test_the_rules_are_answered_as_they_were_put(stage: Stage) -> None:
     assert (rule["ID"], rule["Priority"], rule["Filter"]) == ("all", 7, {"Prefix": ""})
     assert rule["DeleteMarkerReplication"] == {"Status": "Enabled"}
     assert rule["Destination"] == destination
+
+
+def test_an_object_and_its_copy_say_how_far_the_replication_is(stage: Stage) -> None:
+    stage.replication.pause(BOTH[Side.PRIMARY])
+    stage.put(Side.PRIMARY, "a", b"1")
+    assert stage.status(Side.PRIMARY, "a") == "PENDING"
+    stage.replication.resume(BOTH[Side.PRIMARY])
+    stage.settled()
+    assert [stage.status(side, "a") for side in Side] == ["COMPLETED", "REPLICA"]
+    # A later version is another matter, and a rule that does not cover an object says nothing of it.
+    stage.replication.fail(BOTH[Side.PRIMARY], "a")
+    stage.put(Side.PRIMARY, "a", b"2")
+    stage.settled()
+    assert stage.status(Side.PRIMARY, "a") == "FAILED"
+    assert stage.s3(Side.DR).get_object(Bucket=BOTH[Side.DR], Key="a")["Body"].read() == b"1"
+    stage.rule(Side.PRIMARY, Filter={"Prefix": "media/"})
+    stage.put(Side.PRIMARY, "b", b"1")
+    assert stage.status(Side.PRIMARY, "b") is None
+
+
+def test_a_batch_job_replicates_what_has_failed_and_what_never_was(stage: Stage) -> None:
+    primary, bucket = Side.PRIMARY, BOTH[Side.PRIMARY]
+    stage.rule(primary, Status="Disabled")
+    early = stage.put(primary, "early", b"before the rule")
+    stage.rule(primary)
+    for key in ("failed", "hopeless"):
+        stage.replication.fail(bucket, key)
+        stage.put(primary, key, b"1")
+    stage.put(primary, "fine", b"1")
+    stage.settled()
+    stage.replication.mend(bucket, "failed")
+    assert [stage.status(primary, key) for key in ("early", "failed", "fine")] == [None, "FAILED", "COMPLETED"]
+
+    job = stage.job(primary, "token", "FAILED", "NONE")
+    assert stage.job(primary, "token", "FAILED", "NONE") == job
+    told = stage.ended(primary, job)
+    assert (told["Status"], told["JobId"], told.get("FailureReasons", [])) == ("Complete", job, [])
+    counts = {"TotalNumberOfTasks": 3, "NumberOfTasksSucceeded": 2, "NumberOfTasksFailed": 1}
+    assert told["ProgressSummary"] == counts
+    assert [stage.status(primary, key) for key in ("early", "failed", "hopeless")] == [
+        "COMPLETED",
+        "COMPLETED",
+        "FAILED",
+    ]
+    assert stage.versions(Side.DR, "early") == [early]
+    assert stage.status(Side.DR, "failed") == "REPLICA"
+    assert stage.versions(Side.DR, "hopeless") == []
+
+
+def test_a_batch_job_says_why_it_does_nothing(stage: Stage) -> None:
+    stage.put(Side.PRIMARY, "a", b"1")
+    stage.settled()
+    nothing = stage.ended(Side.PRIMARY, stage.job(Side.PRIMARY, "nothing", "FAILED", "NONE"))
+    assert (nothing["Status"], len(nothing["FailureReasons"])) == ("Failed", 1)
+    # What came from the other Region is none of this one's.
+    assert stage.ended(Side.DR, stage.job(Side.DR, "replicas", "NONE"))["Status"] == "Failed"
+    refused: list[dict[str, Any]] = [{"Operation": {"S3DeleteObjectTagging": {}}}, {"ConfirmationRequired": True}]
+    for more in refused:
+        with pytest.raises(ClientError, match="BadRequest"):
+            stage.job(Side.PRIMARY, "refused", "NONE", **more)
+    with pytest.raises(ClientError, match="NotFound"):
+        stage.s3control(Side.DR).describe_job(AccountId=ACCOUNT, JobId=nothing["JobId"])
+
+
+def test_a_batch_job_is_asked_for_where_its_region_can_be_reached(stage: Stage) -> None:
+    stage.network.lose(Side.PRIMARY, Path.REFUSED)
+    with pytest.raises(BotoCoreError):
+        stage.job(Side.PRIMARY, "token", "FAILED")

@@ -124,7 +124,8 @@ def test_the_document_has_every_field_by_the_name_it_is_known_by(tmp_path: Path)
     assert document["status"] == "SUCCEEDED"
     assert document["lambda"] == {"mode": "rie", "binary": "/opt/rie", "pids": [1, 2]}
     assert document["phases"] == {"t0": 1.0} | {f"t{n}": None for n in range(1, 9)}
-    assert document["executions"] == [{"name": "run-1", "status": "SUCCEEDED", "region": "eu-central-1", "cause": None}]
+    run = {"name": "run-1", "status": "SUCCEEDED", "region": "eu-central-1", "cause": None, "machine": "failover"}
+    assert document["executions"] == [run]
     assert document["steps"] == [{"name": "promote", "started": 106.0, "ended": 113.0, "sentence": "promoted"}]
     assert document["machine"] == {
         "cores": 2,
@@ -208,6 +209,7 @@ def test_each_fault_has_an_end_and_a_finding() -> None:
         Fault.DATABASE_LOST,
         Fault.REVIVED_PRIMARY,
         Fault.US_EAST_1_LOST,
+        Fault.DR_LOST_WHILE_ACTIVE,
     }
     assert {fault for fault, end in ends.items() if end is Status.NO_RUN} == {Fault.NONE}
     assert FINDINGS.keys() == set(Fault)

@@ -11,7 +11,7 @@ from lab.options import Step
 from lab.saboteur import Saboteur
 from lab.world import World
 
-DR = "eu-central-1"
+HOME, DR = "eu-west-1", "eu-central-1"
 
 
 class Machines:
@@ -28,21 +28,45 @@ class Machines:
         return {"status": "ABORTED"}
 
 
-def hear(region: str, name: str, payload: Any) -> list[str]:
-    """What was stopped when quiesce was to be, once the saboteur had done it."""
+def hear(region: str, name: str, payload: Any, steps: tuple[Step, ...] = (Step.QUIESCE,)) -> list[str]:
+    """What was stopped when these steps were to be, once the saboteur had done it."""
     machines, lambdas = Machines(), SimpleNamespace(callbacks=Callbacks())
-    world = cast("World", SimpleNamespace(lambdas=lambdas, cloud=SimpleNamespace(client=lambda *_: machines)))
-    with Saboteur(world, Step.QUIESCE) as saboteur:
+    executions = [
+        SimpleNamespace(arn="old", status="ABORTED", machine_arn="relight-shop-failback"),
+        SimpleNamespace(arn="child", status="RUNNING", machine_arn="relight-shop-failover"),
+        SimpleNamespace(arn="parent", status="RUNNING", machine_arn="relight-shop-failback"),
+    ]
+    world = cast(
+        "World",
+        SimpleNamespace(
+            lambdas=lambdas,
+            cloud=SimpleNamespace(client=lambda *_: machines),
+            workflows=SimpleNamespace(executions=lambda _: executions),
+        ),
+    )
+    with Saboteur(world, steps) as saboteur:
         lambdas.callbacks.start(region, name, payload)
         lambdas.callbacks.start(region, name, payload)
         deadline = time.monotonic() + 10
-        while saboteur._struck.is_set() and not saboteur.finished and time.monotonic() < deadline:
+        while not saboteur._ahead and not saboteur.finished and time.monotonic() < deadline:
             time.sleep(0.01)
     return machines.stopped
 
 
 def test_a_handler_of_the_step_that_belongs_to_a_run_is_stopped_once() -> None:
     assert hear(DR, "relight-shop-quiesce", {"run": {"owner": "run-1"}, "intent": "stop"}) == ["run-1"]
+
+
+def test_a_switchover_is_stopped_where_it_is_waited_for() -> None:
+    stop = {"run": {"owner": "child"}, "intent": "stop"}
+    assert hear(HOME, "relight-shop-quiesce", stop, (Step.SWITCHOVER,)) == ["parent"]
+    assert hear(DR, "relight-shop-quiesce", stop, (Step.SWITCHOVER,)) == []
+
+
+def test_the_pilot_is_lit_by_one_intent_of_survey() -> None:
+    asked = {"run": {"owner": "parent"}, "intent": "light"}
+    assert hear(HOME, "relight-shop-survey", asked, (Step.LIGHT,)) == ["parent"]
+    assert hear(HOME, "relight-shop-survey", asked | {"intent": "look"}, (Step.LIGHT,)) == []
 
 
 @pytest.mark.parametrize(

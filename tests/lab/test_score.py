@@ -16,6 +16,7 @@ from lab.score import (
     answered_before,
     by_streaming,
     dns_answered,
+    handover,
     led_back,
     longest_outage,
     missing,
@@ -324,3 +325,12 @@ def test_tallies_per_second() -> None:
     log = [write("a", 9.5), write("b", 9.9), bad(9.0, 9.4), write("c", 8.2), write("d", 10.5), write("e", 6.9)]
     assert per_second(log, 10.0, 3) == (Tally(), Tally(1, 0), Tally(2, 1))
     assert per_second([], 10.0, 2) == (Tally(), Tally())
+
+
+def test_read_only_lasts_from_the_last_write_there_to_the_first_here() -> None:
+    log = [write("a", 9.0, region=DR), write("b", 10.0, region=DR), write("c", 14.5), write("d", 12.0, region=None)]
+    assert handover(log, DR, OLD, since=5.0).read_only_seconds == 4.5
+    assert handover(log, DR, OLD, since=5.0, verified=13.0).read_only_seconds == 3.0
+    assert handover(log[:2], DR, OLD, since=5.0).read_only_seconds is None
+    assert handover(log, DR, OLD, since=11.0).last_old is None
+    assert handover([*log, write("e", 15.0, region=DR)], DR, OLD, since=5.0).read_only_seconds == -0.5

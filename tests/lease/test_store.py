@@ -80,13 +80,13 @@ def test_a_run_that_stands_down_gives_it_back(table: Any) -> None:
 
 def test_it_goes_home_when_the_dr_regions_ledger_hears_of_it(table: Any) -> None:
     ledger = Ledger(table, TABLE, HOME)
-    ledger.mirror(claims(2, DR))
+    ledger.mirror(claims(2, DR), 0)
     # Home is being activated; its run has stopped the writes here by itself.
-    ledger.mirror(Head(True, 3, DR, State.PROMOTING, active_epoch=2))
+    ledger.mirror(Head(True, 3, DR, State.PROMOTING, active_epoch=2), 0)
     assert holders() == {DR}
-    ledger.mirror(claims(3, HOME, State.PROMOTING))
+    ledger.mirror(claims(3, HOME, State.PROMOTING), 0)
     assert holders() == set()
-    ledger.mirror(claims(3, HOME))
+    ledger.mirror(claims(3, HOME), 0)
     assert holders() == {HOME}
 
 

@@ -32,8 +32,8 @@ from tests.unit.rds import Dbcheck
 
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/handler.py"))
-# The others wait in the primary for the way home.
-IN_BOTH = ("dbcheck", "guard")
+# At work in the primary, too, or another one there. What the others do there they do in DR when that is called home.
+IN_BOTH = ("dbcheck", "guard", "switch", "harden")
 DOMAIN = "shop.example.com"
 TABLE = "relight-shop"
 HEAD = {"pk": {"S": "region"}, "sk": {"S": "head"}}
@@ -42,6 +42,8 @@ OTHER = {"primary": "dr", "dr": "primary"}
 MACHINE_NAME = "relight-shop-failover"
 # A Region's network ACL as its own stack knows it where nothing is deployed, and as the other Region is told of it.
 ACL, PEER_ACL = "Network/DatabaseAcl", "acl-0peer"
+# The role that S3 takes on, where nothing is deployed, and as AWS would call it.
+BATCH_ROLE = "Storage/PeerBatchRole.Arn", f"arn:aws:iam::{ACCOUNT}:role/relight-shop-batch"
 NOBODY = "127.0.0.2"
 EMPTY = Capacity(0, 0, 4)
 # The groups of a workload that exists already, in either Region, and what they are called seen from the other one.
@@ -83,6 +85,10 @@ class Estate:
     loaded: dict[Caller, ModuleType] = field(default_factory=dict)
     databases: dict[str, Dbcheck] = field(default_factory=dict)
     """What `dbcheck` finds in each Region."""
+    scripted: dict[str, Callable[[dict[str, Any]], Any]] = field(default_factory=dict)
+    """What a state machine is told in place of what a function would say."""
+    told: dict[str, Any] = field(default_factory=dict)
+    """What `dbcheck` says, in both Regions, to a check that it looks into the tables for."""
 
     def call(self, function: str, event: Mapping[str, Any], side: str = "dr") -> Any:
         """One invocation, as Lambda makes it."""
@@ -99,6 +105,8 @@ class Estate:
     def answer(self, region: str, function: str, payload: Any) -> Any:
         """What `dbcheck` says to who invokes it: of a replica whose stream ended a second ago, or of a promoted one."""
         assert function == "relight-shop-dbcheck"
+        if payload["check"] in self.told:
+            return self.told[payload["check"]]
         found = self.databases[region]
         if found.in_recovery and not self._is_replica():
             found.in_recovery, found.stopped_at = False, self.databases[HOME].stopped_at  # which is replicated
@@ -109,8 +117,8 @@ class Estate:
 
     @staticmethod
     def _is_replica() -> bool:
-        found = client("rds", HERE).describe_db_instances(DBInstanceIdentifier="shop-dr")["DBInstances"][0]
-        return bool(found.get("ReadReplicaSourceDBInstanceIdentifier"))
+        found = client("rds", HERE).describe_db_instances()["DBInstances"]
+        return any(one.get("ReadReplicaSourceDBInstanceIdentifier") for one in found)
 
     # What can be seen from here.
 
@@ -132,8 +140,12 @@ class Estate:
 
     def head(self, side: str, **values: Any) -> None:
         """Write the head of a Region's ledger."""
-        item = {key: {"N": str(value)} if isinstance(value, int) else {"S": value} for key, value in values.items()}
-        client("dynamodb", REGIONS[side]).put_item(TableName=TABLE, Item={**HEAD, **item})
+        self.put(side, "region", "head", **values)
+
+    def put(self, side: str, pk: str, sk: str, **values: Any) -> None:
+        """Write an item of a Region's ledger."""
+        item = {name: _typed(value) for name, value in {"pk": pk, "sk": sk, **values}.items()}
+        client("dynamodb", REGIONS[side]).put_item(TableName=TABLE, Item=item)
 
     def hold_lock(self, owner: str = f"arn:aws:states:{HERE}:{ACCOUNT}:execution:{MACHINE_NAME}:dead") -> None:
         """As a run left it; by default one that nobody knows any more."""
@@ -141,6 +153,10 @@ class Estate:
 
     def drill(self) -> str:
         """An execution of a drill that is at work, and would be for an hour."""
+        return self.at_work("relight-shop-drill", HERE)
+
+    def waiting(self, name: str, where: str) -> str:
+        """A state machine of that Region whose executions wait for an hour; its ARN."""
         function = f"arn:aws:lambda:{HERE}:{ACCOUNT}:function:relight-shop-drill-step"
         waiting = {
             "Type": "Task",
@@ -149,12 +165,21 @@ class Estate:
             "TimeoutSeconds": 3600,
             "End": True,
         }
-        made = self.machine.client.create_state_machine(
-            name="relight-shop-drill",
+        made = client("stepfunctions", where).create_state_machine(
+            name=name,
             definition=json.dumps({"StartAt": "Wait", "States": {"Wait": waiting}}),
             roleArn=f"arn:aws:iam::{ACCOUNT}:role/drill",
         )
-        return str(self.machine.client.start_execution(stateMachineArn=made["stateMachineArn"])["executionArn"])
+        return str(made["stateMachineArn"])
+
+    def at_work(self, name: str, where: str) -> str:
+        """An execution of such a state machine."""
+        machines = client("stepfunctions", where)
+        return str(machines.start_execution(stateMachineArn=self.waiting(name, where))["executionArn"])
+
+    def way_home(self) -> Machine:
+        """The other state machine of DR."""
+        return self.machine.beside(self._definition("failback"), "relight-shop-failback")
 
     def fenced(self, side: str, acl: str) -> set[str]:
         """What is denied at that Region's databases."""
@@ -189,6 +214,7 @@ class Estate:
     def staged(self, scenario: str) -> Iterator[None]:
         """What the templates make, new, for one scenario."""
         self.recorder.scenario = scenario
+        self.scripted, self.told = {}, {}
         self.databases = {HERE: Dbcheck(replayed_lsn="0/4000000"), HOME: Dbcheck(in_recovery=False)}
         self.up()
         definition, handlers = self._machine_parts()
@@ -206,15 +232,20 @@ class Estate:
             yield
 
     def _machine_parts(self) -> tuple[dict[str, Any], dict[str, Callable[[dict[str, Any]], Any]]]:
-        (properties,) = self.regions["dr"].of("AWS::StepFunctions::StateMachine").values()
-        path = ROOT / properties["DefinitionS3Location"]["Key"]
         steps = {f"relight-shop-{name}": self._step(name) for name in FUNCTIONS}
         of_a_drill = {"relight-shop-drill-step": lambda _: None}
-        return load(path, properties["DefinitionSubstitutions"]), steps | of_a_drill
+        return self._definition("failover"), steps | of_a_drill
+
+    def _definition(self, name: str) -> dict[str, Any]:
+        properties = machine_of(self.regions["dr"], name)
+        path = ROOT / properties["DefinitionS3Location"]["Key"]
+        return load(path, properties["DefinitionSubstitutions"])
 
     def _step(self, name: str) -> Callable[[dict[str, Any]], Any]:
         def handle(event: dict[str, Any]) -> Any:
-            if event.get("intent") == "serve":
+            if name in self.scripted:
+                return self.scripted[name](event)
+            if event.get("intent") in {"serve", "ready"}:
                 while len(self.fleet.describe()["Instances"]) < self.fleet.sizes().desired:
                     self.fleet.launch()
             return self.call(name, event)
@@ -232,7 +263,8 @@ class Estate:
         client("s3", HERE).create_bucket(
             Bucket=f"relight-evidence-shop-{ACCOUNT}-{HERE}", CreateBucketConfiguration={"LocationConstraint": HERE}
         )
-        client("sns", HERE).create_topic(Name="relight-shop")
+        for name in REGIONS.values():
+            client("sns", name).create_topic(Name="relight-shop")
 
     def _make_databases(self) -> None:
         client("rds", HOME).create_db_instance(
@@ -242,6 +274,8 @@ class Estate:
             AllocatedStorage=20,
             MultiAZ=True,
             BackupRetentionPeriod=14,
+            StorageEncrypted=True,
+            KmsKeyId=f"arn:aws:kms:{HOME}:{ACCOUNT}:key/data",
             DeletionProtection=True,
             MasterUsername="shop",
             MasterUserPassword="not-a-secret",
@@ -283,6 +317,12 @@ class Estate:
         return Capacity(group["MinSize"], group["DesiredCapacity"], group["MaxSize"])
 
 
+def _typed(value: Any) -> dict[str, Any]:
+    if isinstance(value, bool):
+        return {"BOOL": value}
+    return {"N": str(value)} if isinstance(value, int) else {"S": value}
+
+
 def _forgetting_the_source(original: Callable[..., Any]) -> Callable[..., Any]:
     """moto's promoted instance goes on naming what it replicated from; on AWS it does not."""
 
@@ -320,11 +360,21 @@ def function_of(deployed: Region, function: str) -> Mapping[str, Any]:
     return found
 
 
+def machine_of(deployed: Region, name: str) -> Mapping[str, Any]:
+    """The properties of the state machine of that name."""
+    wanted = f"relight-shop-{name}"
+    machines = deployed.of("AWS::StepFunctions::StateMachine").values()
+    (found,) = (each for each in machines if each["StateMachineName"] == wanted)
+    return found
+
+
 def environment(deployed: Region, function: str) -> dict[str, str]:
     """The variables of a function, as its template gives them and Lambda adds to them."""
     given = {key: as_text(value) for key, value in function_of(deployed, function)["Environment"]["Variables"].items()}
     if function == "dbcheck":  # that which it is to reach is no address where nothing is deployed
         given |= {"DATABASE_HOST": LOCALHOST, "DATABASE_PORT": str(closed_port())}
+    if "PEER_BATCH_ROLE_ARN" in given:
+        given["PEER_BATCH_ROLE_ARN"] = given["PEER_BATCH_ROLE_ARN"].replace(*BATCH_ROLE)
     return given | {"AWS_REGION": deployed.name}
 
 

@@ -1,6 +1,7 @@
-"""Every API call of the functions and the state machine, written down as boto3 is asked for it.
+"""Every API call of the functions and the state machines, written down as boto3 is asked for it.
 
-A client belongs to who made it, so it does not matter in which thread it is used.
+A function's client belongs to who made it, so it does not matter in which thread it is used. The executor has one of
+each service for all state machines of a Region: it is used in the thread of the task, which knows whose it is.
 """
 
 import copy
@@ -16,22 +17,37 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service import StateTaskService
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_callback import (
+    StateTaskServiceCallback,
+)
 
 from lab import workflow
-from lab.permission import Call
+from lab.permission import ACCOUNT, Call
 from lab.seam import Seams
 from lab.workflow import Workflows
 
-MACHINE = "failover"
-# What another state machine calls is nobody's here.
-_OF_A_DRILL = "relight-shop-drill"
+MACHINES = ("failover", "failback")
+_TASKS = (StateTaskService, StateTaskServiceCallback)
+_PREFIX = "relight-shop-"
+# The key of the backups that are replicated: of the Region that they go to, whichever that is.
+BACKUP_KEY = "data"
+# What moto does not answer, or not in another Region.
+NOT_ON_MOTO: Mapping[tuple[str, str], Any] = {
+    ("s3control", "CreateJob"): {"JobId": "0f0e0d0c-0000-4000-8000-000000000000"},
+    ("s3control", "DescribeJob"): {"Job": {"Status": "Complete"}},
+    ("rds", "DescribeDBInstanceAutomatedBackups"): {
+        "DBInstanceAutomatedBackups": [{"BackupRetentionPeriod": 14, "KmsKeyId": BACKUP_KEY}]
+    },
+    ("rds", "StartDBInstanceAutomatedBackupsReplication"): {"DBInstanceAutomatedBackup": {}},
+}
 type Answer = Callable[[str, str, Any], Any]
 """(Region, function, payload) -> what the function answers."""
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls: a function by the last part of its name, or the state machine; and the role of its Region."""
+    """Who calls: a function or a state machine, by the last part of its name; and the role of its Region."""
 
     side: str
     name: str
@@ -66,12 +82,15 @@ class Recorder:
         self._black_holes = black_holes
         self._sides = sides
         self._caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
+        self._machine: ContextVar[str] = ContextVar("machine", default="")
         self._seams = Seams()
 
     def install(self) -> None:
         self._seams.wrap(boto3.session.Session, "client", self._made_by_caller)
         self._seams.wrap(Workflows, "_make_client", self._made_by_machine)
         self._seams.wrap(workflow._Functions, "invoke", self._invoked_by_machine)
+        for task in _TASKS:
+            self._seams.wrap(task, "_eval_execution", self._in_its_machine)
 
     def uninstall(self) -> None:
         self._seams.undo()
@@ -98,21 +117,32 @@ class Recorder:
 
         return client
 
+    def _in_its_machine(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def evaluate(task: Any, env: Any, *positional: Any, **named: Any) -> Any:
+            name = env.states.context_object.context_object_data["StateMachine"]["Name"]
+            token = self._machine.set(name.removeprefix(_PREFIX))
+            try:
+                return original(task, env, *positional, **named)
+            finally:
+                self._machine.reset(token)
+
+        return evaluate
+
     def _made_by_machine(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def make(workflows: Workflows, region: str, service: str) -> Any:
-            with self.acting(Caller(self._sides[region], MACHINE)):
+            with self.acting(Caller(self._sides[region], "")):
                 return original(workflows, region, service)
 
         return make
 
     def _invoked_by_machine(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def invoke(functions: Any, **request: Any) -> Any:
-            region, name = request["FunctionName"].split(":")[3::3]
-            if name.startswith(_OF_A_DRILL):
-                return original(functions, **request)
+            region = request["FunctionName"].split(":")[3]
             call = Call("lambda", "Invoke", {"FunctionName": request["FunctionName"]}, region)
             host = f"lambda.{region}.amazonaws.com"
-            self._note(Recorded(self.scenario, Caller(self._sides[region], MACHINE), call, host, None, None, None))
+            self._note(
+                Recorded(self.scenario, Caller(self._sides[region], self._machine.get()), call, host, None, None, None)
+            )
             return original(functions, **request)
 
         return invoke
@@ -121,20 +151,25 @@ class Recorder:
         config = client.meta.config
         bounds = (
             (None, None, None)
-            if caller.name == MACHINE
+            if not caller.name
             else (config.connect_timeout, config.read_timeout, config.retries["total_max_attempts"])
         )
         host = str(urlsplit(client.meta.endpoint_url).hostname)
 
         def note(operation: str, parameters: dict[str, Any]) -> None:
             service, region = client.meta.service_model.service_name, client.meta.region_name
-            call = Call(service, operation, copy.deepcopy(parameters), region)
-            self._note(Recorded(self.scenario, caller, call, host, *bounds))
+            call = Call(service, operation, _kept(parameters), region)
+            who = caller if caller.name else Caller(caller.side, self._machine.get())
+            self._note(Recorded(self.scenario, who, call, host, *bounds))
 
         def called(params: dict[str, Any], model: Any, **_: Any) -> None:
             note(model.name, params)
 
         client.meta.events.register_first("before-parameter-build", called)
+        for name in (name for service, name in NOT_ON_MOTO if service == client.meta.service_model.service_name):
+            client.meta.events.register(
+                f"before-call.{client.meta.service_model.service_id.hyphenize()}.{name}", _answer
+            )
         if client.meta.service_model.service_name == "lambda":
             answer = partial(self._answer_invoke, client.meta.region_name)
             client.meta.events.register("before-call.lambda.Invoke", answer)
@@ -157,7 +192,22 @@ class Recorder:
         return AWSResponse("", 200, HTTPHeaders(), None), {"StatusCode": 200, "Payload": _Payload(body)}
 
     def _note(self, recorded: Recorded) -> None:
+        stub = "drill-step" in str(recorded.call.parameters.get("FunctionName"))
+        if stub or recorded.caller.name == "drill":
+            return  # what another state machine calls is nobody's here
         self.calls.append(recorded)  # one operation, so threads need no lock
+
+
+def _kept(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """All that a policy can be about; a body may be an open file."""
+    return copy.deepcopy({name: value for name, value in parameters.items() if name != "Body"})
+
+
+def _answer(model: Any, context: Mapping[str, Any], **_: Any) -> tuple[AWSResponse, dict[str, Any]]:
+    said = copy.deepcopy(NOT_ON_MOTO[model.service_model.service_name, model.name])
+    for backup in said.get("DBInstanceAutomatedBackups", []):
+        backup["KmsKeyId"] = f"arn:aws:kms:{context['client_region']}:{ACCOUNT}:key/{BACKUP_KEY}"
+    return AWSResponse("", 200, HTTPHeaders(), None), said
 
 
 class _Payload:

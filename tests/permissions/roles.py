@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from lab.permission import Need, Statement, needs, statements
-from tests.permissions.estate import FUNCTIONS, IN_BOTH, Estate, function_of
-from tests.permissions.recording import MACHINE, Caller
-from tests.template.region import Region
+from tests.permissions.estate import BATCH_ROLE, FUNCTIONS, IN_BOTH, Estate, function_of, machine_of
+from tests.permissions.recording import MACHINES, Caller
+from tests.template.region import ACCOUNT, REGIONS, Region
+from tests.template.region import given as template_parameters
 
 CALLERS = [
-    *(Caller("dr", name) for name in (*FUNCTIONS, MACHINE)),
+    *(Caller("dr", name) for name in (*FUNCTIONS, *MACHINES)),
     *(Caller("primary", name) for name in IN_BOTH),
 ]
 # What Step Functions asks of a state machine's role so that it may set its logging up; none of it takes a resource
@@ -32,20 +33,20 @@ LOG_DELIVERY = [
 
 
 def role_path(deployed: Region, name: str) -> str:
-    """Where the role of a function, or of the state machine, is among the Region's resources."""
-    if name == MACHINE:
-        (machine,) = deployed.of("AWS::StepFunctions::StateMachine").values()
-        return str(machine["RoleArn"]).removesuffix(".Arn")
+    """Where the role of a function, or of a state machine, is among the Region's resources."""
+    if name in MACHINES:
+        return str(machine_of(deployed, name)["RoleArn"]).removesuffix(".Arn")
     return str(function_of(deployed, name)["Role"]).removesuffix(".Arn")
 
 
 def given(deployed: Region, path: str) -> list[Statement]:
     """The role's own statements; those of AWS's managed policies are AWS's."""
-    return statements(policy["PolicyDocument"] for policy in deployed[path].get("Policies", []))
+    documents = [policy["PolicyDocument"] for policy in deployed[path].get("Policies", [])]
+    return statements(json.loads(json.dumps(documents).replace(*BATCH_ROLE)))
 
 
 def keys(deployed: Region) -> dict[str, str]:
-    """The account's own KMS keys, by the ARN of the topic or bucket that one encrypts."""
+    """The account's own KMS keys, by the ARN of the topic, bucket, database or snapshot that one encrypts."""
     found = {}
     for resource in deployed.resources.values():
         if resource.type == "AWS::SNS::Topic" and resource.arn and "KmsMasterKeyId" in resource.properties:
@@ -55,6 +56,9 @@ def keys(deployed: Region) -> dict[str, str]:
             default = rule["ServerSideEncryptionByDefault"]
             if "KMSMasterKeyID" in default:
                 found[f"arn:aws:s3:::{bucket['BucketName']}"] = str(default["KMSMasterKeyID"])
+    for side, where in REGIONS.items():
+        for kept in (f"db:shop-{side}", f"snapshot:shop-{side}-retired-5"):
+            found[f"arn:aws:rds:{where}:{ACCOUNT}:{kept}"] = template_parameters(side)["DataKeyArn"]
     return found
 
 
@@ -67,9 +71,9 @@ def asked(estate: Estate, caller: Caller) -> list[Need]:
 
 
 def _by_its_service(deployed: Region, name: str) -> list[Need]:
-    if name == MACHINE:
-        (machine,) = deployed.of("AWS::StepFunctions::StateMachine").values()
-        return LOG_DELIVERY if machine.get("LoggingConfiguration", {}).get("Level", "OFF") != "OFF" else []
+    if name in MACHINES:
+        logging = machine_of(deployed, name).get("LoggingConfiguration", {})
+        return LOG_DELIVERY if logging.get("Level", "OFF") != "OFF" else []
     function = function_of(deployed, name)
     kept = [function.get("DeadLetterConfig", {}).get("TargetArn")]
     for each in deployed.of("AWS::Lambda::EventInvokeConfig").values():

@@ -5,7 +5,7 @@ other calls.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +13,7 @@ from relight.ledger import Capacity
 
 from lab.health_event import HealthEvent
 from lab.permission import ACCOUNT
+from tests.permissions import way_home
 from tests.permissions.estate import (
     ACL,
     DOMAIN,
@@ -116,7 +117,7 @@ def a_drill_gives_way(estate: Estate) -> None:
     estate.call("probe", {})
     ended = estate.run(AUTOMATIC)
     assert ended.output["status"] == "STOOD_DOWN", ended
-    assert {"Stop the drill", "Take over the lock"} <= set(ended.states)
+    assert {"Stop what makes room", "Take over the lock"} <= set(ended.states)
     stopped = estate.machine.client.describe_execution(executionArn=drill)
     assert (stopped["status"], stopped["error"]) == ("ABORTED", "Preempted")
 
@@ -181,7 +182,7 @@ def checks_of_the_database(estate: Estate, side: str) -> None:
         assert estate.call("dbcheck", {"check": check}, side)["reached"] is False
 
 
-SCENARIOS: Mapping[str, Callable[[Estate], None]] = {
+SCENARIOS: dict[str, Callable[[Estate], None]] = {
     "failover": a_lost_region_is_failed_over,
     "hardening": what_a_lost_region_had_is_given_back,
     "stand down": a_false_alarm_is_undone,
@@ -201,7 +202,7 @@ SCENARIOS: Mapping[str, Callable[[Estate], None]] = {
 
 def play_all(estate: Estate) -> None:
     """Every scenario, each in an estate of its own."""
-    for name, play in SCENARIOS.items():
+    for name, play in (SCENARIOS | way_home.SCENARIOS).items():
         with estate.staged(name):
             play(estate)
 
@@ -253,3 +254,8 @@ def play_without_a_network_acl(estate: Estate) -> None:
     for side in REGIONS:
         with estate.staged(f"guard through dbcheck, {side}"):
             guard_without_a_network_acl(estate, side)
+        for play in (way_home.the_way_home_is_offered, way_home.guard_sees_a_way_home_die):
+            with estate.staged(f"{play.__name__.replace('_', ' ')}, {side}"):
+                play(estate, side)
+    with estate.staged("hold is let go"):
+        way_home.hold_is_let_go(estate)

@@ -10,7 +10,7 @@ import pytest
 
 from lab.permission import ACCOUNT
 from tests.permissions.estate import FUNCTIONS, HERE, HOME, ROOT, TABLE, Estate, client, dead_peer, function_of
-from tests.permissions.recording import MACHINE, Recorded
+from tests.permissions.recording import MACHINES, Recorded
 from tests.permissions.scenarios import a_lost_region_is_failed_over
 from tests.template.region import REGIONS
 
@@ -22,11 +22,40 @@ BEST_EFFORT = {
         *(("ec2", name) for name in ("DescribeNetworkAcls", "CreateNetworkAclEntry", "DeleteNetworkAclEntry")),
         ("autoscaling", "UpdateAutoScalingGroup"),
         ("lambda", "Invoke"),
+        # How large the peer's groups were while it stood by, which is the peer's to know.
+        ("dynamodb", "GetItem"),
     },
-    "guard": {("dynamodb", "GetItem"), ("stepfunctions", "DescribeExecution")},
+    "guard": {("dynamodb", "GetItem"), ("stepfunctions", "DescribeExecution"), ("cloudwatch", "DescribeAlarms")},
+    # At home again, behind the traffic: where it cannot be had, a person is told what to call.
+    "harden": {
+        ("rds", "DescribeDBInstanceAutomatedBackups"),
+        ("rds", "StartDBInstanceAutomatedBackupsReplication"),
+    },
     "probe": {("rds", "DescribeDBInstances"), ("autoscaling", "DescribeAutoScalingGroups")},
     "quiesce": {("lambda", "Invoke")},
     "record": {("dynamodb", "UpdateItem")},
+    # HOLD stays where nobody says.
+    "switch": {("cloudwatch", "DescribeAlarms")},
+    # How large this Region's groups were while it served, which is the peer's to know.
+    "scale": {("dynamodb", "GetItem")},
+}
+# Off the way of a failover: both Regions are there on the way home, or it is not gone, and nothing is served by it.
+WAY_HOME = {
+    # Where either database takes its time over a page, it is waited for; no traffic is.
+    "compare": {("lambda", "Invoke")},
+    # The active Region's objects, and the job that replicates them, which is that Region's own.
+    "objects": {
+        *(("s3", name) for name in ("ListObjectVersions", "HeadObject")),
+        *(("s3control", name) for name in ("CreateJob", "DescribeJob")),
+    },
+    # What the replica is made of.
+    "reprotect": {("rds", "DescribeDBInstances"), ("rds", "DescribeDBSnapshots")},
+    # Its ledger, whoever has its lock, and its own run that lights the pilot.
+    "survey": {
+        *(("dynamodb", name) for name in ("GetItem", "UpdateItem")),
+        *(("stepfunctions", name) for name in ("DescribeExecution", "StartExecution")),
+        ("rds", "DescribeDBInstances"),
+    },
 }
 # Their changes are made in us-east-1 or us-west-2 for all Regions, or need what lies in a Region that may be lost
 # (https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/global-services.html).
@@ -36,6 +65,8 @@ FORBIDDEN = {
     *("cloudformation", "ecr", "ecr-public", "sts"),
 }
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 2, 5, 2
+# How long who may be waited for instead.
+LONGER = {"compare": 30}
 
 
 def problems(calls: Iterable[Recorded]) -> set[str]:
@@ -46,7 +77,7 @@ def problems(calls: Iterable[Recorded]) -> set[str]:
 
 
 def _why(each: Recorded) -> Iterator[str]:
-    if each.call.service in FORBIDDEN:
+    if each.call.service in FORBIDDEN and not _is_way_home(each):
         yield "is a call to a control plane that all Regions share"
     if f".{each.call.region}.amazonaws.com" not in each.host or each.call.region not in REGIONS.values():
         yield f"goes to {each.host}"
@@ -54,14 +85,17 @@ def _why(each: Recorded) -> Iterator[str]:
         yield from _why_abroad(each)
 
 
+def _is_way_home(each: Recorded) -> bool:
+    return (each.call.service, each.call.operation) in WAY_HOME.get(each.caller.name, set())
+
+
 def _why_abroad(each: Recorded) -> Iterator[str]:
-    if (each.call.service, each.call.operation) not in BEST_EFFORT.get(each.caller.name, set()):
+    called = each.call.service, each.call.operation
+    if called not in BEST_EFFORT.get(each.caller.name, set()) and not _is_way_home(each):
         yield "needs the other Region"
     bounds = (each.connect, each.read, each.attempts)
-    if any(
-        given is None or given > limit
-        for given, limit in zip(bounds, (CONNECT_SECONDS, READ_SECONDS, ATTEMPTS), strict=True)
-    ):
+    limits = (CONNECT_SECONDS, LONGER.get(each.caller.name, READ_SECONDS), ATTEMPTS)
+    if any(given is None or given > limit for given, limit in zip(bounds, limits, strict=True)):
         yield f"may wait for the other Region for {bounds}"
 
 
@@ -79,13 +113,19 @@ def test_only_what_is_best_effort_and_bounded_leaves_the_region(played: Estate, 
 
 
 def test_all_that_is_best_effort_is_really_called(played: Estate, unfenceable: Estate) -> None:
-    assert abroad([*played.recorder.calls, *unfenceable.recorder.calls]) == BEST_EFFORT
+    assert abroad([*played.recorder.calls, *unfenceable.recorder.calls]) == BEST_EFFORT | WAY_HOME
+
+
+def test_nobody_of_the_way_home_is_on_the_way_of_a_failover(played: Estate) -> None:
+    heard = {each.caller.name for each in played.recorder.calls if each.scenario in {"failover", "hardening"}}
+    assert "promote" in heard
+    assert heard & WAY_HOME.keys() == set()
 
 
 def test_an_emergency_stops_no_writes_by_asking_for_it(played: Estate) -> None:
     """Only a planned run needs what the other Region answers."""
     asking = {each.scenario for each in played.recorder.calls if each.caller.name == "quiesce" and _leaves(each)}
-    assert asking == {"planned"}
+    assert asking == {"planned", "the way home is gone"}
 
 
 def _leaves(each: Recorded) -> bool:
@@ -93,13 +133,13 @@ def _leaves(each: Recorded) -> bool:
 
 
 def test_everybody_on_the_way_was_heard(played: Estate) -> None:
-    assert {each.caller.name for each in played.recorder.calls} == {*FUNCTIONS, MACHINE}
+    assert {each.caller.name for each in played.recorder.calls} == {*FUNCTIONS, *MACHINES}
 
 
 def test_a_region_s_own_calls_are_bounded_too(played: Estate) -> None:
     """No function hangs in one of them until Lambda ends it, which would leave no word of why."""
     for each in played.recorder.calls:
-        if each.caller.name == MACHINE or each.call.operation == "GenerateDBAuthToken":  # which is signed here
+        if each.caller.name in MACHINES or each.call.operation == "GenerateDBAuthToken":  # which is signed here
             continue
         assert each.connect is not None
         assert each.read is not None

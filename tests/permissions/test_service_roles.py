@@ -28,7 +28,7 @@ def via(service: str, where: str) -> dict[str, str]:
 
 def of_a_region(deployed: Region) -> dict[str, tuple[str, Needs]]:
     """Who takes a role on, and what it needs, by the role's path."""
-    found = dict(_schedules(deployed)) | dict(_rules(deployed)) | dict(_buckets(deployed))
+    found = dict(_schedules(deployed)) | dict(_rules(deployed)) | dict(_buckets(deployed)) | dict(_jobs(deployed))
     for flows in deployed.of("AWS::EC2::FlowLog").values():
         found[_path(flows["DeliverLogsPermissionArn"])] = "vpc-flow-logs.amazonaws.com", _flow_log(deployed, flows)
     for profile in deployed.of("AWS::IAM::InstanceProfile").values():
@@ -85,6 +85,28 @@ def _buckets(deployed: Region) -> Iterator[tuple[str, tuple[str, Needs]]]:
             *(Need(f"kms:{name}", peer_key, via("s3", peer)) for name in ("Encrypt", "GenerateDataKey")),
         ]
         yield _path(replication["Role"]), ("s3.amazonaws.com", wanted)
+
+
+def _jobs(deployed: Region) -> Iterator[tuple[str, tuple[str, Needs]]]:
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/s3-batch-replication-policies.html
+
+    Less what it does with a list of objects, or a report, that it keeps.
+    """
+    for bucket in deployed.of("AWS::S3::Bucket").values():
+        if "ReplicationConfiguration" not in bucket:
+            continue
+        (rule,) = bucket["ReplicationConfiguration"]["Rules"]
+        peer = rule["Destination"]["Bucket"]
+        (role,) = [
+            name
+            for name, role in deployed.of("AWS::IAM::Role").items()
+            if "batchoperations.s3.amazonaws.com" in str(role["AssumeRolePolicyDocument"])
+        ]
+        wanted = [
+            *(Need(f"s3:{name}", peer) for name in ("GetReplicationConfiguration", "PutInventoryConfiguration")),
+            Need("s3:InitiateReplication", f"{peer}/state/1"),
+        ]
+        yield role, ("batchoperations.s3.amazonaws.com", wanted)
 
 
 def _flow_log(deployed: Region, flows: Mapping[str, Any]) -> Needs:

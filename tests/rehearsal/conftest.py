@@ -20,6 +20,8 @@ from lab import binaries
 ROOT = Path(__file__).resolve().parents[2]
 _PARTS = ("app", "functions", "lab", "layers", "statemachine")
 _DEADLINE = 200.0
+_DEADLINE_HOME = 400.0
+"""Of a rehearsal that goes home: two promotions, and three replicas."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ def rehearse(folder: Path) -> Callable[..., Rehearsed]:
 
     def run(*words: str) -> Rehearsed:
         out = folder.parent / f"{folder.name}.json"
+        goes_home = {"--circle", "--switchovers", "dr-lost-while-active"} & set(words)
         environment = os.environ | {"TMPDIR": str(folder)}
         done = subprocess.run(
             [sys.executable, "-m", "relight_cli.main", "rehearse", "--json", str(out), *words],
@@ -54,7 +57,7 @@ def rehearse(folder: Path) -> Callable[..., Rehearsed]:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=_DEADLINE,
+            timeout=_DEADLINE_HOME if goes_home else _DEADLINE,
             check=False,
         )
         document = json.loads(out.read_text()) if out.exists() else {}

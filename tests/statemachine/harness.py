@@ -15,14 +15,16 @@ from typing import Any, Self
 
 import boto3
 import yaml
+from jsonata.parser import Parser
 from moto import mock_aws
+from moto.stepfunctions.parser.asl.component.common.path import result_path
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 from lab.dynamodb import AtomicItems
 from lab.query import QueryError, check
 from lab.seam import Seams
-from lab.workflow import ACCOUNT, ExecutionRecord, Workflows
+from lab.workflow import ACCOUNT, Workflows
 from tests.statemachine.hold import Holds
 
 REGION = "eu-central-1"
@@ -88,30 +90,48 @@ class Machine:
     def outcome(self, execution: str, seconds: float = _ENDED) -> Outcome:
         """Wait until that execution has ended; AssertionError with the state it hangs in if it does not."""
         deadline = time.monotonic() + seconds
-        while (now := self._record(execution)).status == "RUNNING":
+        while not (now := self._execution(execution)).exec_status or now.exec_status == "RUNNING":
             assert time.monotonic() < deadline, f"still running: {self.states(execution)[-1:]}"
             time.sleep(0.01)
         return Outcome(
-            status=now.status,
-            output=json.loads(now.output) if now.output is not None else None,
+            status=str(now.exec_status.value),
+            output=json.loads(json.dumps(now.output)) if now.exec_status == "SUCCEEDED" else None,
             error=now.error,
             cause=now.cause,
             states=self.states(execution),
             calls=list(self.calls),
         )
 
+    def executions(self) -> list[str]:
+        """The ARNs of its executions, oldest first."""
+        found = self.workflows.executions(self.arn.split(":")[3])
+        return [record.arn for record in found if record.machine_arn == self.arn]
+
+    def events(self, execution: str) -> int:
+        """How many events its history has."""
+        return len(self._execution(execution).to_history_output()["events"])
+
     def has_ended(self, execution: str) -> bool:
         """Whether it has come to its end, whichever."""
-        return self._record(execution).status != "RUNNING"
+        return self._execution(execution).exec_status not in (None, "RUNNING")
 
-    def _record(self, execution: str) -> ExecutionRecord:
+    def running(self, *regions: str) -> int:
+        """How many executions are at work in these Regions."""
+        machines = [
+            each for region in regions for each in stepfunctions_parser_backends[ACCOUNT][region].state_machines
+        ]
+        found = [execution for each in machines for execution in list(each.executions)]
+        return sum(execution.exec_status in (None, "RUNNING") for execution in found)
+
+    @staticmethod
+    def _execution(execution: str) -> Any:
         # Not by DescribeExecution: asked a hundred times a second it takes longer than the run.
-        found = self.workflows.executions(execution.split(":")[3])
-        return next(record for record in found if record.arn == execution)
+        return stepfunctions_parser_backends[ACCOUNT][execution.split(":")[3]].describe_execution(execution)
 
-    def beside(self, definition: Mapping[str, Any], name: str) -> Self:
-        """Another state machine in the same Region."""
-        made = self.client.create_state_machine(name=name, definition=json.dumps(definition), roleArn=_ROLE)
+    def beside(self, definition: Mapping[str, Any], name: str, region: str | None = None) -> Self:
+        """Another state machine, in the same Region unless another one is named."""
+        machines = self.client if region is None else client(region)
+        made = machines.create_state_machine(name=name, definition=json.dumps(definition), roleArn=_ROLE)
         return type(self)(made["stateMachineArn"], self.workflows, self.calls, self.holds)
 
     def stop(self, execution: str, cause: str = "the orchestrator is killed") -> None:
@@ -121,8 +141,7 @@ class Machine:
     def states(self, execution: str) -> list[str]:
         """The states that were entered, in order."""
         # Not by GetExecutionHistory either: moto takes a fifth of a run's time to write it down.
-        backend = stepfunctions_parser_backends[ACCOUNT][execution.split(":")[3]]
-        events = backend.describe_execution(execution).to_history_output()["events"]
+        events = self._execution(execution).to_history_output()["events"]
         return [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
 
 
@@ -133,13 +152,17 @@ def machine(
     pace: float = 0.0,
     region: str = REGION,
     name: str = "machine",
+    elsewhere: Mapping[str, Mapping[str, Handler]] | None = None,
 ) -> Iterator[Machine]:
-    """A state machine with these functions, inside `mock_aws`. `pace` is a factor on waits and retry pauses."""
+    """A state machine with these functions, inside `mock_aws`. `pace` is a factor on waits and retry pauses.
+
+    `elsewhere` are the functions of other Regions.
+    """
     calls: list[tuple[str, Any]] = []
 
-    def invoke(_region: str, name: str, payload: Any) -> tuple[Any, str | None]:
+    def invoke(region: str, name: str, payload: Any) -> tuple[Any, str | None]:
         calls.append((name, payload))
-        handler = handlers[name]
+        handler = (elsewhere or {}).get(region, handlers)[name]
         try:
             return json.loads(json.dumps(handler(payload))), None
         except Exception as error:  # what the Lambda runtime does with whatever a handler raises
@@ -153,6 +176,9 @@ def machine(
         items.install()
         seams, holds = Seams(), Holds()
         seams.wrap(AmazonStateLanguageParser, "parse", _parse_once)
+        # A third of a run's time: the same few paths and queries are parsed again in each state.
+        seams.wrap(result_path, "parse", lambda _: _parse_path)
+        seams.wrap(Parser, "parse", lambda _: _parse_query)
         try:
             made = client(region).create_state_machine(name=name, definition=json.dumps(definition), roleArn=_ROLE)
             with holds.installed():
@@ -161,6 +187,20 @@ def machine(
             seams.undo()
             items.uninstall()
             workflows.uninstall()
+
+
+_parse_path = cache(result_path.parse)
+_parse_as_given = Parser.parse
+
+
+def _parse_query(_parser: Parser, text: str, engine: Any) -> Any:
+    """What was parsed is not changed by who evaluates it."""
+    return _parse_text(text, engine)
+
+
+@cache
+def _parse_text(text: str, engine: Any) -> Any:
+    return _parse_as_given(Parser(), text, engine)
 
 
 def _parse_once(parse: Callable[[str], tuple[Any, Any]]) -> Any:

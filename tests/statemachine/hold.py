@@ -63,7 +63,7 @@ class Hold:
 
     def take(self, place: str, execution: str) -> bool:
         """Whether it holds that execution there: the first one only, and nobody once it was let go."""
-        if place != self.place or self.wanted not in (None, execution):
+        if place != self.place or self.wanted not in (None, execution, machine_of(execution)):
             return False
         if self._reached.is_set() or self._free.is_set():
             return False
@@ -93,7 +93,10 @@ class Holds:
         self._inside = threading.local()
 
     def hold(self, place: str, execution: str | None = None) -> Hold:
-        """Hold the first execution, or that one, that comes to a state (or a place that `pass_by` names)."""
+        """Hold the first execution that comes to a state (or a place that `pass_by` names).
+
+        Or that one, by its ARN, or the first of that state machine, by Region and name.
+        """
         made = Hold(place, execution)
         with self._lock:
             self._holds.append(made)
@@ -191,6 +194,12 @@ def _unless_stopped(original: Callable[[Any], None]) -> Callable[[Any], None]:
             original(worker)
 
     return begin
+
+
+def machine_of(execution: str) -> str:
+    """Region and name of the state machine of an execution: "eu-west-1:relight-shop-failback"."""
+    parts = execution.split(":")
+    return f"{parts[3]}:{parts[6]}"
 
 
 def _execution(env: Any) -> str:

@@ -33,15 +33,13 @@ from relight.steps.promote import Promote
 from relight.steps.quiesce import Quiescing
 from relight.steps.scale import Scale
 
-from tests.statemachine.harness import REGION, load, until
-from tests.statemachine.hold import Hold
-from tests.statemachine.standby import DEFINITION, PRIMARY, STEADY, Standby, at_work, client, settings, substitutions
+from tests.statemachine.harness import REGION, until
+from tests.statemachine.standby import PRIMARY, STEADY, Standby, at_work, client, settings
 from tests.unit.rds import PEER, REPLICA, Dbcheck, Rds
 from tests.unit.situation import POLICY
 
 HEAD = {"pk": {"S": "region"}, "sk": {"S": "head"}}
 LSN = "0/3000060"
-DRILL = "relight-shop-drill"
 _QUIET_SECONDS = 900.0
 
 SERVING = Capacity(minimum=2, desired=2, maximum=6)
@@ -169,12 +167,14 @@ class Pair(Standby):
         self.promoted_now = threading.Event()
         """Set once a run has noted that the DR Region is active."""
         self.acl = Acl(self._acts)
+        self.own_acl = Acl(lambda what: self._acts(f"own {what}"))
+        """The DR Region's, which was the old side once: its own application is cut off until somebody lets it in."""
+        self.own_acl.cut = True
         self.groups = Groups(REPLICA, STEADY, self._acts)
         self.peer_groups = Groups(PEER, SERVING, self._acts)
         self.replica = Replica(client("rds").meta.service_model)
         self.replica.act = self._acts
         self.database = Dbcheck(in_recovery=True, replayed_lsn=LSN)
-        self._rehearsal: Hold
         self.peer_database = Dbcheck(in_recovery=False, lsn=LSN, before=self._before_check)
         rds: Any = self.replica
         own: Any = self.database
@@ -182,7 +182,8 @@ class Pair(Standby):
         groups: Any = self.groups
         hands = Peer(self.acl, peer, self.peer_groups)  # type: ignore[arg-type]
         self._scaling = Scale(settings(ScaleSettings, **_GROUPS), self.ledger, groups, groups, time)
-        self._fencing = Fencing(settings(FenceSettings, **_PEER), self.ledger, hands, time, AtOnce())  # type: ignore[arg-type]
+        fencing: Any = (settings(FenceSettings, **_PEER), self.ledger, hands, time, AtOnce(), self.own_acl)
+        self._fencing = Fencing(*fencing)
         self._quiescing = Quiescing(settings(QuiesceSettings, **_PEER), self.ledger, own, peer, time)
         self._promotion = Promote(settings(PromoteSettings, **_REPLICA), self.ledger, rds, own, time)
 
@@ -291,28 +292,6 @@ class Pair(Standby):
         self.promoted_now.set()
         return done
 
-    # A rehearsal.
-
-    def start_drill(self) -> str:
-        """A drill that takes and releases the lock as the failover does, and is at work until `end_drill`; its ARN."""
-        failover = load(DEFINITION, substitutions())["States"]
-        take, release = ({k: v for k, v in failover[name].items() if k != "Catch"} for name in _LOCKING)
-        begin = {"Type": "Pass", "Assign": {"me": "{% $states.context.Execution.Id %}"}, "Next": "Take lock"}
-        states = {
-            "Begin": begin,
-            "Take lock": take | {"Next": "Rehearse"},
-            "Rehearse": {"Type": "Pass", "Next": "Release lock"},
-            "Release lock": {k: v for k, v in release.items() if k != "Next"} | {"End": True},
-        }
-        self._rehearsal = self.machine.holds.hold("Rehearse")
-        drill = {"QueryLanguage": "JSONata", "StartAt": "Begin", "States": states}
-        self.machine.beside(drill, DRILL).start({}, name="drill")
-        return self._rehearsal.wait()
-
-    def end_drill(self) -> None:
-        """Let it come to its end."""
-        self._rehearsal.let_go()
-
     # The primary's own.
 
     def guard(self) -> dict[str, Any]:
@@ -323,10 +302,11 @@ class Pair(Standby):
         return Guard(watch, self.peer_ledger, self.ledger, hands, client("cloudwatch", PRIMARY), time).watch()
 
 
-_LOCKING = ("Take lock", "Release lock")
 _PEER = {
     "DBCHECK_FUNCTION": "dbcheck",
     "PEER_DBCHECK_FUNCTION": "dbcheck",
+    "NETWORK_ACL_ID": "acl-2",
+    "APP_CIDRS": "10.1.1.0/24",
     "PEER_NETWORK_ACL_ID": "acl-1",
     "PEER_APP_CIDRS": "10.0.1.0/24",
     "PEER_GROUP_NAMES": PEER,
@@ -356,6 +336,7 @@ _PRIMARY = {
     "APP_CIDRS": "10.0.1.0/24",
     "DBCHECK_FUNCTION": "dbcheck",
     "GROUP_NAMES": PEER,
+    "OFFER_SECONDS": "3600",
 }
 
 

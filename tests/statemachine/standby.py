@@ -24,6 +24,7 @@ from relight.step import perform
 from relight.steps.switch import Intent, Switch
 
 from tests.statemachine.harness import REGION, Machine, Outcome, load, machine
+from tests.statemachine.hold import Hold
 from tests.statemachine.table import Table
 
 ACCOUNT = "123456789012"
@@ -32,6 +33,7 @@ TABLE = "relight-shop"
 TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:relight-shop"
 BUCKET = "evidence"
 MACHINE = "relight-shop-failover"
+DRILL = "relight-shop-drill"
 DEFINITION = Path(__file__).parents[2] / "statemachine" / "failover.asl.yaml"
 FUNCTIONS = ("assess", "scale", "promote", "fence", "switch", "quiesce", "verify", "harden", "record")
 AUTOMATIC = {"trigger": "automatic", "reason": "probe: region_lost"}
@@ -58,7 +60,14 @@ def client(service: str, region: str = REGION) -> Any:
 class Standby:
     """The Region, and what its steps are told to do. A step is named as in `looks`: `scale warm`, `verify writes`..."""
 
-    def __init__(self, go_after: str = "decision") -> None:
+    def __init__(
+        self,
+        go_after: str = "decision",
+        here: str = REGION,
+        there: str = PRIMARY,
+        clock: Callable[[], float] = time,
+    ) -> None:
+        self.here, self.there, self.clock = here, there, clock
         self.verdicts: deque[dict[str, Any]] = deque([PROCEED])
         """What `assess` answers, one after the other; the last one again and again."""
         self.breaks: dict[str, Exception] = {}
@@ -75,6 +84,8 @@ class Standby:
         """The steps in the order in which their handlers came to an end, with an answer or without one."""
         self.capacity = STEADY
         self.fenced = False
+        self.let_in = False
+        """This Region's own application reaches its database, whoever cut it off before."""
         self.stopped = False
         """The peer's database takes no writes."""
         self.emptied = False
@@ -82,15 +93,25 @@ class Standby:
         self.promoted = False
         self.switches = {"STOP": 0.0, "GO": 0.0}
         self.machine: Machine
-        here: Any = Table(REGION, client("dynamodb"), self._before_update)
-        there: Any = Table(PRIMARY, client("dynamodb", PRIMARY))
-        self.ledger = Ledger(here, TABLE, PRIMARY)
-        self.peer_ledger = Ledger(there, TABLE, PRIMARY)
-        self._switch = Switch(settings(SwitchSettings, GO_AFTER=go_after), self.ledger, client("cloudwatch"), time)
-        self._recorder = Recorder(
-            settings(RecordSettings), self.ledger, self.peer_ledger, client("s3"), client("sns"), time
-        )
+        self._rehearsal: Hold
+        own: Any = Table(here, client("dynamodb", here), self._before_update)
+        others: Any = self._table_of_the_peer()
+        self.ledger = Ledger(own, TABLE, PRIMARY)
+        self.peer_ledger = Ledger(others, TABLE, PRIMARY)
+        switching = self.settings(SwitchSettings, GO_AFTER=go_after)
+        self._switch = Switch(switching, self.ledger, client("cloudwatch", here), self.clock)
+        keeping, telling = client("s3", here), client("sns", here)
+        recording = self.settings(RecordSettings)
+        self._recorder = Recorder(recording, self.ledger, self.peer_ledger, keeping, telling, self.clock)
         self._lock = threading.Lock()
+
+    def _table_of_the_peer(self) -> Table:
+        return Table(self.there, client("dynamodb", self.there))
+
+    def settings[Kind: Settings](self, kind: type[Kind], **changed: str) -> Kind:
+        """As `settings`, of this Region."""
+        own = {"AWS_REGION": self.here, "PEER_REGION": self.there, "TOPIC_ARN": topic(self.here)}
+        return settings(kind, **own | {"EVIDENCE_BUCKET": bucket(self.here)} | changed)
 
     def run(self, payload: Any = AUTOMATIC) -> Outcome:
         """One execution from its start to its end."""
@@ -110,18 +131,48 @@ class Standby:
                 AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key, _ in keys],
                 KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in keys],
             )
-        client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-        client("sns").create_topic(Name=TOPIC.rpartition(":")[2])
+        self.make_stores()
+
+    def make_stores(self) -> None:
+        """The evidence's, and the topic."""
+        where = {"LocationConstraint": self.here}
+        client("s3", self.here).create_bucket(Bucket=bucket(self.here), CreateBucketConfiguration=where)
+        client("sns", self.here).create_topic(Name=TOPIC.rpartition(":")[2])
 
     def messages(self) -> list[str]:
         """What people were told, oldest first."""
-        return [sent[1] for sent in get_backend("sns")[ACCOUNT][REGION].topics[TOPIC].sent_notifications]
+        told = get_backend("sns")[ACCOUNT][self.here].topics[topic(self.here)].sent_notifications
+        return [sent[1] for sent in told]
 
     def evidence(self, execution: str) -> dict[str, Any]:
         """The record of the run of that name or ARN."""
         key = f"runs/{execution.rpartition(':')[2]}/run.json"
-        evidence: dict[str, Any] = json.loads(client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read())
+        evidence: dict[str, Any] = json.loads(
+            client("s3", self.here).get_object(Bucket=bucket(self.here), Key=key)["Body"].read()
+        )
         return evidence
+
+    # A rehearsal.
+
+    def start_drill(self) -> str:
+        """A drill that takes and releases the lock as the failover does, and is at work until `end_drill`; its ARN."""
+        failover = load(DEFINITION, substitutions())["States"]
+        take, release = ({k: v for k, v in failover[name].items() if k != "Catch"} for name in _LOCKING)
+        begin = {"Type": "Pass", "Assign": {"me": "{% $states.context.Execution.Id %}"}, "Next": "Take lock"}
+        states = {
+            "Begin": begin,
+            "Take lock": take | {"Next": "Rehearse"},
+            "Rehearse": {"Type": "Pass", "Next": "Release lock"},
+            "Release lock": {k: v for k, v in release.items() if k != "Next"} | {"End": True},
+        }
+        self._rehearsal = self.machine.holds.hold("Rehearse")
+        drill = {"QueryLanguage": "JSONata", "StartAt": "Begin", "States": states}
+        self.machine.beside(drill, DRILL).start({}, name="drill")
+        return self._rehearsal.wait()
+
+    def end_drill(self) -> None:
+        """Let it come to its end."""
+        self._rehearsal.let_go()
 
     def _before_update(self, key: dict[str, Any]) -> None:
         """A handler is about to change an item of the ledger."""
@@ -145,7 +196,7 @@ class Standby:
         if function == "record":
             self._break(step)
             return self._recorder.record(run, event)
-        return perform(step, run, self.ledger, time, lambda: self._ensure(step, run))
+        return perform(step, run, self.ledger, self.clock, lambda: self._ensure(step, run))
 
     def _assess(self, run: Run, event: Mapping[str, Any]) -> dict[str, Any]:
         self.ledger.require(run)
@@ -194,6 +245,10 @@ class Standby:
         self.fenced = fenced
         return Said.done("fenced" if fenced else "not fenced", fence="fenced" if fenced else "lifted")
 
+    def _open(self, _run: Run) -> Said:
+        self.let_in = True
+        return Said.done("this Region's application reaches its database", fence="open")
+
     def _empty(self, _run: Run) -> Said:
         self.emptied = True
         return Said.done("the old side is at 0", emptied="done")
@@ -203,7 +258,7 @@ class Standby:
         return Said.done("hardened")
 
     def _stop(self, run: Run) -> Said:
-        self.ledger.begin_quiesce(run, time())
+        self.ledger.begin_quiesce(run, self.clock())
         self.stopped = True
         self.ledger.note_quiesced(run, "0/1000")
         return Said.done("writes have stopped", lsn="0/1000")
@@ -225,21 +280,23 @@ class Standby:
         return Said.wait("DNS does not answer this Region yet", 1)
 
     def _promote(self, run: Run) -> Said:
-        self.ledger.open_door(run, "shop-dr", time())
+        self.ledger.open_door(run, "shop-dr", self.clock())
         self._break("promote (begun)")
         if self._must_wait("promote"):
             return Said.wait("promote is under way", 1)
         self.promoted = True
-        self.ledger.activate(run, REGION)
+        self.ledger.activate(run, self.here)
         return Said.done("shop-dr is promoted and took a write")
 
 
+_LOCKING = ("Take lock", "Release lock")
 _ENSURES: Mapping[str, Callable[[Standby, Run], Said]] = {
     "scale warm": Standby._raise,
     "scale serve": Standby._raise,
     "scale restore": Standby._restore,
     "fence cut": lambda standby, run: standby._fence(True, run),
     "fence lift": lambda standby, run: standby._fence(False, run),
+    "fence open": Standby._open,
     "fence empty": Standby._empty,
     "quiesce stop": Standby._stop,
     "quiesce replayed": lambda standby, run: Said.done("the last write is here"),
@@ -251,6 +308,16 @@ _ENSURES: Mapping[str, Callable[[Standby, Run], Said]] = {
     "verify writes": lambda standby, run: Said.done("an order was written and read back"),
     "verify traffic": Standby._traffic,
 }
+
+
+def topic(region: str) -> str:
+    """The ARN of that Region's."""
+    return TOPIC.replace(REGION, region)
+
+
+def bucket(region: str) -> str:
+    """The name of that Region's."""
+    return BUCKET if region == REGION else f"{BUCKET}-{region}"
 
 
 def settings[Kind: Settings](kind: type[Kind], **changed: str) -> Kind:
@@ -268,6 +335,11 @@ def settings[Kind: Settings](kind: type[Kind], **changed: str) -> Kind:
             "APPLICATION": "shop",
             "PEER_CONNECT_SECONDS": "2",
             "PEER_READ_SECONDS": "5",
+            "DOMAIN": "shop.example.com",
+            "NAME_SERVERS": "127.0.0.1",
+            "SELF_URL": "https://dr.shop.example.com",
+            "SAMPLE_TIMEOUT_SECONDS": "2",
+            "LOOK_AGAIN_SECONDS": "1",
             **changed,
         }
     )

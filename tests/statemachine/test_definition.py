@@ -1,6 +1,6 @@
 """What is true of every definition without running it, and that what is wrong with one is found.
 
-What holds for each file of statemachine/ is tested for each that there is; the rest is about failover.asl.yaml.
+What holds for each file of statemachine/ is tested for each that there is; the rest is about one of them.
 """
 
 import copy
@@ -36,7 +36,13 @@ PREFIXES = {
 # Where a handler's call to its own Region may fail with an error that boto3 makes from the service's model.
 CALLED_BY_HANDLERS = ("autoscaling", "cloudwatch", "rds", "dynamodb")
 
+# A condition that ends a loop in time: a deadline, or the end of another execution, which has a deadline of its own.
+_CLOCK = r"\$millis\(\) > \$(deadline|((decide|quiesce|harden|lock)_)?by|ask_until)\b|\$switched\.status = \"RUNNING\""
+
 DEFINITIONS = sorted((ROOT / "statemachine").glob("*.asl.yaml"))
+WAY_HOME = DEFINITION.with_name("failback.asl.yaml")
+# What each of them does where it cannot go on.
+WAYS_BACK = {DEFINITION.name: {"Undo"}, WAY_HOME.name: {"Put capacity back", "Let the other side go"}}
 each_definition = pytest.mark.parametrize("path", DEFINITIONS, ids=lambda path: path.name.removesuffix(".asl.yaml"))
 
 type State = Mapping[str, Any]
@@ -150,10 +156,7 @@ def _next(state: State) -> set[str]:
 
 def _watches_the_clock(state: State) -> bool:
     conditions = [str(choice.get("Condition")) for choice in state.get("Choices", [])]
-    return any(
-        re.search(r"\$millis\(\) > \$(deadline|(decide|quiesce|harden)_by|ask_until)\b", condition)
-        for condition in conditions
-    )
+    return any(re.search(_CLOCK, condition) for condition in conditions)
 
 
 def lint_problems(definition: Mapping[str, Any]) -> list[str]:
@@ -210,7 +213,7 @@ def repeated_keys(text: str) -> list[str]:
 
 
 def test_there_are_definitions() -> None:
-    assert DEFINITION in DEFINITIONS
+    assert {DEFINITION, WAY_HOME} <= set(DEFINITIONS)
 
 
 @each_definition
@@ -259,6 +262,66 @@ def test_no_branch_assigns_a_variable_of_what_is_around_it(path: Path) -> None:
     assert [shadowed for names in inner if (shadowed := names & outer)] == []
 
 
+@each_definition
+def test_an_expired_lock_has_no_living_owner(path: Path) -> None:
+    """The lock outlives the longest execution that may hold it."""
+    definition = as_deployed(path)
+    for name in ("Take lock", "Take over the lock"):
+        expiry = definition["States"][name]["Arguments"]["ExpressionAttributeValues"][":expires"]["N"]
+        assert int(re.findall(r"\+ (\d+)", expiry)[0]) > definition["TimeoutSeconds"]
+
+
+@each_definition
+def test_every_error_after_the_lock_reaches_the_release(path: Path) -> None:
+    """From each state behind the lock every way leads through `Release lock` to its end, or to another's lock."""
+    top = as_deployed(path)["States"]
+    seen: set[str] = set()
+    ahead = ["Open the run"]
+    while ahead:
+        name = ahead.pop()
+        if name in seen or name in {"Release lock", "Take lock"}:
+            continue
+        seen.add(name)
+        assert top[name]["Type"] not in ("Succeed", "Fail"), f"{name} ends the run with the lock held"
+        ahead.extend(_next(top[name]))
+    assert {"Record", "Ask a person", *WAYS_BACK[path.name]} <= seen
+
+
+# The failback's.
+
+
+def test_a_failback_waits_for_as_long_as_a_step_asked_for_and_less_and_less_often() -> None:
+    """No timing of its own, so that the lab can scale all of them; and an execution holds 25,000 events."""
+    found = {name: state["Seconds"] for name, state, _ in states(as_deployed(WAY_HOME)) if state["Type"] == "Wait"}
+    tenth, thirtieth = (f"$floor(($millis() - $began) / {part}000)" for part in (10, 30))
+    assert found == {
+        "Wait": f"{{% $min([900, $max([$said.look_again_seconds, {tenth}])]) %}}",
+        "Wait for the lock": f"{{% $max([1, {tenth}]) %}}",
+        "Wait for the switchover": f"{{% $max([1, {thirtieth}]) %}}",
+    }
+
+
+def test_a_failback_changes_nothing_before_it_has_looked_at_both_sides() -> None:
+    """Each thing that it does for good comes behind `Ready to go home`, whichever way leads there."""
+    top = as_deployed(WAY_HOME)["States"]
+    seen: set[str] = set()
+    ahead = [as_deployed(WAY_HOME)["StartAt"]]
+    while ahead:
+        name = ahead.pop()
+        # Behind the switchover the lock is taken once more: that comes after all of this.
+        if name not in seen and name not in {"Ready to go home", "How did the switchover end"}:
+            seen.add(name)
+            ahead.extend(_next(top[name]))
+    tasks = {name for name in seen if top[name]["Type"] == "Task"}
+    assert tasks == {
+        "Hear the other side",
+        "Take lock",
+        "Who holds the lock",
+        "Is its owner alive",
+        "Take over the lock",
+    }
+
+
 # The failover's.
 
 
@@ -271,13 +334,6 @@ def test_each_wait_is_a_substitution_or_what_a_step_asked_for(definition: dict[s
     scaled = rf"\$max\(\[{asked}, {hundredth}\]\)"
     strictly = rf"\(\$asked_for := {asked}; \$grown := {hundredth}; \$grown > \$asked_for \? \$grown : \$asked_for\)"
     assert all(re.fullmatch(rf"\{{% ({asked}|{scaled}|{strictly}) %\}}", str(seconds)) for seconds in waits)
-
-
-def test_an_expired_lock_has_no_living_owner(definition: dict[str, Any]) -> None:
-    """The lock outlives the longest execution that may hold it."""
-    for name in ("Take lock", "Take over the lock"):
-        expiry = definition["States"][name]["Arguments"]["ExpressionAttributeValues"][":expires"]["N"]
-        assert int(re.findall(r"\+ (\d+)", expiry)[0]) > definition["TimeoutSeconds"]
 
 
 def assigned(state: State) -> set[str]:
@@ -296,25 +352,12 @@ def test_only_these_states_touch_the_peer(definition: dict[str, Any], resources:
         for logical_id in re.findall(r"\w+", function_of[state["Arguments"]["FunctionName"]])
         if "PeerRegion" in json.dumps(resources.get(logical_id, {}).get("Properties", {}).get("Policies", []))
     }
-    fence = {"Cut the old side off", "Lift the fence", "Empty the old side"}
+    scale = {"Warm up", "Bring capacity up", "Restore capacity"}  # of these none does; `settle` on the way home
+    switch = {"Switch to this Region", "Let traffic come", "Clear the switches"}  # nor of these; `release` there
+    fence = {"Cut the old side off", "Lift the fence", "Empty the old side", "Let this side's application in"}
     quiesce = {"Stop writes", "See the last write arrive", "Let writes in"}
     record = {"Ask a person", "Note the answer", "Say that this Region serves", "Record"}
-    assert reaching == {"Gather and decide"} | fence | quiesce | record
-
-
-def test_every_error_after_the_lock_reaches_the_release(definition: dict[str, Any]) -> None:
-    """From each state behind the lock every way leads through `Release lock` to its end."""
-    top = definition["States"]
-    seen: set[str] = set()
-    ahead = ["Open the run"]
-    while ahead:
-        name = ahead.pop()
-        if name in seen or name == "Release lock":
-            continue
-        seen.add(name)
-        assert top[name]["Type"] not in ("Succeed", "Fail"), f"{name} ends the run with the lock held"
-        ahead.extend(_next(top[name]))
-    assert {"Undo", "Record", "Ask a person"} <= seen
+    assert reaching == {"Gather and decide", "Harden the database"} | fence | quiesce | record | scale | switch
 
 
 # What is wrong is found.

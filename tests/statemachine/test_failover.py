@@ -108,13 +108,13 @@ def test_a_lost_region_is_failed_over(region: Standby) -> None:
     assert ended.status == "SUCCEEDED"
     assert ended.output == {"status": "SUCCEEDED", "finding": "region_lost", "sentence": PROCEED["sentence"]}
     assert set(region.looks[:2]) == {"scale warm", "assess"}
-    assert set(region.looks[2:4]) == {"switch engage", "fence cut"}
-    assert set(region.looks[4:6]) == {"promote", "scale serve"}
-    assert set(region.looks[6:8]) == {"verify writes", "verify traffic"}
-    assert region.looks[8] == "record tell"
-    assert set(region.looks[9:11]) == {"harden", "fence empty"}
-    assert region.looks[11:] == ["record"]
-    assert (region.hardened, region.emptied) == (True, True)
+    assert set(region.looks[2:5]) == {"switch engage", "fence cut", "fence open"}
+    assert set(region.looks[5:7]) == {"promote", "scale serve"}
+    assert set(region.looks[7:9]) == {"verify writes", "verify traffic"}
+    assert region.looks[9] == "record tell"
+    assert set(region.looks[10:12]) == {"harden", "fence empty"}
+    assert region.looks[12:] == ["record"]
+    assert (region.hardened, region.emptied, region.let_in) == (True, True, True)
     head = region.ledger.head()
     assert (head.active, head.state, head.owner, head.epoch) == (REGION, State.STEADY, None, 1)
     assert (head.promotion, head.capacity_before) == (None, None)
@@ -814,7 +814,9 @@ def test_a_run_that_stands_down_behind_the_door_undoes_nothing_and_is_red(region
     assert_only_forward(region, ended)
 
 
-@pytest.mark.parametrize(("step", "state"), [("scale warm", "Not warm"), ("fence cut", "Not fenced")])
+@pytest.mark.parametrize(
+    ("step", "state"), [("scale warm", "Not warm"), ("fence cut", "Not fenced"), ("fence open", "Not let in here")]
+)
 def test_what_is_best_effort_does_not_stop_a_failover(region: Standby, step: str, state: str) -> None:
     region.breaks = {step: BROKEN}
 

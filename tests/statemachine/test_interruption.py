@@ -153,7 +153,9 @@ SCENARIOS = (
     Scenario("a false alarm", False, WELL),
     Scenario("not to be decided", False, WELL, first=(REBOOTING,), owner=hesitant, changed={"DecideSeconds": 1}),
     Scenario("without facts", True, breaks=("assess",)),
-    Scenario("best effort", True, breaks=("scale warm", "fence cut", "record tell", "harden", "fence empty")),
+    Scenario(
+        "best effort", True, breaks=("scale warm", "fence cut", "fence open", "record tell", "harden", "fence empty")
+    ),
     Scenario("not switched", True, breaks=("switch engage",)),
     Scenario("not undone", False, WELL, breaks=("scale restore", "switch clear", "fence lift", "quiesce resume")),
     Scenario("a long promotion", True, waits={"promote": FOREVER}, holds=("Bring capacity up",), changed=AT_ONCE),
@@ -260,6 +262,7 @@ def assert_settled(both: Pair, *, active: bool, free: bool = True, calls: int = 
     assert both.groups.sizes == (RAISED if active else STEADY)
     assert both.peer_groups.sizes == (EMPTY if active else SERVING)
     assert cut_off(both) is active
+    assert not (active and both.own_acl.cut)
 
 
 def cut_off(both: Pair) -> bool | None:
@@ -352,6 +355,17 @@ def test_a_handler_that_goes_on_after_the_next_run_has_undone_its_work_harms_not
 def test_what_acts_can_be_held(ways: Ways) -> None:
     """Else the two tests before this one would prove nothing."""
     acts = {"Promote replica: promote", "Cut the old side off: cut", "Lift the fence: lift", "Stop writes: stop"}
-    acts |= {"Let writes in: allow", "Empty the old side: resize", "Warm up: resize", "Restore capacity: resize"}
-    writes = {"Switch to DR: write 2", "Promote replica: write 3", "Let traffic come: write 1", "Record: write 1"}
+    acts |= {
+        "Let this side's application in: own lift",
+        "Let writes in: allow",
+        "Empty the old side: resize",
+        "Warm up: resize",
+        "Restore capacity: resize",
+    }
+    writes = {
+        "Switch to this Region: write 2",
+        "Promote replica: write 3",
+        "Let traffic come: write 1",
+        "Record: write 1",
+    }
     assert acts | writes <= ways.places.keys()

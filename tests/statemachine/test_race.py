@@ -133,7 +133,7 @@ def test_a_real_failover_stops_a_drill(both: Pair) -> None:
 def test_of_two_triggers_during_a_drill_one_fails_over(both: Pair, order: tuple[int, ...] | None) -> None:
     drill = both.start_drill()
     at_work = both.machine.holds.hold("Promote replica")
-    held = started(both, "Stop the drill", BY_PROBE, BY_HAND)
+    held = started(both, "Stop what makes room", BY_PROBE, BY_HAND)
     let_go(held, order)
     at_work.wait()
     until(lambda: any(both.machine.has_ended(each.execution) for each in held), "the end of the other")
@@ -144,7 +144,7 @@ def test_of_two_triggers_during_a_drill_one_fails_over(both: Pair, order: tuple[
 
 def test_a_drill_that_ends_by_itself_in_that_moment_is_in_nobodys_way(both: Pair) -> None:
     drill = both.start_drill()
-    (held,) = started(both, "Stop the drill", BY_PROBE)
+    (held,) = started(both, "Stop what makes room", BY_PROBE)
     both.end_drill()
     until(lambda: status(drill)[0] == "SUCCEEDED", "the end of the drill")
     held.let_go()
@@ -271,8 +271,8 @@ def expire(both: Pair) -> None:
 
 MID_STEP = (
     "Warm up: write 1",
-    "Switch to DR: write 1",
-    "Switch to DR: write 2",
+    "Switch to this Region: write 1",
+    "Switch to this Region: write 2",
     "Stop writes: write 1",
     "Stop writes: write 2",
     "Promote replica: write 1",
@@ -302,7 +302,7 @@ def test_a_run_whose_lock_expires_in_mid_step_spoils_nothing_of_the_next(both: P
     assert_settled(both, active=True, calls=2)
 
 
-@pytest.mark.parametrize("place", ["Switch to DR: write 1", "Promote replica: write 1", "Record: write 1"])
+@pytest.mark.parametrize("place", ["Switch to this Region: write 1", "Promote replica: write 1", "Record: write 1"])
 def test_a_handler_that_goes_on_just_after_the_take_over_writes_nothing(both: Pair, place: str) -> None:
     held = both.machine.holds.hold(place)
     both.machine.start(AUTOMATIC)

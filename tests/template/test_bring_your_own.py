@@ -2,10 +2,12 @@
 
 import json
 import re
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
 from relight import settings as known
+from relight.retired import retired_name
 from relight.settings import FenceSettings, GuardSettings, Settings
 
 from lab.errors import StackRefused
@@ -75,15 +77,20 @@ def variables(made: Region, function: str) -> dict[str, str]:
 
 SETTINGS: dict[str, type[Settings]] = {
     "assess": known.ViewSettings,
+    "compare": known.CompareSettings,
     "dbcheck": known.DbcheckSettings,
     "fence": FenceSettings,
     "guard": GuardSettings,
     "harden": known.HardenSettings,
+    "objects": known.ObjectsSettings,
     "probe": known.ProbeSettings,
     "promote": known.PromoteSettings,
     "quiesce": known.QuiesceSettings,
     "record": known.RecordSettings,
+    "reprotect": known.ReprotectSettings,
+    "retire": known.RetireSettings,
     "scale": known.ScaleSettings,
+    "survey": known.SurveySettings,
     "switch": known.SwitchSettings,
     "verify": known.VerifySettings,
 }
@@ -99,6 +106,7 @@ def test_only_the_orchestrator_is_made(role: str) -> None:
         "Ledger",
         "Watch",
         "Failover",
+        "Failback",
         "Observability",
         "Dashboard",
     }
@@ -122,6 +130,46 @@ def test_the_outputs_are_those_that_the_other_stacks_take(role: str) -> None:
 def test_each_functions_environment_is_what_it_can_read(role: str, function: str, acl: str) -> None:
     made = brought(role, ExistingNetworkAclId=acl, PeerNetworkAclId=acl)
     SETTINGS[function].from_env(variables(made, function))
+
+
+@pytest.mark.parametrize("role", REGIONS)
+def test_the_way_home_makes_nothing_up_of_a_workload_that_is_not_ours(role: str) -> None:
+    """Its groups and keys are those of the instance before it, and its buckets are its owner's."""
+    made, told = brought(role), existing(role)
+    reprotect = known.ReprotectSettings.from_env(variables(made, "reprotect"))
+    assert (reprotect.replica_id, reprotect.peer_database_id) == (told["ExistingDatabaseId"], told["PeerDatabaseId"])
+    assert (reprotect.subnet_group, reprotect.parameter_group, reprotect.security_group_ids) == (None, None, None)
+    assert reprotect.data_key_arn == given(role)["DataKeyArn"]
+    objects = known.ObjectsSettings.from_env(variables(made, "objects"))
+    assert (objects.bucket, objects.peer_bucket, objects.peer_batch_role_arn) == (None, None, None)
+    of_objects = {action for each in statements(made["Failback/ObjectsRole"]) for action in as_list(each["Action"])}
+    assert not of_objects & {"s3:CreateJob", "s3:ListBucketVersions", "iam:PassRole"}
+
+
+@pytest.mark.parametrize("role", REGIONS)
+def test_an_identifier_that_is_cut_short_is_a_retired_name_all_the_same(role: str) -> None:
+    """RDS takes 63 characters; of a new workload no identifier is so long, and its roles name it whole."""
+    longest = "a" + 62 * "b"
+    kept = retired_name(longest, 12)
+    allowed = statements(brought(role, ExistingDatabaseId=longest)["Failback/RetireRole"])
+    (delete,) = [each["Resource"] for each in allowed if each["Action"] == "rds:DeleteDBInstance"]
+    assert fnmatchcase(f"arn:aws:rds:{REGIONS[role]}:{ACCOUNT}:db:{kept}", delete)
+    assert not fnmatchcase(f"arn:aws:rds:{REGIONS[role]}:{ACCOUNT}:db:{longest}", delete)
+    application = written().body["Parameters"]["Application"]["MaxLength"] * "a"
+    assert retired_name(f"{application}-primary", 10**9).startswith(f"{application}-primary-retired-")
+
+
+@pytest.mark.parametrize("role", REGIONS)
+def test_no_role_is_passed_on_to_a_new_replica(role: str) -> None:
+    """Enhanced monitoring has one, which its owner has made: they pass it on themselves."""
+    assert "iam:PassRole" not in str(brought(role)["Failback/ReprotectRole"]["Policies"])
+
+
+@pytest.mark.parametrize("role", REGIONS)
+def test_without_a_key_of_its_owner_none_is_granted(role: str) -> None:
+    made = brought(role, DataKeyArn="", PeerDataKeyArn="")
+    for path in ("Failback/ReprotectRole", "Failback/RetireRole", "Failover/HardenRole"):
+        assert "kms:CreateGrant" not in str(made[path]["Policies"]), path
 
 
 @pytest.mark.parametrize("role", REGIONS)

@@ -79,6 +79,33 @@ def test_what_is_seen_from_outside_is_told_in_dns() -> None:
     assert "HealthCheckId" not in down
 
 
+def test_what_is_seen_of_dr_is_told_under_a_name_of_its_own() -> None:
+    up, down = of("SeenDrUp"), of("SeenDrDown")
+    for record in (up, down):
+        assert (record["Name"], record["Type"], record["TTL"]) == (f"_seen-dr.{DOMAIN}", "TXT", "10")
+    assert (up["Failover"], up["ResourceRecords"], up["HealthCheckId"]) == ("PRIMARY", ['"up"'], "EndpointDr")
+    assert (down["Failover"], down["ResourceRecords"], down.get("HealthCheckId")) == ("SECONDARY", ['"down"'], None)
+
+
+@pytest.mark.parametrize(("role", "pair"), [("dr", "SeenUp"), ("primary", "SeenDrUp")])
+def test_each_region_asks_for_what_is_seen_of_the_other_one(role: str, pair: str) -> None:
+    for function in ("Watch/Probe", "Failover/Assess"):
+        assert region(role)[function]["Environment"]["Variables"]["SEEN_NAME"] == of(pair)["Name"]
+
+
+@pytest.mark.parametrize(("scheme", "kind", "sni"), [("https", "HTTPS", True), ("http", "HTTP", None)])
+def test_dr_is_looked_at_every_thirty_seconds_and_one_look_decides(scheme: str, kind: str, sni: bool | None) -> None:
+    """A look costs; where the words of the page are not looked for, its status has to say whether it is ready."""
+    config = of("EndpointDr", Scheme=scheme)["HealthCheckConfig"]
+    assert (config["Type"], config.get("EnableSNI")) == (kind, sni)
+    assert (config["FullyQualifiedDomainName"], config["ResourcePath"]) == (f"dr.{DOMAIN}", "/health/ready")
+    assert (config["RequestInterval"], config["FailureThreshold"], config.get("SearchString")) == (30, 1, None)
+    assert config["Regions"] == of("Endpoint")["HealthCheckConfig"]["Regions"]
+    assert of("EndpointDr", ReadinessPath="/up")["HealthCheckConfig"]["ResourcePath"] == "/up"
+    records = global_stack().of("AWS::Route53::RecordSet")
+    assert [name for name, record in records.items() if record.get("HealthCheckId") == "EndpointDr"] == ["SeenDrUp"]
+
+
 def test_an_owner_who_cuts_over_by_hand_gets_all_but_the_records_of_the_site() -> None:
     """A failover record cannot share name and type with the simple record that is there."""
     whole, without = set(global_stack().resources), set(global_stack(SiteRecords="false").resources)

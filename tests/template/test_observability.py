@@ -66,9 +66,9 @@ PUBLISHED: dict[str, dict[tuple[str, ...], set[str]]] = {
 
 def published_by_relight(namespace: str, name: str, where: str) -> bool:
     """Whether a function of that Region really publishes it: asked of the code that does."""
-    if namespace == "Relight":
-        return where == DR and name in {"Ready", *(f"Down.{view.value}" for view in MEASURED)}
-    active = Head(True, 1, where, State.STEADY, ended_at=1.0)
+    if namespace == "Relight":  # in whichever Region is the standby
+        return name in {"Ready", "Down.outside", *(f"Down.{view.value}" for view in MEASURED)}
+    active = Head(True, 1, where, State.STEADY, ended_at=1.0, frozen_until=3.0)
     return name in switches(active, where, HOME) | gauges(active, where, HOME, 2.0)
 
 
@@ -171,7 +171,7 @@ def test_metric_math_can_be_computed_and_stays_within_ten_metrics(role: str) -> 
 
 
 TOLD_AT_ONCE = {
-    "primary": {"GuardSilent", "RunFailed", "EventLost", "FunctionErrors"},
+    "primary": {"ProbeSilent", "GuardSilent", "NotReady", "RunFailed", "EventLost", "FunctionErrors"},
     "dr": {
         "PrimaryDown",
         "ProbeSilent",
@@ -222,31 +222,43 @@ def test_a_freeze_keeps_the_composite_alarm_silent(role: str) -> None:
 def test_what_only_one_role_needs_is_there_once() -> None:
     only_dr = alarms("dr").keys() - alarms("primary").keys()
     only_primary = alarms("primary").keys() - alarms("dr").keys()
-    watching = {"PrimaryDown", "ProbeSilent", "NotReady", "Unprotected", "ReplicaBehind"}
-    assert (only_dr, only_primary) == ({"Stop", "NoGo", *watching}, {"Hold", "SlotBehind"})
+    assert (only_dr, only_primary) == ({"Stop", "NoGo", "PrimaryDown", "Unprotected"}, {"Hold"})
 
 
 # What some of them stand for.
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_one_alarm_is_on_the_errors_of_each_function_that_a_schedule_calls_there(role: str) -> None:
-    """What a run calls is told by the run's own failure, what a rule calls by its dead letter."""
+def test_one_alarm_is_on_the_errors_of_each_function_that_is_at_work_there_each_minute(role: str) -> None:
+    """What a run calls is told by the run's own failure; what a rule calls, or a schedule now and then, by its dead
+    letter. So is the probe of the primary, which is at work only while that Region is the standby."""
     here = region(role)
     schedules = here.of("AWS::Scheduler::Schedule").values()
-    called = {schedule["Target"]["Arn"] for schedule in schedules if schedule.get("State") != "DISABLED"}
+    called = {each["Target"]["Arn"] for each in schedules if each["ScheduleExpression"] == "rate(1 minute)"}
     functions = {r.arn: r.properties for r in here.resources.values() if r.type == "AWS::Lambda::Function"}
-    found = [dimensions["FunctionName"] for _, _, dimensions in metrics(alarms(role)["FunctionErrors"])]
-    assert sorted(found) == sorted(functions[arn]["FunctionName"] for arn in called)
-    assert len(found) == (3 if role == "dr" else 2)
+    found = {dimensions["FunctionName"] for _, _, dimensions in metrics(alarms(role)["FunctionErrors"])}
+    scheduled = {functions[arn]["FunctionName"] for arn in called}
+    assert scheduled - found == (set() if role == "dr" else {"relight-shop-probe"})
+    assert found <= scheduled
+    for function in (functions[schedule["Target"]["Arn"]] for schedule in schedules):
+        assert function["DeadLetterConfig"]["TargetArn"] == here.resources["Ledger/DeadLetters"].arn
 
 
-def test_a_run_ends_red_in_three_ways() -> None:
-    looked_at = {name for _, name, _ in metrics(alarms("dr")["RunFailed"])}
-    assert looked_at == {"ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted"}
+@pytest.mark.parametrize("role", ROLES)
+def test_a_failover_that_fails_and_any_run_that_takes_too_long_are_told(role: str) -> None:
+    looked_at = {
+        (name, dimensions["StateMachineArn"].rpartition("-")[2])
+        for _, name, dimensions in metrics(alarms(role)["RunFailed"])
+    }
+    assert looked_at == {
+        ("ExecutionsFailed", "failover"),
+        ("ExecutionsTimedOut", "failover"),
+        ("ExecutionsTimedOut", "failback"),
+    }
 
 
-@pytest.mark.parametrize(("role", "silent"), [("dr", "ProbeSilent"), ("dr", "GuardSilent"), ("primary", "GuardSilent")])
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("silent", ["ProbeSilent", "GuardSilent"])
 def test_silence_is_an_alarm(role: str, silent: str) -> None:
     alarm = alarms(role)[silent]
     assert (alarm["Statistic"], alarm["ComparisonOperator"]) == ("SampleCount", "LessThanThreshold")
@@ -255,8 +267,10 @@ def test_silence_is_an_alarm(role: str, silent: str) -> None:
 
 
 def test_what_is_unknown_neither_alarms_nor_reassures() -> None:
-    for name in ("NotReady", "Unprotected", "ReplicaBehind"):
-        assert alarms("dr")[name]["TreatMissingData"] == "missing", name
+    assert alarms("dr")["Unprotected"]["TreatMissingData"] == "missing"
+    for role in ROLES:
+        for name in ("NotReady", "ReplicaBehind"):
+            assert alarms(role)[name]["TreatMissingData"] == "missing", name
 
 
 def test_the_slots_alarm_comes_before_its_limit() -> None:
@@ -368,8 +382,9 @@ def targets() -> Iterator[tuple[str, Mapping[str, Any]]]:
                 yield f"{found.name} {path}", target
 
 
-# Nothing is done because of what AWS says of its health; it may be an hour old.
-FOR_THE_EVIDENCE = ("Failover/RecordHealth", "Failover/HealthForward")
+# Nothing is done because of what AWS says of its health, and what is kept of an old database is kept for days: an hour
+# makes no difference.
+IN_NO_HURRY = ("Failover/RecordHealth", "Failover/HealthForward", "Failback/RetireEachDay")
 
 
 def test_what_cannot_be_delivered_in_two_minutes_is_kept_and_never_comes_late() -> None:
@@ -381,7 +396,7 @@ def test_what_cannot_be_delivered_in_two_minutes_is_kept_and_never_comes_late() 
     }
     assert len(list(targets())) >= 15
     for name, target in targets():
-        longest = 3600 if name.endswith(FOR_THE_EVIDENCE) else 120
+        longest = 3600 if name.endswith(IN_NO_HURRY) else 120
         assert 0 < target["RetryPolicy"]["MaximumEventAgeInSeconds"] <= longest, name
         letters = target["DeadLetterConfig"]["Arn"]
         assert letters in queues, name
@@ -396,10 +411,10 @@ def test_a_function_that_is_called_asynchronously_gets_no_old_news_either(role: 
     configured = {each["FunctionName"]: each for each in here.of("AWS::Lambda::EventInvokeConfig").values()}
     asynchronous = [functions[arn] for arn in called & functions.keys()]
     assert {each["FunctionName"] for each in asynchronous} == {
-        f"relight-shop-{n}" for n in ("probe", "guard", "dbcheck", "record")
+        f"relight-shop-{n}" for n in ("probe", "guard", "dbcheck", "record", "retire")
     }
     for function in asynchronous:
-        longest = 3600 if function["FunctionName"] == "relight-shop-record" else 120
+        longest = 3600 if function["FunctionName"] in {"relight-shop-record", "relight-shop-retire"} else 120
         assert configured[function["FunctionName"]]["MaximumEventAgeInSeconds"] <= longest
         assert function["DeadLetterConfig"] == {"TargetArn": here.resources["Ledger/DeadLetters"].arn}
 

@@ -3,9 +3,11 @@
 import json
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import pytest
+import yaml
 from relight.signal import View
 
 from tests.template.reading import ROOT, STACKS, as_list, statements, written
@@ -23,7 +25,9 @@ WITHOUT_RESOURCE = {
     "elasticloadbalancing:DescribeTargetHealth",
     "ec2:DescribeNetworkAcls",
     "cloudwatch:GetMetricData",
+    "cloudwatch:GetMetricStatistics",
     "cloudwatch:PutMetricData",
+    "s3:CreateJob",
     "states:SendTaskFailure",
     "logs:CreateLogDelivery",
     "logs:GetLogDelivery",
@@ -35,35 +39,114 @@ WITHOUT_RESOURCE = {
     "logs:DescribeLogGroups",
 }
 # Of these a condition takes the place of the resource.
-NARROWED = {"ec2:DescribeNetworkAcls": "ec2:Region", "cloudwatch:PutMetricData": "cloudwatch:namespace"}
-# What changes the world outside the ledger, and who alone may do it.
+NARROWED = {
+    "ec2:DescribeNetworkAcls": "ec2:Region",
+    "cloudwatch:PutMetricData": "cloudwatch:namespace",
+    "s3:CreateJob": "aws:RequestedRegion",
+}
+# What changes the world outside the ledger, and who alone may do it. `Failover` and `Failback` are the state machines.
 ALONE = {
     "rds:PromoteReadReplica": {"Promote"},
-    "rds:ModifyDBInstance": {"Harden"},
+    # Hardening; a new name and room for what is kept; what the creation of a replica does not take.
+    "rds:ModifyDBInstance": {"Harden", "Retire", "Reprotect"},
+    "rds:StartDBInstanceAutomatedBackupsReplication": {"Harden"},
+    "rds:StartDBInstance": {"Retire"},
+    "rds:CreateDBSnapshot": {"Retire"},
+    "rds:RestoreDBInstanceFromDBSnapshot": {"Retire"},
+    "rds:DeleteDBInstance": {"Retire"},
+    "rds:CreateDBInstanceReadReplica": {"Reprotect"},
+    "rds:AddTagsToResource": {"Retire", "Reprotect"},
+    "rds:RebootDBInstance": {"Reprotect"},
+    "kms:CreateGrant": {"Harden", "Retire", "Reprotect"},
+    "iam:PassRole": {"Objects"},
     "autoscaling:UpdateAutoScalingGroup": {"Fence", "Guard", "Scale"},
     "autoscaling:ResumeProcesses": {"Scale"},
     "ec2:CreateNetworkAclEntry": {"Fence", "Guard"},
     "ec2:DeleteNetworkAclEntry": {"Fence", "Guard"},
-    "cloudwatch:PutMetricData": {"Switch", "Guard"},
-    "states:StartExecution": {"Probe"},
+    "cloudwatch:PutMetricData": {"Switch", "Guard", "Failover"},
+    # The probe a failover; the failback its switchover; survey the other Region's failback, which lights the pilot.
+    "states:StartExecution": {"Probe", "Survey", "Failback", "FailoverPrimaryDown", "FailoverPrimaryUnseen"},
     "states:SendTaskFailure": {"Probe"},
-    "states:StopExecution": set(),
+    # A failover what holds the lock and gives way; survey what was left over from before the failure.
+    "states:StopExecution": {"Failover", "Survey"},
     "rds-db:connect": {"Dbcheck"},
-    "s3:PutObject": {"Record"},
-    "sns:Publish": {"Record"},
-    "lambda:InvokeFunction": {"Assess", "Guard", "Probe", "Promote", "Quiesce"},
+    "s3:PutObject": {"Record", "Compare", "Objects"},
+    "s3:CreateJob": {"Objects"},
+    "s3:DeleteObject": set(),
+    "sns:Publish": {"Record", "Guard", "Retire"},
+    "events:PutEvents": {"HealthForward"},
+    "sqs:SendMessage": {"Probe", "Guard", "Dbcheck", "Record", "Retire"}
+    | {"ProbeEachMinute", "GuardEachMinute", "DbcheckEachMinute", "RetireEachDay"},
 }
-# Only these may reach into the other Region, each at best effort; a planned run alone needs an answer, of `quiesce`.
-REACHING = {"Assess", "Fence", "Guard", "Probe", "Quiesce", "Record"}
-# What AWS says of its health decides nothing, so it may come late; it is for the evidence.
+# What only looks, and what the calls above need beside them.
+BESIDE = re.compile(
+    r"dynamodb:|lambda:InvokeFunction$|kms:(Decrypt|DescribeKey|GenerateDataKey)$|logs:"
+    r"|[a-z0-9-]+:(Describe|Get|List)[A-Za-z]+$"
+)
+# Who asks which `dbcheck`, its own Region's and the other one's: nobody calls any other function.
+ASKING = {
+    "own": {"Assess", "Guard", "Probe", "Promote", "Quiesce", "Retire", "Reprotect", "Compare"},
+    # A network ACL is the fence here; where it is not ours, `fence` asks too (test_bring_your_own.py).
+    "peer": {"Quiesce", "Compare"},
+}
+# Only these may reach into the other Region, each for what only that Region knows or can do. On the failover's way it
+# is at best effort, but for `quiesce` of a planned run; the way home needs both Regions, and says so where one is away.
+REACHING = {
+    "Assess": {"rds"},
+    "Fence": {"autoscaling", "dynamodb", "ec2"},
+    "Guard": {"dynamodb", "states"},
+    "Harden": {"kms", "rds"},
+    "Probe": {"rds"},
+    "Quiesce": {"lambda"},
+    "Record": {"dynamodb"},
+    "Scale": {"dynamodb"},
+    "Survey": {"dynamodb", "rds", "states"},
+    "Reprotect": {"kms", "rds"},
+    "Compare": {"lambda"},
+    "Objects": {"s3"},
+}
+# HOLD is let go of by what the DR Region's alarms say of STOP and GO, and it is the home Region's.
+AT_HOME = {"Guard": {"cloudwatch"}, "Switch": {"cloudwatch"}}
+# What of the other Region they may change: of its database nothing but by its `dbcheck`.
+CHANGING_THERE = {
+    "Fence": {"autoscaling:UpdateAutoScalingGroup", "ec2:CreateNetworkAclEntry", "ec2:DeleteNetworkAclEntry"},
+    # It begins there what this Region's database sends; the replica is made here, of a source there.
+    "Harden": {"kms:CreateGrant", "rds:StartDBInstanceAutomatedBackupsReplication"},
+    "Reprotect": {"kms:CreateGrant", "rds:CreateDBInstanceReadReplica"},
+    "Quiesce": {"lambda:InvokeFunction"},
+    "Compare": {"lambda:InvokeFunction"},
+    "Record": {"dynamodb:UpdateItem"},
+    "Survey": {"dynamodb:UpdateItem", "states:StartExecution"},
+    "Objects": {"s3:CreateJob"},
+}
+# Whatever a ledger holds is kept, but for what an instance was like that is gone, and that it is kept.
+FORGETTING = {"Harden": {"shape"}, "Reprotect": {"shape"}, "Retire": {"retired", "shape"}}
+# What AWS says of its health decides nothing, so it may come late; it is for the evidence. And a day is long.
 FOR_THE_EVIDENCE = {"Failover/RecordHealth", "Failover/HealthForward"}
+EACH_DAY = {"Failback/RetireEachDay"}
 
-# What is not named after the application.
-NOT_BY_THE_APPLICATION = {
-    "ec2": "network-acl/",
-    "events": "event-bus/default",
-    "kms": "key/topic",
-    "rds-db": "dbuser:*/relight_check",
+# What is not named after the application, by service: the whole of the last part of an ARN, and what it is allowed for.
+ANY = None
+NOT_BY_THE_APPLICATION: dict[str, dict[str, set[str] | None]] = {
+    "ec2": {r"network-acl/[\w/.-]+": ANY},
+    "events": {r"event-bus/default": ANY},
+    "kms": {r"key/topic": {"kms:Decrypt", "kms:GenerateDataKey"}, r"key/data": {"kms:CreateGrant", "kms:DescribeKey"}},
+    "rds-db": {r"dbuser:\*/relight_check": ANY},
+    # Groups keep the names that they had, which CloudFormation has made; AWS numbers backups and snapshots of its own.
+    "rds": {
+        r"(subgrp|og):\*": {"rds:RestoreDBInstanceFromDBSnapshot", "rds:CreateDBInstanceReadReplica"},
+        r"pg:\*": {
+            "rds:RestoreDBInstanceFromDBSnapshot",
+            "rds:CreateDBInstanceReadReplica",
+            "rds:ModifyDBInstance",
+        },
+        r"auto-backup:\*": {
+            "rds:DescribeDBInstanceAutomatedBackups",
+            "rds:StartDBInstanceAutomatedBackupsReplication",
+        },
+        r"snapshot:\*": {"rds:DescribeDBSnapshots"},
+    },
+    "s3": {r"job/\*": {"s3:DescribeJob"}},
 }
 
 
@@ -73,21 +156,52 @@ def functions(of: Region) -> dict[str, Mapping[str, Any]]:
 
 
 def roles(of: Region) -> dict[str, Mapping[str, Any]]:
-    """The roles of functions, schedules, rules and the state machine: `ProbeRole`."""
-    found = {path: each for path, each in of.of("AWS::IAM::Role").items() if path.startswith(("Watch/", "Failover/"))}
+    """The roles of functions, schedules, rules and the state machines: `ProbeRole`."""
+    ours = ("Watch/", "Failover/", "Failback/")
+    found = {path: each for path, each in of.of("AWS::IAM::Role").items() if path.startswith(ours)}
     return {path.rpartition("/")[2]: each for path, each in found.items()}
 
 
-def role_of(function: str) -> Mapping[str, Any]:
-    return roles(region("dr"))[f"{function}Role"]
+def role_of(function: str, side: str = "dr") -> Mapping[str, Any]:
+    return roles(region(side))[f"{function}Role"]
 
 
 def actions(role: Mapping[str, Any]) -> set[str]:
     return {action for statement in statements(role) for action in as_list(statement["Action"])}
 
 
-def ledger_actions(function: str) -> set[str]:
-    return {action for action in actions(role_of(function)) if action.startswith("dynamodb:")}
+def in_peer(side: str, role: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Each action of a role with each resource that lies in the other Region; `*` where a condition says which one."""
+    peer = REGIONS["dr" if side == "primary" else "primary"]
+    found = []
+    for statement in statements(role):
+        by_condition = statement.get("Condition", {}).get("StringEquals", {}).get("aws:RequestedRegion") == peer
+        for resource in as_list(statement["Resource"]):
+            if by_condition or peer in resource:
+                found += [(action, resource) for action in as_list(statement["Action"])]
+    return found
+
+
+@cache
+def awaited() -> dict[str, int]:
+    """The shortest TimeoutSeconds with which a state machine awaits each function; a question is awaited for longer."""
+    found: dict[str, int] = {}
+
+    def look(value: Any) -> None:
+        match value:
+            case {"Type": "Task", "Arguments": {"FunctionName": str(name)}, "TimeoutSeconds": int(seconds)}:
+                function = name.removeprefix("${").removesuffix("Function}")
+                found[function] = min(seconds, found.get(function, seconds))
+            case dict():
+                for item in value.values():
+                    look(item)
+            case list():
+                for item in value:
+                    look(item)
+
+    for machine in ("failover", "failback"):
+        look(yaml.safe_load((ROOT / "statemachine" / f"{machine}.asl.yaml").read_text()))
+    return found
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -102,7 +216,7 @@ def test_both_regions_get_the_same_orchestrator() -> None:
         {
             path: each.type
             for path, each in region(role).resources.items()
-            if each.stack in {"watch", "failover", "ledger"}
+            if each.stack in {"watch", "failover", "failback", "ledger"}
         }
         for role in ROLES
     )
@@ -113,8 +227,13 @@ def test_functions_run_on_one_runtime_and_end_before_the_state_machine_gives_the
     for name, function in functions(region("dr")).items():
         assert function["Runtime"] == "python3.13", name
         assert function["Handler"] == "handler.handler", name
-        # The shortest TimeoutSeconds of a step that is awaited; the fence is given up sooner, and the probe is no step.
-        assert name == "Probe" or function["Timeout"] < 60, name
+
+    # The fence is given up sooner: what hangs there must not hold a run up.
+    late = {name for name, seconds in awaited().items() if functions(region("dr"))[name]["Timeout"] >= seconds}
+    assert late == {"Fence"}
+    # What no state machine awaits comes by a schedule, each minute.
+    watching = functions(region("dr")).keys() - awaited().keys()
+    assert watching == {"Probe", "Guard", "Dbcheck"}
 
 
 # Who may do what.
@@ -151,7 +270,10 @@ def test_each_other_resource_is_one_of_ours(role: str) -> None:
     for name, each in roles(region(role)).items():
         for statement in statements(each):
             for resource in as_list(statement["Resource"]):
-                if resource == "*" or resource.startswith("arn:aws:s3:::relight-evidence-shop-"):
+                if resource == "*" or re.match(r"arn:aws:s3:::relight-(evidence|data)-shop-", resource):
+                    continue
+                if resource == "Storage/PeerBatchRole.Arn":
+                    assert statement["Action"] == "iam:PassRole"
                     continue
                 service, where, account, named = re.fullmatch(
                     r"arn:(?:aws|\*):([a-z0-9-]+):(.*?):(.*?):(.*)", resource
@@ -160,37 +282,183 @@ def test_each_other_resource_is_one_of_ours(role: str) -> None:
                 if service == "autoscaling" and where == "*":
                     where, account = statement["Condition"]["StringEquals"]["aws:RequestedRegion"], ACCOUNT
                 assert (where in REGIONS.values(), account) == (True, ACCOUNT), (name, resource)
-                assert NOT_BY_THE_APPLICATION.get(service, "shop") in named, (name, resource)
+                others = NOT_BY_THE_APPLICATION.get(service, {})
+                known = [allowed for pattern, allowed in others.items() if re.fullmatch(pattern, named)]
+                if known:
+                    assert known == [ANY] or set(as_list(statement["Action"])) <= set(known[0] or ()), (name, resource)
+                else:
+                    assert "shop" in named, (name, resource)
 
 
 @pytest.mark.parametrize("action", sorted(ALONE))
 def test_what_changes_the_world_is_allowed_to_those_who_must(action: str) -> None:
-    assert {name for name in functions(region("dr")) if action in actions(role_of(name))} == ALONE[action]
+    """Functions, state machines, schedules and rules, in both Regions."""
+    for side in ROLES:
+        found = {name.removesuffix("Role") for name, role in roles(region(side)).items() if action in actions(role)}
+        assert found == ALONE[action]
 
 
-def test_only_these_functions_reach_into_the_other_region() -> None:
-    here = {name for name in functions(region("dr")) if REGIONS["primary"] in json.dumps(role_of(name)["Policies"])}
-    assert here == REACHING
+def test_every_action_that_changes_the_world_is_in_the_table() -> None:
+    for side in ROLES:
+        allowed = {action for role in roles(region(side)).values() for action in actions(role)}
+        assert {action for action in allowed if not BESIDE.match(action)} <= ALONE.keys()
 
 
-def test_no_function_may_delete_from_a_ledger_or_read_all_of_it() -> None:
-    for name in functions(region("dr")):
-        assert ledger_actions(name) <= {
-            f"dynamodb:{verb}" for verb in ("GetItem", "PutItem", "UpdateItem", "Query")
-        } | ({"dynamodb:BatchWriteItem"} if name == "Probe" else set())
+@pytest.mark.parametrize("side", ROLES)
+def test_dbcheck_is_the_only_function_that_a_function_calls(side: str) -> None:
+    peer = REGIONS["dr" if side == "primary" else "primary"]
+    dbcheck = {
+        key: f"arn:aws:lambda:{where}:{ACCOUNT}:function:relight-shop-dbcheck"
+        for key, where in (("own", REGIONS[side]), ("peer", peer))
+    }
+    asked: dict[str, set[str]] = {key: set() for key in dbcheck}
+    for name in functions(region(side)):
+        for statement in statements(role_of(name, side)):
+            if "lambda:InvokeFunction" in as_list(statement["Action"]):
+                assert set(as_list(statement["Resource"])) <= set(dbcheck.values()), name
+                for key, arn in dbcheck.items():
+                    asked[key] |= {name} if arn in as_list(statement["Resource"]) else set()
+    assert asked == ASKING
 
 
-def test_the_state_machine_stops_drills_and_no_failover() -> None:
-    (allowed,) = [s for s in statements(role_of("Failover")) if "states:StopExecution" in as_list(s["Action"])]
-    here = REGIONS["dr"]
-    assert as_list(allowed["Resource"]) == [f"arn:aws:states:{here}:{ACCOUNT}:execution:relight-shop-drill:*"]
+@pytest.mark.parametrize("side", ROLES)
+def test_only_these_functions_reach_into_the_other_region(side: str) -> None:
+    found = {
+        name: {action.partition(":")[0] for action, _ in in_peer(side, role_of(name, side))}
+        for name in functions(region(side))
+    }
+    beside = AT_HOME if side == "primary" else {}
+    wanted = {name: REACHING.get(name, set()) | beside.get(name, set()) for name in REACHING.keys() | beside.keys()}
+    assert {name: services for name, services in found.items() if services} == wanted
 
 
-def test_the_state_machine_invokes_its_steps_and_nothing_else() -> None:
-    machine = region("dr")["Failover/Failover"]
-    steps = {value for name, value in machine["DefinitionSubstitutions"].items() if name.endswith("Function")}
-    allowed = [s for s in statements(role_of("Failover")) if "lambda:InvokeFunction" in as_list(s["Action"])]
+@pytest.mark.parametrize("side", ROLES)
+def test_of_the_other_region_only_this_is_changed(side: str) -> None:
+    looks = re.compile(r"[a-z0-9-]+:(Describe|Get|List)")
+    found = {
+        name: {action for action, _ in in_peer(side, role_of(name, side)) if not looks.match(action)}
+        for name in functions(region(side))
+    }
+    assert {name: changes for name, changes in found.items() if changes} == CHANGING_THERE
+
+
+@pytest.mark.parametrize("side", ROLES)
+def test_of_a_ledger_only_what_is_gone_is_deleted_and_never_all_of_it_read(side: str) -> None:
+    verbs = {"GetItem", "PutItem", "UpdateItem", "Query", "DeleteItem"}
+    own = f"arn:aws:dynamodb:{REGIONS[side]}:{ACCOUNT}:table/relight-shop"
+    forgetting = {}
+    for name, role in roles(region(side)).items():
+        for statement in statements(role):
+            used = {
+                action.partition(":")[2] for action in as_list(statement["Action"]) if action.startswith("dynamodb:")
+            }
+            assert used <= verbs, name
+            if "DeleteItem" in used:
+                assert (used, statement["Resource"]) == ({"DeleteItem"}, own), name
+                keys_of = statement["Condition"]["ForAllValues:StringEquals"]["dynamodb:LeadingKeys"]
+                forgetting[name.removesuffix("Role")] = set(keys_of)
+    assert forgetting == FORGETTING
+
+
+@pytest.mark.parametrize("side", ROLES)
+def test_a_database_is_deleted_under_a_retired_name_only(side: str) -> None:
+    """And nothing else is done to one of another name than making a snapshot of it, and renaming it."""
+    here = f"arn:aws:rds:{REGIONS[side]}:{ACCOUNT}"
+    old, kept, snapshot = (
+        f"{here}:db:shop-{side}",
+        f"{here}:db:shop-{side}-retired-*",
+        f"{here}:snapshot:shop-{side}-retired-*",
+    )
+    allowed: dict[str, set[str]] = {}
+    for statement in statements(role_of("Retire", side)):
+        for action in as_list(statement["Action"]):
+            allowed.setdefault(action, set()).update(as_list(statement["Resource"]))
+    assert allowed["rds:DeleteDBInstance"] == {kept}
+    assert allowed["rds:ModifyDBInstance"] == allowed["rds:StartDBInstance"] == {old, kept}
+    assert allowed["rds:CreateDBSnapshot"] == {old, kept, snapshot}
+    assert allowed["rds:AddTagsToResource"] == {kept, snapshot}
+    assert {each for each in allowed["rds:RestoreDBInstanceFromDBSnapshot"] if ":db:" in each} == {kept}
+
+
+@pytest.mark.parametrize("side", ROLES)
+def test_a_replica_is_built_of_the_other_database_under_the_own_name(side: str) -> None:
+    other = "dr" if side == "primary" else "primary"
+    (statement,) = [
+        s for s in statements(role_of("Reprotect", side)) if s["Action"] == "rds:CreateDBInstanceReadReplica"
+    ]
+    assert {each for each in statement["Resource"] if ":db:" in each} == {
+        f"arn:aws:rds:{REGIONS[side]}:{ACCOUNT}:db:shop-{side}",
+        f"arn:aws:rds:{REGIONS[other]}:{ACCOUNT}:db:shop-{other}",
+    }
+
+
+# A replica is encrypted with its own Region's key, and what it is built of with its source's; the backups of a promoted
+# database with that of the Region where they are kept.
+KEYS = {"Harden": {"peer"}, "Retire": {"own"}, "Reprotect": {"own", "peer"}}
+
+
+@pytest.mark.parametrize("role", KEYS)
+@pytest.mark.parametrize("side", ROLES)
+def test_a_key_is_granted_through_rds_only(side: str, role: str) -> None:
+    of = {"own": REGIONS[side], "peer": REGIONS["dr" if side == "primary" else "primary"]}
+    granting = [each for each in statements(role_of(role, side)) if "kms:CreateGrant" in as_list(each["Action"])]
+    through = {each["Resource"]: each["Condition"] for each in granting}
+    assert through == {
+        f"arn:aws:kms:{of[which]}:{ACCOUNT}:key/data": {
+            "StringEquals": {"kms:ViaService": f"rds.{of[which]}.amazonaws.com"}
+        }
+        for which in KEYS[role]
+    }
+
+
+@pytest.mark.parametrize("side", ROLES)
+def test_only_the_role_that_replicates_again_is_passed_on_and_to_batch_operations_only(side: str) -> None:
+    (statement,) = [s for s in statements(role_of("Objects", side)) if s["Action"] == "iam:PassRole"]
+    assert statement["Resource"] == "Storage/PeerBatchRole.Arn"
+    assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "batchoperations.s3.amazonaws.com"}}
+
+
+def executions(side: str, role: str, action: str) -> set[str]:
+    """The executions or machines that a role may do that with, as `Region:machine`."""
+    found = {
+        resource
+        for statement in statements(role_of(role, side))
+        if action in as_list(statement["Action"])
+        for resource in as_list(statement["Resource"])
+    }
+    return {re.sub(r"arn:aws:states:(.*?):\d+:[A-Za-z]+:relight-shop-(\w+)(:\*)?", r"\1:\2", each) for each in found}
+
+
+@pytest.mark.parametrize("side", ROLES)
+def test_no_machine_stops_a_failover_and_survey_stops_what_is_left_over_at_home(side: str) -> None:
+    """A failover takes the lock from a drill and a failback; what began before the failure is ended by `survey`."""
+    here = REGIONS[side]
+    assert executions(side, "Failover", "states:StopExecution") == {f"{here}:failback", f"{here}:drill"}
+    assert executions(side, "Survey", "states:StopExecution") == {f"{here}:failover", f"{here}:failback"}
+
+
+@pytest.mark.parametrize("side", ROLES)
+def test_what_starts_a_run_starts_that_run_only(side: str) -> None:
+    here, peer = REGIONS[side], REGIONS["dr" if side == "primary" else "primary"]
+    assert executions(side, "Probe", "states:StartExecution") == {f"{here}:failover"}
+    assert executions(side, "Failback", "states:StartExecution") == {f"{here}:failover"}
+    assert executions(side, "Survey", "states:StartExecution") == {f"{peer}:failback"}
+
+
+@pytest.mark.parametrize("machine", ["Failover", "Failback"])
+def test_a_state_machine_invokes_its_steps_and_nothing_else(machine: str) -> None:
+    given = region("dr")[f"{machine}/{machine}"]["DefinitionSubstitutions"]
+    steps = {value for name, value in given.items() if name.endswith("Function")}
+    names = {each["FunctionName"] for each in functions(region("dr")).values()}
+    called = {step.rpartition(":")[2] if ":" in step else name_at(step) for step in steps}
+    assert called <= names
+    allowed = [s for s in statements(role_of(machine)) if "lambda:InvokeFunction" in as_list(s["Action"])]
     assert [set(statement["Resource"]) for statement in allowed] == [steps]
+
+
+def name_at(path: str) -> str:
+    """The name of the function at such a path as `Failover/Scale.Arn`."""
+    return str(region("dr")[path.removesuffix(".Arn")]["FunctionName"])
 
 
 # What wakes them.
@@ -209,24 +477,33 @@ def test_what_cannot_be_delivered_is_kept_and_does_not_come_late() -> None:
     queue = region("dr").resources["Ledger/DeadLetters"].arn
     for name, target in targets().items():
         assert target["DeadLetterConfig"]["Arn"] == queue, name
-        longest = 3600 if name in FOR_THE_EVIDENCE else 120
+        longest = 3600 if name in FOR_THE_EVIDENCE | EACH_DAY else 120
         assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] <= longest, name
 
 
 def test_schedules_come_each_minute_and_are_not_caught_up() -> None:
+    """Each day, where it is about money: that is tried again."""
     for name, schedule in region("dr").of("AWS::Scheduler::Schedule").items():
-        assert schedule["ScheduleExpression"] == "rate(1 minute)", name
+        each, age, retries = ("rate(1 day)", 3600, 2) if name in EACH_DAY else ("rate(1 minute)", 60, 0)
+        assert schedule["ScheduleExpression"] == each, name
         assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"}, name
-        assert schedule["Target"]["RetryPolicy"] == {"MaximumEventAgeInSeconds": 60, "MaximumRetryAttempts": 0}, name
+        policy = {"MaximumEventAgeInSeconds": age, "MaximumRetryAttempts": retries}
+        assert schedule["Target"]["RetryPolicy"] == policy, name
+
+
+def test_the_schedule_of_each_day_only_looks() -> None:
+    """Deleting takes a person's name and reason, which no schedule has."""
+    assert json.loads(region("dr")["Failback/RetireEachDay"]["Target"]["Input"]) == {"intent": "watch"}
 
 
 def test_what_a_schedule_calls_is_not_retried_with_old_news() -> None:
     configured = {each["FunctionName"]: each for each in region("dr").of("AWS::Lambda::EventInvokeConfig").values()}
-    evidence = configured.pop("relight-shop-record")
+    patient = [configured.pop(f"relight-shop-{name}") for name in ("record", "retire")]
     assert configured.keys() == {f"relight-shop-{name}" for name in ("probe", "guard", "dbcheck")}
     for each in configured.values():
         assert (each["MaximumRetryAttempts"], each["MaximumEventAgeInSeconds"]) == (0, 60)
-    assert (evidence["MaximumRetryAttempts"], evidence["MaximumEventAgeInSeconds"]) == (2, 3600)
+    for each in patient:
+        assert (each["MaximumRetryAttempts"], each["MaximumEventAgeInSeconds"]) == (2, 3600)
 
 
 def test_only_what_may_send_it_reaches_the_dead_letter_queue() -> None:
@@ -239,16 +516,17 @@ def test_only_what_may_send_it_reaches_the_dead_letter_queue() -> None:
     assert source.endswith(":rule/relight-shop-*")
 
 
-@pytest.mark.parametrize(("role", "state"), [("primary", "DISABLED"), ("dr", "ENABLED")])
-def test_the_probe_watches_from_the_standby_only(role: str, state: str) -> None:
+@pytest.mark.parametrize("role", ROLES)
+def test_what_looks_each_minute_is_called_in_both_regions(role: str) -> None:
+    """Which of them is the standby is for the probe to read in its ledger: nothing is switched over for it."""
     schedules = region(role).of("AWS::Scheduler::Schedule")
-    assert schedules["Watch/ProbeEachMinute"]["State"] == state
-    assert all("State" not in schedules[f"Watch/{name}"] for name in ("GuardEachMinute", "DbcheckEachMinute"))
+    for name in ("ProbeEachMinute", "GuardEachMinute", "DbcheckEachMinute"):
+        assert "State" not in schedules[f"Watch/{name}"], name
 
 
 @pytest.mark.parametrize(("role", "state"), [("primary", "DISABLED"), ("dr", "ENABLED")])
 def test_an_alarm_starts_runs_in_the_standby_only(role: str, state: str) -> None:
-    """The primary is no standby of its own; going home is begun by a person."""
+    """Where home is the standby, its probe alone starts runs: these only make it sooner."""
     rules = region(role).of("AWS::Events::Rule")
     assert {rules[f"Failover/Failover{name}"]["State"] for name in ("PrimaryDown", "PrimaryUnseen")} == {state}
     assert all("State" not in rules[path] for path in FOR_THE_EVIDENCE)
@@ -283,12 +561,19 @@ def test_what_aws_says_of_either_region_is_kept_in_both_and_goes_round_in_no_cir
 
 def test_the_alarms_on_the_probe_look_at_what_it_publishes() -> None:
     variables = functions(region("dr"))["Probe"]["Environment"]["Variables"]
-    for name in ("PrimaryDown", "ProbeSilent"):
-        alarm = region("dr")[f"Observability/{name}"]
-        assert alarm["Namespace"] == variables["POWERTOOLS_METRICS_NAMESPACE"]
-        assert alarm["MetricName"] == f"Down.{View.FROM_DR}"
-        assert alarm["Dimensions"] == [{"Name": "service", "Value": variables["POWERTOOLS_SERVICE_NAME"]}]
-    assert region("dr")["Observability/ProbeSilent"]["TreatMissingData"] == "breaching"
+    alarm = region("dr")["Observability/PrimaryDown"]
+    assert alarm["Namespace"] == variables["POWERTOOLS_METRICS_NAMESPACE"]
+    assert alarm["MetricName"] == f"Down.{View.FROM_DR}"
+    assert alarm["Dimensions"] == [{"Name": "service", "Value": variables["POWERTOOLS_SERVICE_NAME"]}]
+    for role in ROLES:  # in the active Region the probe publishes nothing, and is called all the same
+        silent = region(role)["Observability/ProbeSilent"]
+        assert (silent["Namespace"], silent["MetricName"], silent["Statistic"]) == (
+            "AWS/Lambda",
+            "Errors",
+            "SampleCount",
+        )
+        assert silent["Dimensions"] == [{"Name": "FunctionName", "Value": "relight-shop-probe"}]
+        assert silent["TreatMissingData"] == "breaching"
 
 
 # What must outlive the stack.

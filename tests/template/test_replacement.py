@@ -35,7 +35,7 @@ pytestmark = pytest.mark.deploy
 
 NAME = environment.stack_name()
 TEMPLATE = ROOT / "template.yaml"
-TIMINGS = replace(LAB, rds_pending=0.0, rds_modifying=0.0, rds_rebooting=0.9)
+TIMINGS = replace(LAB, rds_pending=0.0, rds_modifying=0.0, rds_rebooting=0.9, rds_renaming=0.0, rds_replicating=0.0)
 ANOTHER = "another of this Region"
 
 CHANGES: Mapping[str, str] = {
@@ -48,6 +48,7 @@ CHANGES: Mapping[str, str] = {
     "BalancerProtection": "false",
     "CapacityReservation": "open-first",
     "CertificateArn": ANOTHER,
+    "CompareSeconds": "7200",
     "ControlTargets": "https://dynamodb.us-west-2.amazonaws.com/ping",
     "CooldownSeconds": "1800",
     "DatabaseClass": "db.t4g.large",
@@ -79,6 +80,7 @@ CHANGES: Mapping[str, str] = {
     "MultiAz": "true",
     "NameServers": "ns-2.awsdns-02.org",
     "NatGateways": "one-per-az",
+    "OfferSeconds": "1800",
     "PeerConnectSeconds": "1",
     "PeerDataKeyArn": ANOTHER,
     "PeerNetworkAclId": "acl-0123456789abcdef0",
@@ -90,15 +92,19 @@ CHANGES: Mapping[str, str] = {
     "QuietSeconds": "600",
     "ReadinessIsDeep": "false",
     "ReadinessPath": "/ready",
+    "RebuildAgainSeconds": "30",
     "ReleaseKey": "releases/another.tar.gz",
     "ReplicationTimeControl": "true",
+    "ReprotectSeconds": "43200",
     "Resolver": "192.0.2.1:53",
+    "RetainedDays": "7",
     "RunSeconds": "1800",
     "SampleSeconds": "5",
     "SampleTimeoutSeconds": "3",
     "Samples": "3",
     "Scheme": "http",
     "SitePort": "8443",
+    "SliceSeconds": "30",
     "StartWindowSeconds": "30",
     "StreamSilenceSeconds": "30",
     "TopicKeyArn": ANOTHER,
@@ -407,7 +413,7 @@ def rebuild(world: World, side: Side) -> None:
     rds.modify_db_instance(
         DBInstanceIdentifier=identifier, NewDBInstanceIdentifier=f"{identifier}-old", ApplyImmediately=True
     )
-    until(lambda: world.databases.database(side, f"{identifier}-old") is not None, "renamed")
+    until(lambda: identifier not in {database.identifier for database in world.databases.all(side)}, "renamed")
     rds.create_db_instance_read_replica(
         DBInstanceIdentifier=identifier,
         SourceDBInstanceIdentifier=world.look(side.other, f"shop-{side.other}")["DBInstanceArn"],

@@ -224,9 +224,10 @@ def dr_reached_by_its_own_name() -> None:
 
 def automatic_failover() -> None:
     """The probe starts runs, and so do both alarms' events."""
-    assert dr()["Watch/ProbeEachMinute"]["State"] == "ENABLED"
+    assert dr()["Watch/ProbeEachMinute"].get("State", "ENABLED") == "ENABLED"
     machine = dr().outputs["FailoverMachine"]
     rules = [each for each in dr().of("AWS::Events::Rule").values() if each["Targets"][0]["Arn"] == machine]
+    assert {rule.get("State", "ENABLED") for rule in rules} == {"ENABLED"}
     alarms = {name for rule in rules for name in rule["EventPattern"]["detail"]["alarmName"]}
     assert alarms == {"relight-shop-primary-down", "relight-shop-endpoint"}
 

@@ -146,7 +146,7 @@ def test_replication_is_stopped_by_taking_the_peer_away(storage: Storage) -> Non
 
 
 def test_what_replicates_may_read_here_and_write_there_and_nothing_else() -> None:
-    (role,) = of_type(written("storage"), "AWS::IAM::Role").values()
+    role = of_type(written("storage"), "AWS::IAM::Role")["ReplicationRole"]
     here, there = "${AWS::Region}", "${PeerRegion}"
     bucket = "arn:${AWS::Partition}:s3:::relight-data-${Application}-${AWS::AccountId}-"
     allowed: dict[str, set[str]] = {}
@@ -171,13 +171,35 @@ def test_what_replicates_may_read_here_and_write_there_and_nothing_else() -> Non
     }
 
 
+def test_a_job_of_the_other_region_may_have_its_bucket_replicated_and_nothing_else(storage: Storage) -> None:
+    stack = storage.create("dr")
+    role = stack.outputs["PeerBatchRoleArn"].rpartition("/")[2]
+    iam = storage.cloud.client("iam", REGIONS["dr"])
+    (trusted,) = iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trusted["Principal"] == {"Service": "batchoperations.s3.amazonaws.com"}
+    (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    statements = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]["Statement"]
+    bucket = f"arn:aws:s3:::{storage.bucket('primary')}"
+    assert {statement["Resource"]: set(as_list(statement["Action"])) for statement in statements} == {
+        bucket: {"s3:GetReplicationConfiguration", "s3:PutInventoryConfiguration"},
+        f"{bucket}/*": {"s3:InitiateReplication"},
+    }
+
+
 # The buckets
 
 
 def test_the_bucket_keeps_versions_encrypted_and_to_itself(storage: Storage) -> None:
     stack = storage.create("primary")
     s3, bucket = storage.s3("primary"), storage.bucket("primary")
-    assert stack.outputs == {"BucketName": bucket, "BucketArn": f"arn:aws:s3:::{bucket}", "LogBucketName": "none"}
+    outputs = dict(stack.outputs)
+    assert outputs.pop("PeerBatchRoleArn").startswith(f"arn:aws:iam::{ACCOUNT}:role/")
+    assert outputs == {
+        "BucketName": bucket,
+        "BucketArn": f"arn:aws:s3:::{bucket}",
+        "PeerBucketName": storage.bucket("dr"),
+        "LogBucketName": "none",
+    }
     assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
     (rule,) = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
     by_default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key(REGIONS["primary"])}

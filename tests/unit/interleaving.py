@@ -105,7 +105,7 @@ class Actor:
 
 LOCKING = frozenset(
     {"Take lock", "Who holds the lock", "Is it this run", "Is its owner alive", "Is another run in progress"}
-    | {"Take over the lock", "Stop the drill"}
+    | {"Take over the lock", "Stop what makes room"}
 )
 HANDLERS = {
     "engage": ("begin_promoting", "stop_granting"),

@@ -8,9 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from relight import failback_evidence
 from relight.asking import Asking, Request, Warm
 from relight.evidence import Kept, document, notification
+from relight.failback_question import FailbackAsking, FailbackRequest
+from relight.head import Head, State
 from relight.ledger import StepStory
+from relight.offer import notice_of
 from relight.question import Answer, Reply
 from relight.run import Mode, Run
 from relight.settings import RecordSettings
@@ -46,6 +50,32 @@ EMERGENCY: dict[str, Any] = {
 RUN = Run("probe-region-lost-1790000000", execution("probe-region-lost-1790000000"), 4, NOW - 70, Mode.PLANNED)
 
 
+HOMEWARD = Run(
+    "failback-5-29833333",
+    f"arn:aws:states:{HOME}:123456789012:execution:relight-shop-failback:failback-5-29833333",
+    5,
+    NOW - 9000,
+    Mode.PLANNED,
+)
+SWITCHOVER = f"arn:aws:states:{HOME}:123456789012:execution:relight-shop-failover:switchover-5-1789991000000"
+LOST = {"rows": 17, "tables": {"shop_order": 15, "shop_payment": 2}, "report": "runs/x/reconciliation.json"}
+REPORTS: dict[str, Any] = {
+    "retired": {"retired": {"instance": "shop-primary-retired-4", "snapshot": "shop-primary-retired-4"}, "why": "kept"},
+    "reprotect": {"called_at": NOW - 8000, "gib": 20, "percent": 100, "lag_seconds": 0.4},
+    "comparison": {"tables": 12, "rows": 120034, "differences": [], "differences_total": 0, "report": "x"},
+    "reconciliation": LOST,
+    "objects": {
+        "objects": 1200,
+        "differences": [],
+        "differences_total": 0,
+        "pending": 0,
+        "failed": 0,
+        "job": None,
+        "report": "x",
+    },
+}
+
+
 def settings(**changed: Any) -> RecordSettings:
     """Of the shop's DR Region."""
     given: dict[str, Any] = {
@@ -75,6 +105,36 @@ def asks(decision: dict[str, Any], **changed: Any) -> dict[str, Any]:
         "warm_until": NOW + 1730,
     }
     return given | changed
+
+
+def asks_home(**changed: Any) -> dict[str, Any]:
+    """The input with which a failback asks for the first time."""
+    given = {
+        "what": "ask",
+        "kind": "failback",
+        "token": TOKEN,
+        "asked": 1,
+        "expires_in": 3600,
+        "ask_until": NOW + 43200,
+    }
+    reports = REPORTS | {name: value for name, value in changed.items() if name in REPORTS}
+    return given | {"reports": reports} | {name: value for name, value in changed.items() if name not in REPORTS}
+
+
+def home_question(event: dict[str, Any], now: float = NOW) -> Notice:
+    """The notice of a failback's question that is asked now, in the home Region."""
+    request = FailbackRequest.from_event(event)
+    here = settings(aws_region=HOME, peer_region=HERE)
+    return FailbackAsking(here, HOMEWARD, request, request.question(now)).notice
+
+
+def home_ending(end: dict[str, Any], answer: Answer | None = None) -> Notice:
+    """The notice of the end of a failback."""
+    steps = [StepStory("ask", NOW, NOW, "question 1 (first)", {})]
+    kept = Kept({}, steps, None, answer, [])
+    here = settings(aws_region=HOME, peer_region=HERE)
+    said = failback_evidence.document(HOMEWARD, here, {"reports": REPORTS} | end, kept, NOW + 900)
+    return failback_evidence.notification(said, f"s3://relight-evidence/runs/{HOMEWARD.id}/run.json")
 
 
 def question(event: dict[str, Any], now: float = NOW, warm: Warm | None = Warm(2, 1)) -> Notice:  # noqa: B008
@@ -128,6 +188,18 @@ def examples() -> dict[str, Notice]:
         ),
         "stood down": ending(stood_down, answer=nobody),
         "failed": ending({**failed, "verdict": EMERGENCY}, replace(RUN, mode=Mode.EMERGENCY), approved),
+        "offer": notice_of("shop", HOME, Head(True, 4, HERE, State.STEADY, active_epoch=4), NOW - 1800, NOW),
+        "home": home_question(asks_home()),
+        "went home": home_ending(
+            {
+                "end": "SUCCEEDED",
+                "sentence": f"{HOME} is active again, and {HERE} stands by",
+                "to": "home",
+                "reports": REPORTS | {"switchover": SWITCHOVER},
+                "read_only_seconds": 312.4,
+            },
+            Answer(Reply.APPROVED, "arn:aws:iam::123456789012:user/ann", "nobody orders now", NOW + 60, "x"),
+        ),
     }
 
 

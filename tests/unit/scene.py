@@ -74,6 +74,7 @@ class Scene:
             "peer_connect_seconds": 2.0,
             "peer_read_seconds": 5.0,
             "domain": DOMAIN,
+            "seen_name": f"_seen.{DOMAIN}",
             "name_servers": (self.names.at,),
             "peer_url": f"http://primary.{DOMAIN}:{self.web.port}/health/ready",
             "control_targets": (f"http://127.0.0.1:{self.web.port}/ping",),

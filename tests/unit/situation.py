@@ -129,7 +129,7 @@ BY_FINDING: dict[Finding, tuple[Facts, Policy, str]] = {
     Finding.MODE_NEEDED: (
         facts(trigger=Trigger.MANUAL, signals=signals(outside=signal(View.OUTSIDE, Seen.UP))),
         POLICY,
-        "say which mode: the primary may be alive (stream: stream says DOWN)",
+        "say which mode: the active Region may be alive (stream: stream says DOWN)",
     ),
     Finding.BY_HAND: (facts(trigger=Trigger.MANUAL), POLICY, "started by hand"),
     Finding.ABANDONED: (
@@ -140,17 +140,17 @@ BY_FINDING: dict[Finding, tuple[Facts, Policy, str]] = {
     Finding.NEVER_UP: (
         facts(signals=signals(from_dr=replace(signal(View.FROM_DR, Seen.DOWN), ever_up=False))),
         POLICY,
-        "the primary was never seen up from here, so there is nothing yet to fail over from",
+        "the active Region was never seen up from here, so there is nothing yet to fail over from",
     ),
     Finding.PRIMARY_UP: (
         facts(signals=signals(outside=signal(View.OUTSIDE, Seen.UP), from_dr=signal(View.FROM_DR, Seen.UP))),
         POLICY,
-        "the primary answers again, from outside and from here: a false alarm, or over by itself",
+        "the active Region answers again, from outside and from here: a false alarm, or over by itself",
     ),
     Finding.UP_FROM_OUTSIDE: (
         seen(View.OUTSIDE, Seen.UP),
         POLICY,
-        "clients outside reach the primary, whatever is seen from here (from_dr says DOWN)",
+        "clients outside reach the active Region, whatever is seen from here (from_dr says DOWN)",
     ),
     Finding.DR_ISOLATED: (
         seen(View.CONTROL, Seen.DOWN),
@@ -160,7 +160,7 @@ BY_FINDING: dict[Finding, tuple[Facts, Policy, str]] = {
     Finding.SECOND_VIEW_AWAITED: (
         facts(signals=signals(outside=signal(View.OUTSIDE, Seen.DOWN, 59), from_dr=signal(View.FROM_DR, Seen.UP))),
         POLICY,
-        "from outside the primary is down; from here: from_dr says UP",
+        "from outside the active Region is down; from here: from_dr says UP",
     ),
     Finding.ONE_VIEW_ONLY: (
         seen(View.FROM_DR, Seen.UP),
@@ -170,7 +170,7 @@ BY_FINDING: dict[Finding, tuple[Facts, Policy, str]] = {
     Finding.PEER_DATABASE_BUSY: (
         facts(peer_database="rebooting"),
         POLICY,
-        "the primary's database is rebooting: it will answer again by itself",
+        "the active Region's database is rebooting: it will answer again by itself",
     ),
     Finding.APPLICATION_DOWN_TOO_SHORT: (
         facts(signals=signals(from_dr=signal(View.FROM_DR, Seen.DOWN, 12), stream=signal(View.STREAM, Seen.UP))),
@@ -210,17 +210,17 @@ BY_FINDING: dict[Finding, tuple[Facts, Policy, str]] = {
     Finding.STOPPED_BY_US: (
         facts(head=STILL_STOPPED),
         POLICY,
-        "a planned run has stopped the primary's writes and could not let them in again; it may be alive",
+        "a planned run has stopped the active Region's writes and could not let them in again; it may be alive",
     ),
     Finding.POLICY_MANUAL: (
         facts(),
         replace(POLICY, approval=Approval.MANUAL),
-        "the primary is lost, and by policy only a person starts a failover",
+        "the active Region is lost, and by policy only a person starts a failover",
     ),
     Finding.POLICY_APPROVE: (
         facts(),
         replace(POLICY, approval=Approval.APPROVE),
-        "the primary is lost, and by policy a person approves a failover",
+        "the active Region is lost, and by policy a person approves a failover",
     ),
     Finding.DATABASE_LOST: (
         facts(
@@ -232,11 +232,11 @@ BY_FINDING: dict[Finding, tuple[Facts, Policy, str]] = {
             last_replayed_at=NOW - 320,
         ),
         POLICY,
-        "the primary's database is lost for 301 s; its application still answers",
+        "the active Region's database is lost for 301 s; its application still answers",
     ),
     Finding.REGION_LOST: (
         facts(),
         POLICY,
-        "the primary Region is lost, from outside, from here and on the replication stream, unbroken for 70 s",
+        "the active Region is lost, from outside, from here and on the replication stream, unbroken for 70 s",
     ),
 }

@@ -48,7 +48,7 @@ def test_a_lost_region_is_proceeded_with_and_its_times_are_noted(
     assert verdict["views"]["outside"] == {
         "seen": "DOWN",
         "since": NOW - 65,
-        "sentence": "Route 53's checkers do not reach the primary",
+        "sentence": "Route 53's checkers do not reach the active Region",
     }
     marks, (story,) = ledger.timeline(run.id)
     assert marks == {"t0": NOW - 80, "t1": NOW - 65, "t2": NOW}

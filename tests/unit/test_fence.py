@@ -11,6 +11,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from relight.errors import RunSuperseded
+from relight.fleet import standing_by
 from relight.ledger import Capacity, Ledger, State
 from relight.network_acl import NetworkAcl
 from relight.run import Run
@@ -32,6 +33,8 @@ SETTINGS = FenceSettings(
     ledger_table="relight-shop",
     peer_connect_seconds=2,
     peer_read_seconds=5,
+    network_acl_id="acl-87654321",
+    app_cidrs=CIDRS,
     peer_network_acl_id="acl-12345678",
     peer_app_cidrs=CIDRS,
     peer_dbcheck_function="relight-shop-dbcheck",
@@ -53,13 +56,17 @@ def dbcheck() -> Dbcheck:
 
 
 @pytest.fixture
-def fencing(ledger: Ledger, clock: Clock, dbcheck: Dbcheck, clients: Clients) -> Iterator[MakeFencing]:
-    """`fencing(acl, seconds, groups)`: the step, with what the peer lets it do."""
+def fencing(
+    ledger: Ledger, peer_ledger: Ledger, clock: Clock, dbcheck: Dbcheck, clients: Clients
+) -> Iterator[MakeFencing]:
+    """`fencing(acl, seconds, groups, own)`: the step, with what the peer lets it do, and this Region's network ACL."""
     with ThreadPoolExecutor(max_workers=4) as threads:
 
-        def make(acl: NetworkAcl | None, seconds: float = 5.0, groups: Any = None) -> Fencing:
-            peer = Peer(acl, dbcheck, groups or clients("autoscaling", HOME))  # type: ignore[arg-type]
-            return Fencing(replace(SETTINGS, fence_seconds=seconds), ledger, peer, clock, threads)
+        def make(
+            acl: NetworkAcl | None, seconds: float = 5.0, groups: Any = None, own: NetworkAcl | None = None
+        ) -> Fencing:
+            peer = Peer(acl, dbcheck, groups or clients("autoscaling", HOME), peer_ledger)  # type: ignore[arg-type]
+            return Fencing(replace(SETTINGS, fence_seconds=seconds), ledger, peer, clock, threads, own)
 
         yield make
 
@@ -268,7 +275,7 @@ def test_behind_the_promotion_the_peer_keeps_no_instances(
     for _ in range(2):
         outcome = fencing(None).ensure(run, Intent.EMPTY)
         assert (outcome.status, outcome.facts) == ("DONE", {"emptied": "done"})
-        assert outcome.sentence == "the peer keeps no instances: shop-primary, shop-workers"
+        assert outcome.sentence == "the peer keeps no more instances than a standby: shop-primary, shop-workers"
         assert [fleet.sizes(name) for name in GROUPS] == [Capacity(0, 0, 6), Capacity(0, 0, 1)]
 
 
@@ -328,3 +335,73 @@ def test_a_late_handler_does_not_go_on_to_empty_a_peer_that_is_going_home(
     with pytest.raises(RunSuperseded):
         fencing(None, 5, Slow()).empty(run)
     assert [fleet.sizes(name) for name in GROUPS] == [Capacity(0, 0, 6), Capacity(1, 1, 1)]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_peer_that_stood_by_before_it_served_is_as_it_was_then(
+    fencing: MakeFencing, fleet: Fleet, ledger: Ledger, peer_ledger: Ledger, run: Run, known: bool
+) -> None:
+    """Its own ledger has kept that; what the peer's groups had while they served is kept under their names."""
+    peer_ledger.keep_capacity("shop-primary", Capacity(9, 9, 9), 1.0)
+    if known:
+        peer_ledger.keep_capacity(standing_by("shop-primary"), Capacity(0, 1, 4), 1.0)
+    ledger.activate(run, HERE)
+    assert fencing(None).empty(run).facts == {"emptied": "done"}
+    assert fleet.sizes("shop-primary") == (Capacity(0, 1, 4) if known else Capacity(0, 0, 6))
+    assert fleet.sizes("shop-workers") == Capacity(0, 0, 1)
+
+
+def test_a_peer_whose_ledger_cannot_be_read_keeps_no_instances(
+    fencing: MakeFencing, fleet: Fleet, ledger: Ledger, run: Run
+) -> None:
+    ledger.activate(run, HERE)
+    config = bounded(0.2)
+    lost = boto3.client("dynamodb", HOME, endpoint_url=f"http://127.0.0.1:{closed_port()}", config=config)
+    made = fencing(None)
+    silent = replace(made, peer=replace(made.peer, ledger=Ledger(lost, "relight-shop", HOME)))
+    assert silent.empty(run).facts == {"emptied": "done"}
+    assert fleet.sizes("shop-primary") == Capacity(0, 0, 6)
+
+
+# This Region's own application, which was cut off while this Region was the old side
+
+
+def test_this_regions_application_is_let_in_and_the_peers_stays_cut_off(
+    fencing: MakeFencing, acl: NetworkAcl, run: Run, clients: Clients
+) -> None:
+    own = make_acl(clients("ec2", HERE))
+    before = rules(own)
+    own.deny()
+    fencing(acl).cut(run)
+    for _ in range(2):
+        outcome = fencing(acl, own=own).ensure(run, Intent.OPEN)
+        assert (outcome.status, outcome.facts) == ("DONE", {"fence": "open"})
+        assert rules(own) == before
+    assert acl.denied() == set(CIDRS)
+
+
+def test_where_the_network_acl_is_not_ours_there_is_nothing_to_open(
+    fencing: MakeFencing, acl: NetworkAcl, run: Run
+) -> None:
+    fencing(acl).cut(run)
+    assert fencing(acl).ensure(run, Intent.OPEN).facts == {"fence": "open"}
+    assert acl.denied() == set(CIDRS)
+
+
+def test_what_ec2_refuses_or_does_not_answer_holds_nobody_up(fencing: MakeFencing, run: Run) -> None:
+    outcome = fencing(None, own=lost(closed_port(), 1)).ensure(run, Intent.OPEN)
+    assert (outcome.status, outcome.facts) == ("DONE", {"fence": "failed"})
+    assert outcome.sentence.startswith("this Region's application is not let in: EndpointConnectionError")
+    with black_hole() as port:
+        outcome = fencing(None, 0.05, own=lost(port, 0.8)).ensure(run, Intent.OPEN)
+    assert (outcome.status, outcome.facts) == ("DONE", {"fence": "unknown"})
+
+
+def test_a_late_handler_of_a_superseded_run_lets_nobody_in(
+    fencing: MakeFencing, acl: NetworkAcl, ledger: Ledger, run: Run, clock: Clock
+) -> None:
+    acl.deny()
+    take_lock(ledger, "run-2", clock())
+    with pytest.raises(RunSuperseded):
+        fencing(None, own=acl).ensure(run, Intent.OPEN)
+    assert acl.denied() == set(CIDRS)

@@ -10,21 +10,24 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from relight.fleet import standing_by
 from relight.guard import LATE_HANDLER_SECONDS, Guard, Hands, Standing, standing
 from relight.ledger import HEAD, Capacity, Head, Ledger, Promotion, State
 from relight.network_acl import NetworkAcl, fence_of
 from relight.run import Run
 from relight.settings import GuardSettings
+from relight.signal import Seen, Signal, View
 
 from tests.unit.conftest import Clients
 from tests.unit.firewall import CIDRS, make_acl
 from tests.unit.fleet import Fleet, make_fleet
 from tests.unit.loopback import black_hole, closed_port
 from tests.unit.rds import REPLICA, Dbcheck, error
+from tests.unit.situation import keep_signals
 from tests.unit.standby import HERE, HOME, MACHINE, Clock, claims, execution, release_lock, take_lock
-from tests.unit.test_switch import NAMESPACE, published
+from tests.unit.test_switch import NAMESPACE, published, show
 
-OWNER = "arn:aws:states:eu-west-1:123456789012:execution:relight-shop-failback:x"
+OWNER = "arn:aws:states:eu-west-1:123456789012:execution:relight-shop-failover:x"
 
 
 DOOR = Promotion(REPLICA, "failover-1", 1, 1.0)
@@ -131,6 +134,51 @@ def test_the_standing_of_dr(own: Head, other: Head, expected: Standing) -> None:
     assert standing(own, other, HERE, HOME, HOME) is expected
 
 
+@pytest.mark.parametrize(
+    ("own", "other", "replica", "expected"),
+    [
+        # Both say that DR is active. What home's database is tells whether it is the old primary still, or the standby.
+        (claims(5, HERE), claims(5, HERE), True, Standing.UNKNOWN),
+        (claims(5, HERE), claims(5, HERE), False, Standing.SUPERSEDED),
+        (claims(5, HERE), claims(5, HERE), None, Standing.SUPERSEDED),
+        # It has not heard of it, and its database cannot have been rebuilt meanwhile.
+        (claims(1, HOME), claims(5, HERE), False, Standing.SUPERSEDED),
+        # DR is lost, and home is being activated by a run; which dies behind its promotion.
+        (replace(claims(5, HERE, State.PROMOTING), owner=OWNER, epoch=6), None, None, Standing.UNKNOWN),
+        (replace(claims(5, HERE, State.PROMOTING), owner=OWNER, epoch=6), claims(5, HERE), False, Standing.UNKNOWN),
+        (replace(claims(5, HERE, State.PROMOTING), promotion=DOOR, epoch=6), claims(5, HERE), False, Standing.UNKNOWN),
+        # Before that, a dead run has changed nothing, and its database is a replica still.
+        (replace(claims(5, HERE, State.PROMOTING), epoch=6), claims(5, HERE), True, Standing.UNKNOWN),
+        # A person has made DR home: then the old home Region is the standby, unless its database takes writes.
+        (replace(claims(5, HERE), home=HERE), claims(5, HERE), None, Standing.UNKNOWN),
+        (replace(claims(5, HERE), home=HERE), claims(5, HERE), False, Standing.SUPERSEDED),
+    ],
+)
+def test_the_standing_of_home_as_the_standby(
+    own: Head, other: Head | None, replica: bool | None, expected: Standing
+) -> None:
+    assert standing(own, other, HOME, HERE, HOME, replica=replica) is expected
+
+
+@pytest.mark.parametrize(
+    ("own", "replica", "expected"),
+    [
+        # Home serves again, since epoch 6. DR has not heard of it; has, with its old database; is its standby again.
+        (claims(5, HERE), None, Standing.SUPERSEDED),
+        (claims(6, HOME), False, Standing.SUPERSEDED),
+        (claims(6, HOME), True, Standing.UNKNOWN),
+        (claims(6, HOME), None, Standing.UNKNOWN),
+        # A run of its own retires its old database and builds the replica.
+        (replace(claims(6, HOME), epoch=7, owner=OWNER), False, Standing.UNKNOWN),
+        # A person had made DR home, and went back to the old one all the same.
+        (replace(claims(6, HOME), home=HERE), None, Standing.SUPERSEDED),
+        (replace(claims(6, HOME), home=HERE), True, Standing.UNKNOWN),
+    ],
+)
+def test_the_standing_of_dr_after_the_return(own: Head, replica: bool | None, expected: Standing) -> None:
+    assert standing(own, claims(6, HOME), HERE, HOME, HOME, replica=replica) is expected
+
+
 GROUP, SERVING, EMPTY = "shop-primary", Capacity(2, 3, 6), Capacity(0, 0, 6)
 
 
@@ -167,6 +215,9 @@ def machines(aws: None, clients: Clients) -> Any:
 
 def told(here: str, peer: str, network_acl_id: str | None) -> GuardSettings:
     return GuardSettings(
+        application="shop",
+        topic_arn="arn:aws:sns:eu-west-1:123456789012:relight-shop",
+        offer_seconds=3600,
         aws_region=here,
         home_region=HOME,
         peer_region=peer,
@@ -211,13 +262,14 @@ def powerless(guard: Guard) -> Guard:
 def test_it_publishes_its_switches_and_leaves_a_steady_region_alone(guard: Guard, acl: NetworkAcl) -> None:
     assert guard.watch() == {
         "switches": {"HOLD": 0.0},
-        "gauges": {"MAINTENANCE": 0.0},
+        "gauges": {},
         "standing": "unknown",
         "fenced": False,
         "lifted": False,
         "emptied": False,
     }
-    assert published(guard.cloudwatch, "HOLD") == published(guard.cloudwatch, "MAINTENANCE") == [0.0]
+    assert published(guard.cloudwatch, "HOLD") == [0.0]
+    assert published(guard.cloudwatch, "MAINTENANCE") == [], "paid for only while there is a freeze"
     assert not acl.denied()
 
 
@@ -544,7 +596,7 @@ def test_a_run_that_stood_down_with_the_mirror_failing_leaves_the_serving_region
     guard: Guard, acl: NetworkAcl, dbcheck: Dbcheck, fleet: Fleet, ledger: Ledger, run: Run
 ) -> None:
     """This Region has been told that the other one is promoting, and not that it no longer is."""
-    guard.ledger.mirror(Head(True, run.epoch, HOME, State.PROMOTING))
+    guard.ledger.mirror(Head(True, run.epoch, HOME, State.PROMOTING), 0)
     ledger.set_state(run, State.PROMOTING)
     ledger.finish(run, succeeded=False, now=1.0)
     release_lock(ledger)
@@ -564,7 +616,7 @@ def serving_dr(guard: Guard, ledger: Ledger, peer_ledger: Ledger, run: Run) -> G
     """That of the DR Region, which is active since a failover that the primary has been told of; hands as above."""
     supersede(ledger, run)
     release_lock(ledger)
-    peer_ledger.mirror(claims(run.epoch, HERE, State.STEADY))
+    peer_ledger.mirror(claims(run.epoch, HERE, State.STEADY), 0)
     settings = replace(guard.settings, aws_region=HERE, peer_region=HOME)
     arns = tuple(f"arn:aws:autoscaling:::autoScalingGroup:x:autoScalingGroupName/{name}" for name in (GROUP,))
     return replace(guard, settings=replace(settings, group_names=arns), ledger=ledger, peer_ledger=peer_ledger)
@@ -579,7 +631,7 @@ def test_a_failback_that_stood_down_before_its_promotion_leaves_the_serving_regi
     untouched(serving_dr, acl, dbcheck, fleet, "confirmed")
     serving_dr.peer_ledger.set_state(home, State.PROMOTING)
     told = serving_dr.peer_ledger.head()
-    serving_dr.ledger.mirror(told)
+    serving_dr.ledger.mirror(told, 0)
     serving_dr.peer_ledger.finish(home, succeeded=False, now=1.0)
     release_lock(serving_dr.peer_ledger)
     untouched(serving_dr, acl, dbcheck, fleet, "confirmed")
@@ -640,7 +692,7 @@ def test_a_failback_stopped_before_its_promotion_leaves_the_region_that_it_was_f
 ) -> None:
     """The home Region's own ledger says promoting, at a higher epoch; the other one is steady."""
     supersede(ledger, run)
-    guard.ledger.mirror(claims(run.epoch, HERE, State.STEADY))
+    guard.ledger.mirror(claims(run.epoch, HERE, State.STEADY), 0)
     home = take_lock(guard.ledger, "home-1", clock())
     guard.ledger.set_state(home, State.PROMOTING)
     untouched(guard, acl, dbcheck, fleet, "unknown")
@@ -705,20 +757,20 @@ def test_in_dr_it_publishes_stop_and_go_from_the_ledger(
     guard = Guard(settings, ledger, peer_ledger, hands, clients("cloudwatch", HERE))
     assert guard.watch()["switches"] == {"STOP": 0.0, "GO": 0.0}
     # A run that stood down has told the primary so; fenced, DR could not serve after the next promotion.
-    peer_ledger.mirror(Head(True, 1, HOME, State.STEADY))
+    peer_ledger.mirror(Head(True, 1, HOME, State.STEADY), 0)
     assert guard.watch()["fenced"] is False
     assert not acl.denied()
     ledger.set_state(run, State.PROMOTING)
     assert guard.watch()["switches"] == {"STOP": 1.0, "GO": 1.0}
     ledger.activate(run, HERE)
     ledger.finish(run, succeeded=True, now=1.0)
-    peer_ledger.mirror(claims(1, HERE, State.STEADY))
+    peer_ledger.mirror(claims(1, HERE, State.STEADY), 0)
     said = guard.watch()
     assert (said["switches"], said["standing"]) == ({"STOP": 1.0, "GO": 1.0}, "confirmed")
     assert not acl.denied()
 
 
-def test_beside_the_switches_it_tells_of_a_freeze_and_of_a_missing_standby_in_one_call(
+def test_beside_the_switches_it_tells_of_a_freeze_and_then_of_a_missing_standby(
     guard: Guard, ledger: Ledger, peer_ledger: Ledger, run: Run
 ) -> None:
     ledger.activate(run, HERE)
@@ -738,14 +790,12 @@ def test_beside_the_switches_it_tells_of_a_freeze_and_of_a_missing_standby_in_on
     settings = replace(guard.settings, aws_region=HERE, peer_region=HOME)
     said = Guard(settings, ledger, peer_ledger, guard.hands, recorder, lambda: 1600.0).watch()
     assert said["gauges"] == {"MAINTENANCE": 1.0, "UnprotectedSeconds": 600.0}
-    (call,) = sent
-    assert call["Namespace"] == NAMESPACE
-    assert [(datum["MetricName"], datum["Value"], datum["Unit"]) for datum in call["MetricData"]] == [
-        ("STOP", 1.0, "None"),
-        ("GO", 1.0, "None"),
-        ("MAINTENANCE", 1.0, "None"),
-        ("UnprotectedSeconds", 600.0, "Seconds"),
-    ]
+    assert {call["Namespace"] for call in sent} == {NAMESPACE}
+    calls = [[(datum["MetricName"], datum["Value"], datum["Unit"]) for datum in call["MetricData"]] for call in sent]
+    assert calls == [
+        [("STOP", 1.0, "None"), ("GO", 1.0, "None"), ("MAINTENANCE", 1.0, "None")],
+        [("UnprotectedSeconds", 600.0, "Seconds")],
+    ], "the switches do not wait for the other Region"
 
 
 def test_a_region_that_has_just_lost_its_data_is_not_fenced_for_an_older_epoch(
@@ -759,3 +809,191 @@ def test_a_region_that_has_just_lost_its_data_is_not_fenced_for_an_older_epoch(
     said = guard.watch()
     assert (said["standing"], said["fenced"]) == ("unknown", False)
     assert not acl.denied()
+
+
+def test_the_old_database_stays_fenced_while_a_failback_keeps_it(
+    guard: Guard, acl: NetworkAcl, ledger: Ledger, run: Run, clock: Clock
+) -> None:
+    """It holds the lock for hours before it promotes anything; the switchover is another run's."""
+    supersede(ledger, run)
+    owner = execution("home-1").replace(HERE, HOME).replace("-failover:", "-failback:")
+    for _ in range(run.epoch + 1):
+        take_lock(guard.ledger, "home-1", clock(), owner=owner)
+    said = guard.watch()
+    assert (said["standing"], said["fenced"]) == ("superseded", True)
+    assert acl.denied() == set(CIDRS)
+
+
+# Home as the standby of DR
+
+
+def test_a_home_region_that_was_rebuilt_as_the_standby_is_not_fenced_again(
+    guard: Guard, acl: NetworkAcl, dbcheck: Dbcheck, fleet: Fleet, ledger: Ledger, run: Run
+) -> None:
+    supersede(ledger, run)
+    guard.watch()
+    assert (acl.denied(), fleet.sizes(GROUP)) == (set(CIDRS), EMPTY)
+    dbcheck.in_recovery = True
+    acl.lift()
+    fleet.resize(Capacity(0, 1, 6), GROUP)
+    said = guard.watch()
+    assert (said["standing"], said["fenced"], said["emptied"], said["lifted"]) == ("unknown", False, False, False)
+    assert (acl.denied(), fleet.sizes(GROUP)) == (set(), Capacity(0, 1, 6))
+    dbcheck.in_recovery = False
+    assert guard.watch()["fenced"], "somebody has promoted it by hand"
+
+
+def test_a_run_that_begins_while_the_database_is_asked_is_not_fenced_behind_its_back(
+    guard: Guard, acl: NetworkAcl, dbcheck: Dbcheck, ledger: Ledger, run: Run, clock: Clock
+) -> None:
+    """The question may hang for long, and the run lets the application in meanwhile."""
+    supersede(ledger, run)
+    guard.watch()
+    acl.lift()
+    dbcheck.reached = False
+    dbcheck.before = lambda _: take_lock(guard.ledger, "home-1", clock())
+    said = guard.watch()
+    assert (said["standing"], said["fenced"]) == ("unknown", False)
+    assert not acl.denied()
+
+
+def test_an_old_primary_whose_database_cannot_be_asked_stays_fenced(
+    guard: Guard, acl: NetworkAcl, dbcheck: Dbcheck, ledger: Ledger, run: Run
+) -> None:
+    supersede(ledger, run)
+    guard.watch()
+    acl.lift()
+    dbcheck.reached = False
+    assert guard.watch()["fenced"]
+
+
+def test_a_region_that_never_failed_over_is_not_asked_what_its_database_is(
+    guard: Guard, dbcheck: Dbcheck, ledger: Ledger, peer_ledger: Ledger
+) -> None:
+    """Each question costs; in DR nothing has ever changed."""
+    asked: list[str] = []
+    dbcheck.before = asked.append
+    for told_of in (ledger, peer_ledger):
+        told_of.mirror(Head(True, 3, HOME, State.STEADY), 0)
+    settings = replace(guard.settings, aws_region=HERE, peer_region=HOME)
+    replace(guard, settings=settings, ledger=ledger, peer_ledger=peer_ledger).watch()
+    assert not asked
+
+
+def test_dr_is_emptied_to_what_it_was_while_it_stood_by(
+    serving_dr: Guard, dbcheck: Dbcheck, fleet: Fleet, clock: Clock
+) -> None:
+    home = take_lock(serving_dr.peer_ledger, "home-1", clock())
+    serving_dr.ledger.keep_capacity(standing_by(GROUP), Capacity(0, 1, 4), 1.0)
+    serving_dr.peer_ledger.activate(home, HOME)
+    serving_dr.peer_ledger.finish(home, succeeded=True, now=2.0)
+    assert serving_dr.watch()["emptied"]
+    assert fleet.sizes(GROUP) == Capacity(0, 1, 4)
+    assert serving_dr.watch()["switches"] == {"STOP": 0.0, "GO": 0.0}, "its ledger has been told"
+
+
+def sees_the_stream(ledger: Ledger, seen: Seen) -> None:
+    keep_signals(ledger, [Signal(View.STREAM, seen, 1.0, time.time(), "as home's probe sees it")])
+
+
+def test_dr_is_unprotected_only_while_nothing_streams_into_home(serving_dr: Guard) -> None:
+    assert serving_dr.watch()["gauges"]["UnprotectedSeconds"] > 0
+    sees_the_stream(serving_dr.peer_ledger, Seen.UP)
+    assert serving_dr.watch()["gauges"] == {"UnprotectedSeconds": 0.0}
+    sees_the_stream(serving_dr.peer_ledger, Seen.DOWN)
+    assert serving_dr.watch()["gauges"]["UnprotectedSeconds"] > 0
+
+
+# HOLD after the loss of DR: its Region comes back, and no run of home is left to let go of it
+
+
+@pytest.fixture
+def held(guard: Guard, clients: Clients, clock: Clock) -> Guard:
+    """Home serves and holds; DR has come back, has conceded, and its switches are back."""
+    run = take_lock(guard.ledger, "home-1", clock())
+    guard.ledger.begin_promoting(run, HOME, withhold_go=False, hold=True)
+    guard.ledger.activate(run, HOME)
+    guard.ledger.finish(run, succeeded=True, now=1.0)
+    release_lock(guard.ledger)
+    guard.peer_ledger.mirror(guard.ledger.head(), 0)
+    there = clients("cloudwatch", HERE)
+    show(there, stop="OK", no_go="ALARM")
+    return replace(guard, hands=replace(guard.hands, peer_cloudwatch=there))
+
+
+def test_it_lets_go_of_hold_once_the_other_regions_switches_are_back(held: Guard) -> None:
+    assert held.watch()["switches"] == {"HOLD": 1.0}
+    assert not held.ledger.head().held
+    assert held.watch()["switches"] == {"HOLD": 0.0}
+
+
+def test_it_lets_go_of_hold_while_a_guest_has_the_lock(held: Guard) -> None:
+    """It builds the other Region's standby for hours; that one could be needed meanwhile."""
+    assert held.ledger.lock_as_guest(execution("light").replace("-failover:", "-failback:"), time.time(), 4500)
+    held.watch()
+    assert not held.ledger.head().held
+
+
+def test_it_lets_go_of_hold_where_a_dead_runs_lock_has_expired(held: Guard) -> None:
+    take_lock(held.ledger, "home-2", time.time() - 100_000, owner=execution("home-2").replace(HERE, HOME))
+    held.watch()
+    assert not held.ledger.head().held
+
+
+@pytest.mark.parametrize(
+    "why", ["STOP is 1", "GO is 1", "no alarm", "a run is at work", "DR is active", "DR is lost", "nobody can ask"]
+)
+def test_it_keeps_hold_while_anything_speaks_for_it(held: Guard, clock: Clock, why: str) -> None:
+    states = {"STOP is 1": {"stop": "ALARM"}, "GO is 1": {"no_go": "OK"}, "no alarm": {"stop": "missing"}}
+    show(held.hands.peer_cloudwatch, **states.get(why, {}))
+    if why == "a run is at work":
+        take_lock(held.ledger, "home-2", time.time(), owner=execution("home-2").replace(HERE, HOME))
+    if why == "DR is active":
+        there = take_lock(held.peer_ledger, "run-1", clock())
+        held.peer_ledger.activate(there, HERE)
+    if why == "DR is lost":
+        held = replace(held, peer_ledger=Ledger(held.peer_ledger.dynamodb, "another", HOME))
+    if why == "nobody can ask":
+        held = replace(held, hands=replace(held.hands, peer_cloudwatch=None))
+    held.watch()
+    assert held.ledger.head().held
+
+
+# The offer to go home
+
+
+@pytest.mark.parametrize("why", ["all works", "the network ACL could not be changed", "the other ledger is unreadable"])
+def test_the_way_home_is_considered_with_each_watch_and_only_what_works_counts(
+    guard: Guard, ledger: Ledger, run: Run, why: str
+) -> None:
+    heard: list[bool] = []
+
+    class Offer:
+        def consider(self, own: Head, other: Head, well: bool) -> str | None:
+            heard.append(well)
+            return "you can go home" if well else None
+
+    supersede(ledger, run)
+    offering: Any = replace(guard, offer=Offer())  # type: ignore[arg-type]
+    if why == "the network ACL could not be changed":
+        nobodys = NetworkAcl(guard.hands.acl.ec2, "acl-00000000", CIDRS)  # type: ignore[union-attr]
+        offering = replace(offering, hands=replace(guard.hands, acl=nobodys))
+    if why == "the other ledger is unreadable":
+        offering = replace(offering, peer_ledger=Ledger(ledger.dynamodb, "another", HOME))
+    said = offering.watch()
+    assert said.get("offered") == ("you can go home" if why == "all works" else None)
+    assert heard == {"all works": [True], "the network ACL could not be changed": [False]}.get(why, [])
+
+
+def test_people_who_cannot_be_told_of_the_way_home_keep_nothing_from_being_done(
+    guard: Guard, acl: NetworkAcl, ledger: Ledger, run: Run
+) -> None:
+    class Offer:
+        def consider(self, own: Head, other: Head, well: bool) -> str | None:
+            raise error("NotFound", "Topic does not exist", "Publish", 404)
+
+    supersede(ledger, run)
+    said = replace(guard, offer=Offer()).watch()  # type: ignore[arg-type]
+    assert said["fenced"]
+    assert said["unoffered"].startswith("ClientError")
+    assert "lacking" not in said

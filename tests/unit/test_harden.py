@@ -1,6 +1,7 @@
 """The promoted database is given what the primary's had: never less than it has, and done only when it is in force."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,10 +12,12 @@ from hypothesis import strategies as st
 from relight.errors import ReplicaNotFound
 from relight.ledger import DatabaseProperties, Ledger
 from relight.settings import HardenSettings
+from relight.shape import shape_of
 from relight.step import Outcome
-from relight.steps.harden import Harden, missing, wanted
+from relight.steps.harden import Harden, missing, served, wanted
 
 from tests.unit.conftest import Clients
+from tests.unit.instances import ACTIVE, AS_THE_TEMPLATE_HAS_IT, OLD, Instances
 from tests.unit.rds import PEER, REPLICA, Rds, error, make_rds
 from tests.unit.standby import HERE, HOME, Clock
 
@@ -195,3 +198,92 @@ def test_an_instance_that_is_not_there_and_an_api_that_does_not_answer(look: Cal
     rds.status.clear()
     with pytest.raises(ReplicaNotFound):
         look()
+
+
+def test_what_it_was_like_before_is_kept_for_the_replica_that_is_built_in_its_place(
+    look: Callable[[], Outcome], rds: Rds, ledger: Ledger, clock: Clock
+) -> None:
+    primary_had(ledger, clock, multi_az=True, days=14, protected=True)
+    rds.more[REPLICA]["DbiResourceId"] = "db-1"
+    look()
+    rds.apply()
+    assert look().status == "DONE"
+    kept = ledger.shape(REPLICA)
+    assert kept is not None
+    assert (kept["MultiAZ"], kept["BackupRetentionPeriod"], kept["DeletionProtection"]) == (False, 7, False)
+    # Its successor, which is promoted and hardened in its turn.
+    rds.more[REPLICA] |= {"DbiResourceId": "db-2", "DBInstanceClass": "db.t4g.large"}
+    look()
+    assert (ledger.shape(REPLICA) or {})["DBInstanceClass"] == "db.t4g.large"
+
+
+class AtHome:
+    """The home Region is active again; before it was lost, its database had what stacks/database.yaml gives it."""
+
+    def __init__(self, clients: Clients, ledger: Ledger, clock: Clock) -> None:
+        model = clients("rds", HOME).meta.service_model
+        self.rds, self.peer, self.ledger = Instances(model, clock), Instances(model, clock, HERE), ledger
+        self.rds.add(
+            DbiResourceId="db-NEW",
+            BackupRetentionPeriod=7,
+            LatestRestorableTime=BACKUP,
+            DBInstanceAutomatedBackupsReplications=[],
+        )
+        ledger.keep_shape(served(OLD), shape_of(AS_THE_TEMPLATE_HAS_IT), clock())
+        self.clock = clock
+
+    def look(self) -> Outcome:
+        settings = replace(
+            SETTINGS,
+            aws_region=HOME,
+            peer_region=HERE,
+            replica_id=OLD,
+            peer_database_id=ACTIVE,
+            backup_retention_days=7,
+        )
+        here: Any = self.rds
+        there: Any = self.peer
+        return Harden(settings, self.ledger, here, self.clock, there).ensure()
+
+
+@pytest.fixture
+def at_home(clients: Clients, peer_ledger: Ledger, clock: Clock) -> AtHome:
+    return AtHome(clients, peer_ledger, clock)
+
+
+def test_at_home_it_gets_back_what_the_one_before_it_had_and_not_what_dr_had(at_home: AtHome) -> None:
+    at_home.ledger.keep_database(ACTIVE, DatabaseProperties(True, 35, True), at_home.clock())
+    at_home.look()
+    assert at_home.rds.made("ModifyDBInstance") == [
+        {"DBInstanceIdentifier": OLD, "ApplyImmediately": True, "BackupRetentionPeriod": 14}
+    ]
+    at_home.rds.instances[OLD]["PendingModifiedValues"] = {}
+    done = at_home.look()
+    assert (done.status, done.facts["backup_retention_days"]) == ("DONE", 14)
+    assert at_home.peer.made("StartDBInstanceAutomatedBackupsReplication") == [
+        {
+            "SourceDBInstanceArn": AS_THE_TEMPLATE_HAS_IT["DBInstanceArn"],
+            "BackupRetentionPeriod": 14,
+            "SourceRegion": HOME,
+            "KmsKeyId": "arn:key/dr",
+        }
+    ]
+    assert at_home.ledger.shape(OLD) is None
+
+
+def test_backups_that_are_replicated_already_are_left_alone(at_home: AtHome) -> None:
+    at_home.rds.instances[OLD] |= {
+        "BackupRetentionPeriod": 14,
+        "DBInstanceAutomatedBackupsReplications": [{"DBInstanceAutomatedBackupsArn": "arn:new"}],
+    }
+    assert at_home.look().status == "DONE"
+    assert at_home.peer.calls == []
+
+
+def test_a_lost_peer_holds_nothing_up_and_what_is_missing_is_said(at_home: AtHome) -> None:
+    at_home.rds.instances[OLD]["BackupRetentionPeriod"] = 14
+    at_home.peer.reached = False
+    done = at_home.look()
+    assert done.status == "DONE"
+    assert f"its backups are not replicated to {HERE} (EndpointConnectionError" in done.sentence
+    assert "call start-db-instance-automated-backups-replication for arn:aws:rds" in done.facts["backup_replication"]

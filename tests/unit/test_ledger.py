@@ -1,7 +1,9 @@
 """The ledger on DynamoDB: who may write, what stays, and what an empty table says."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier
 
 import pytest
 from botocore.exceptions import ClientError
@@ -9,9 +11,11 @@ from relight.errors import RunSuperseded
 from relight.health import HealthEvent
 from relight.ledger import Capacity, DatabaseProperties, Head, Ledger, Promotion, Quiesce, State
 from relight.question import Answer, Question, Reply, Urgency
+from relight.retired import Retired
 from relight.run import Run
 from relight.signal import Seen, Signal, View
 
+from lab.dynamodb import AtomicItems
 from tests.unit.situation import keep_signals
 from tests.unit.standby import HERE, HOME, NOW, Clock, claims, execution, head_item, release_lock, take_lock
 
@@ -34,6 +38,12 @@ CHANGES: dict[str, Change] = {
     "note_quiesced": lambda ledger, run: ledger.note_quiesced(run, "0/5000"),
     "end_quiesce": lambda ledger, run: ledger.end_quiesce(run),
     "refuse": lambda ledger, run: ledger.refuse(run, "kim", "we know why", NOW),
+    "begin_promoting, held": lambda ledger, run: ledger.begin_promoting(run, HERE, withhold_go=False, hold=True),
+    "hold": lambda ledger, run: ledger.hold(run),
+    "release_hold": lambda ledger, run: ledger.release_hold(run),
+    "concede": lambda ledger, run: ledger.concede(run, claims(9, HOME)),
+    "make_home": lambda ledger, run: ledger.make_home(run, HOME),
+    "keep_progress": lambda ledger, run: ledger.keep_progress(run, "reprotect", {"gib": 20}),
 }
 QUESTION = Question(
     asked=1,
@@ -102,7 +112,7 @@ def test_an_error_that_is_no_refusal_is_not_taken_for_one(ledger: Ledger, run: R
     with pytest.raises(ClientError, match="ResourceNotFound"):
         replace(ledger, table="another").set_state(run, State.STEADY)
     with pytest.raises(ClientError, match="ResourceNotFound"):
-        replace(ledger, table="another").mirror(claims(1, HERE, State.STEADY))
+        replace(ledger, table="another").mirror(claims(1, HERE, State.STEADY), 0)
 
 
 def test_what_a_failover_writes_is_in_the_head_and_its_end_closes_the_door(ledger: Ledger, run: Run) -> None:
@@ -224,8 +234,8 @@ def test_a_mirrored_epoch_never_goes_back(
     ledger: Ledger, known: int | None, told: int, epoch: int, active: str
 ) -> None:
     if known is not None:
-        ledger.mirror(claims(known, HOME, State.STEADY))
-    ledger.mirror(claims(told, HERE, State.PROMOTING))
+        ledger.mirror(claims(known, HOME, State.STEADY), 0)
+    ledger.mirror(claims(told, HERE, State.PROMOTING), 0)
     head = ledger.head()
     assert (head.epoch, head.active) == (epoch, active)
     assert head.state is (State.PROMOTING if active == HERE else State.STEADY)
@@ -235,7 +245,7 @@ def test_a_mirrored_epoch_never_goes_back(
 def test_a_mirror_does_not_reach_into_a_run(ledger: Ledger, run: Run) -> None:
     ledger.begin_promoting(run, HERE, withhold_go=False)
     ledger.open_door(run, "shop-dr", NOW)
-    ledger.mirror(claims(9, HOME))
+    ledger.mirror(claims(9, HOME), 0)
     head = ledger.head()
     assert (head.state, head.active, head.active_epoch, head.owner) == (State.PROMOTING, HOME, 0, run.owner)
     assert head.door_opened
@@ -245,7 +255,7 @@ def test_a_mirror_lets_leases_be_granted_again_once_all_is_steady(ledger: Ledger
     ledger.begin_promoting(run, HERE, withhold_go=False)
     ledger.stop_granting(run, NOW)
     release_lock(ledger)
-    ledger.mirror(claims(9, HOME))
+    ledger.mirror(claims(9, HOME), 0)
     assert ledger.head().granting_stopped_at is None
 
 
@@ -458,3 +468,188 @@ def test_each_run_has_a_timeline_of_its_own(ledger: Ledger, run: Run, clock: Clo
     ledger.mark(other, "t0", NOW + 1)
     assert ledger.timeline("run-1")[0] == {"t0": NOW}
     assert ledger.timeline("run-10")[0] == {"t0": NOW + 1}
+
+
+# The way home.
+
+
+@pytest.fixture
+def atomic(aws: None) -> Iterator[None]:
+    """A condition and its write are one, which they are not in moto."""
+    items = AtomicItems()
+    items.install()
+    yield
+    items.uninstall()
+
+
+GUEST = f"arn:aws:states:{HOME}:123456789012:execution:relight-shop-failback:run-7"
+RETIRED = Retired("shop-dr-retired-4", "shop-dr", 4, "run-7", NOW, "shop-dr-retired-4")
+
+
+@pytest.mark.parametrize("withhold", [True, False])
+def test_hold_is_part_of_the_decision_and_is_let_go_of_by_itself(ledger: Ledger, run: Run, withhold: bool) -> None:
+    ledger.begin_promoting(run, HERE, withhold_go=withhold, hold=True)
+    assert ledger.head().held
+    assert ledger.head().go_withheld is withhold
+    ledger.activate(run, HERE)
+    ledger.finish(run, succeeded=True, now=NOW)
+    assert ledger.head().held, "the end of a run does not lead clients away"
+    ledger.release_hold(run)
+    assert not ledger.head().held
+    ledger.hold(run)
+    assert ledger.head().held
+
+
+def test_a_failover_holds_nothing(ledger: Ledger, run: Run) -> None:
+    ledger.begin_promoting(run, HERE, withhold_go=False)
+    assert not ledger.head().held
+
+
+def test_who_is_active_is_conceded_under_the_lock(ledger: Ledger, run: Run) -> None:
+    ledger.activate(run, HERE)
+    ledger.set_state(run, State.PROMOTING)
+    ledger.concede(run, claims(9, HOME))
+    head = ledger.head()
+    assert (head.active, head.active_epoch, head.state, head.epoch) == (HOME, 9, State.STEADY, run.epoch)
+    assert head.owner == run.owner
+
+
+def test_home_is_where_a_person_has_decided_to_stay(ledger: Ledger, run: Run) -> None:
+    assert ledger.head().home_or(HOME) == HOME
+    ledger.make_home(run, HERE)
+    assert ledger.head().home_or(HOME) == HERE
+
+
+def test_a_guest_takes_a_free_lock_and_no_epoch_grows(ledger: Ledger) -> None:
+    ledger.mirror(claims(4, HERE), NOW)
+    assert ledger.lock_as_guest(GUEST, NOW, 900)
+    head = ledger.head()
+    assert (head.owner, head.expires_at, head.epoch, head.active_epoch) == (GUEST, NOW + 900, 4, 4)
+    assert ledger.lock_as_guest(GUEST, NOW + 600, 900), "it may keep it for longer"
+    assert ledger.head().expires_at == NOW + 1500
+
+
+def test_a_guest_takes_no_lock_from_who_is_at_work(ledger: Ledger, run: Run) -> None:
+    before = head_item(ledger)
+    assert not ledger.lock_as_guest(GUEST, NOW, 900)
+    assert not ledger.lock_as_guest(GUEST, NOW, 900, instead_of=execution("another"))
+    assert not ledger.make_home_as_guest(GUEST, HERE)
+    ledger.unlock_as_guest(GUEST)
+    assert head_item(ledger) == before
+    assert ledger.require(run)
+
+
+def test_a_guest_takes_the_lock_of_a_dead_run_and_one_past_its_expiry(ledger: Ledger, run: Run) -> None:
+    assert ledger.lock_as_guest(GUEST, NOW, 900, instead_of=run.owner)
+    assert not ledger.lock_as_guest("another guest", NOW + 900, 900)
+    assert ledger.lock_as_guest("another guest", NOW + 901, 900)
+    with pytest.raises(RunSuperseded):
+        ledger.require(run)
+
+
+@pytest.mark.usefixtures("atomic")
+def test_of_two_guests_at_once_one_has_the_lock(ledger: Ledger) -> None:
+    took = at_once(*(lambda name=name: ledger.lock_as_guest(name, NOW, 900) for name in ("a", "b", "c")))
+    assert sorted(took) == [False, False, True]
+    assert ledger.head().owner == "abc"[took.index(True)]
+
+
+def test_a_guest_gives_back_what_is_still_its_own(ledger: Ledger, clock: Clock) -> None:
+    ledger.lock_as_guest(GUEST, NOW, 900)
+    assert ledger.make_home_as_guest(GUEST, HERE)
+    ledger.unlock_as_guest(GUEST)
+    head = ledger.head()
+    assert (head.owner, head.expires_at, head.home) == (None, 0.0, HERE)
+    own = take_lock(ledger, "run-8", clock())
+    ledger.unlock_as_guest(GUEST)
+    assert ledger.require(own)
+
+
+def test_what_is_mirrored_takes_no_run_and_no_guest_its_lock(ledger: Ledger, run: Run) -> None:
+    ledger.mirror(claims(9, HOME), NOW)
+    assert ledger.require(run).epoch == run.epoch
+    release_lock(ledger)
+    ledger.lock_as_guest(GUEST, NOW, 900)
+    ledger.mirror(claims(9, HOME), NOW)
+    assert (ledger.head().epoch, ledger.head().active_epoch) == (run.epoch, 0)
+    ledger.mirror(claims(9, HOME), NOW + 901)  # a lock that has expired is nobody's
+    assert (ledger.head().epoch, ledger.head().active_epoch) == (9, 9)
+
+
+def test_since_when_a_region_is_well_is_the_first_time(ledger: Ledger) -> None:
+    ledger.note_well(NOW)
+    ledger.note_well(NOW + 60)
+    assert ledger.head().well_since == NOW
+    ledger.note_well(None)
+    assert ledger.head().well_since is None
+    ledger.note_well(NOW + 120)
+    assert ledger.head().well_since == NOW + 120
+
+
+def test_the_way_home_is_offered_once_for_each_activation(ledger: Ledger) -> None:
+    assert [ledger.note_offered(epoch) for epoch in (4, 4, 3, 6)] == [True, False, False, True]
+    assert ledger.head().offered_epoch == 6
+
+
+@pytest.mark.usefixtures("atomic")
+def test_of_two_offers_at_once_one_is_made(ledger: Ledger) -> None:
+    assert at_once(*[lambda: ledger.note_offered(4)] * 3).count(True) == 1
+
+
+def test_progress_is_kept_for_a_run_and_by_name(ledger: Ledger, run: Run) -> None:
+    assert ledger.progress(run.id, "compare") is None
+    ledger.keep_progress(run, "compare", {"table": "shop_order", "at": [1, "x"], "share": 0.25})
+    ledger.keep_progress(run, "objects", {})
+    ledger.keep_progress(run, "compare", {"table": "shop_payment"})
+    assert ledger.progress(run.id, "compare") == {"table": "shop_payment"}
+    assert ledger.progress(run.id, "objects") == {}
+    assert ledger.progress("another", "compare") is None
+    assert ledger.timeline(run.id) == ({}, []), "it is no part of the story"
+
+
+def test_progress_of_300_kb_is_kept(ledger: Ledger, run: Run) -> None:
+    much = {"names": ["x" * 90] * 3000}
+    ledger.keep_progress(run, "compare", much)
+    ledger.step_began(run, "compare", NOW)
+    assert ledger.progress(run.id, "compare") == much
+    assert [step.name for step in ledger.timeline(run.id)[1]] == ["compare"]
+
+
+def test_a_late_handler_keeps_no_progress(ledger: Ledger, run: Run, clock: Clock) -> None:
+    ledger.keep_progress(run, "compare", {"at": 7})
+    take_lock(ledger, "run-2", clock())
+    with pytest.raises(RunSuperseded):
+        ledger.keep_progress(run, "compare", {"at": 3})
+    assert ledger.progress(run.id, "compare") == {"at": 7}
+
+
+def test_what_a_database_was_like_first_stays_until_it_is_forgotten(ledger: Ledger) -> None:
+    assert ledger.shape("shop-dr") is None
+    ledger.keep_shape("shop-dr", {"MultiAZ": False, "Iops": 3000}, NOW)
+    ledger.keep_shape("shop-dr", {"MultiAZ": True}, NOW + 1)
+    assert ledger.shape("shop-dr") == {"MultiAZ": False, "Iops": 3000}
+    assert ledger.shape("shop-primary") is None
+    ledger.forget_shape("shop-dr")
+    assert ledger.shape("shop-dr") is None
+
+
+def test_what_was_retired_is_listed_oldest_first_until_it_is_forgotten(ledger: Ledger) -> None:
+    older = replace(RETIRED, instance="shop-dr-retired-2", epoch=2, retired_at=NOW - 1, snapshot=None)
+    for retired in (RETIRED, older, replace(RETIRED, retired_at=NOW + 99, run="another")):
+        ledger.keep_retired(retired)
+    assert ledger.retired() == [older, RETIRED], "the first time stays"
+    ledger.forget_retired(older.instance)
+    ledger.forget_retired("unheard of")
+    assert ledger.retired() == [RETIRED]
+
+
+def at_once(*acts: Callable[[], bool]) -> list[bool]:
+    """What each came to, all of them begun at the same instant."""
+    line = Barrier(len(acts), timeout=30)
+
+    def act(number: int) -> bool:
+        line.wait()
+        return acts[number]()
+
+    with ThreadPoolExecutor(len(acts)) as threads:
+        return list(threads.map(act, range(len(acts))))

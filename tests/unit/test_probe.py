@@ -8,8 +8,10 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import EndpointConnectionError
-from relight.ledger import Capacity, DatabaseProperties, Ledger, State
-from relight.probe import is_news, run_name
+from relight.ledger import Capacity, DatabaseProperties, Head, Ledger, Promotion, State
+from relight.policy import Approval
+from relight.probe import is_news, is_on_duty, left_over, run_name
+from relight.question import Question, Urgency
 from relight.run import Run
 from relight.signal import Seen, Signal, View
 
@@ -18,8 +20,8 @@ from tests.unit.loopback import NameServer, WebServer, black_hole, closed_port
 from tests.unit.rds import PEER, REPLICA
 from tests.unit.scene import READY, Scene, make_scene
 from tests.unit.situation import keep_signals
-from tests.unit.standby import HERE, HOME, NOW, Clock, execution, release_lock, take_lock
-from tests.unit.watcher import Machine, Watcher, make_machine
+from tests.unit.standby import HERE, HOME, MACHINE, NOW, Clock, execution, release_lock, take_lock
+from tests.unit.watcher import ENDS_AT_ONCE, Machine, Watcher, make_machine
 
 WINDOW = int(NOW // 60)
 
@@ -71,7 +73,7 @@ def test_it_keeps_what_it_saw_sample_by_sample(watcher: Watcher, ledger: Ledger)
         assert (kept[view].seen, kept[view].since, kept[view].last_seen) == (Seen.UP, NOW, NOW), view
     assert watcher.clock() == NOW + 20, "no longer than it must be: the next invocation comes by schedule"
     assert watcher.machine.names() == []
-    assert watcher.metrics.count(("Down.outside", 0.0)) == 3
+    assert watcher.metrics.count(("Down.from_dr", 0.0)) == 3
 
 
 def test_the_same_again_is_kept_well_before_it_is_stale(watcher: Watcher, ledger: Ledger) -> None:
@@ -306,9 +308,90 @@ def test_a_region_that_is_active_and_steady_is_left_alone(watcher: Watcher, ledg
     ledger.finish(run, succeeded=True, now=NOW)
     release_lock(ledger)
     watcher.scene.lose()
+    before = clock()
+    assert watcher.watch() == {"on_duty": False, "started": None}
+    assert clock() == before, "at once"
+    assert (watcher.machine.names(), watcher.metrics) == ([], [])
+    assert {signal.last_seen for signal in ledger.signals().values()} <= {0.0, NOW - 10_000}, "nothing was looked at"
+
+
+@pytest.mark.parametrize(
+    ("active", "state", "on_duty"),
+    [
+        (HOME, State.STEADY, False),
+        (HOME, State.PROMOTING, True),
+        (HERE, State.STEADY, True),
+        (HERE, State.PROMOTING, True),
+    ],
+)
+def test_either_region_watches_the_other_one_unless_it_serves_itself(active: str, state: State, on_duty: bool) -> None:
+    assert is_on_duty(Head(True, 4, active, state), HOME) is on_duty
+    assert is_on_duty(Head(False, 0, HOME, State.STEADY), HOME) is False, "from deployment on"
+    assert is_on_duty(Head(False, 0, HOME, State.STEADY), HERE) is True
+
+
+def test_what_the_other_region_is_doing_is_nothing_left_over_here() -> None:
+    """Mirrored into the ledger of an old primary that has come back: the other one is promoting, and active already."""
+    mirrored = Head(True, 3, HERE, State.PROMOTING, active_epoch=3)
+    assert not left_over(mirrored, HOME)
+    assert left_over(replace(mirrored, epoch=4), HOME), "a run of its own has begun since"
+    assert left_over(replace(mirrored, owner="somebody"), HOME)
+    assert left_over(replace(mirrored, promotion=Promotion("shop-primary", "home-1", 4, None)), HOME)
+    assert left_over(replace(mirrored, capacity_before={"shop-primary": Capacity(0, 0, 4)}), HOME)
+
+
+# A failback of this Region holds the lock for hours.
+
+
+def goes_home(watcher: Watcher, ledger: Ledger) -> Run:
+    """A failback is at work, and asks a person."""
+    machine = MACHINE.replace("-failover", "-failback")
+    role = "arn:aws:iam::123456789012:role/failback"
+    watcher.machine.api.create_state_machine(name="relight-shop-failback", definition=ENDS_AT_ONCE, roleArn=role)
+    started = watcher.machine.api.start_execution(stateMachineArn=machine, name="home-1", input="{}")
+    run = take_lock(ledger, "home-1", NOW, owner=started["executionArn"])
+    ledger.keep_question(run, Question(1, "AAAA", NOW, NOW + 900, "failback", "are you sure", "planned", Urgency.FIRST))
+    return run
+
+
+def test_the_question_of_a_failback_is_not_called_back_because_the_other_region_is_well(
+    watcher: Watcher, ledger: Ledger
+) -> None:
+    goes_home(watcher, ledger)
     said = watcher.watch()
-    assert (said["verdict"]["finding"], said["started"]) == ("already_active", None)
-    assert watcher.machine.names() == []
+    assert (said["verdict"]["finding"], said["started"]) == ("primary_up", None)
+    assert not watcher.called_back
+
+
+def test_what_a_failback_has_raised_is_not_taken_for_left_behind(watcher: Watcher, ledger: Ledger) -> None:
+    ledger.remember_capacity(goes_home(watcher, ledger), {"shop-dr": Capacity(0, 0, 1)})
+    assert watcher.watch()["started"] is None
+
+
+def test_a_failback_gives_way_to_a_loss_that_is_certain_and_to_no_suspicion(watcher: Watcher, ledger: Ledger) -> None:
+    """Hours of work are not given up for a sample or two."""
+    goes_home(watcher, ledger)
+    watcher.scene.lose()
+    said = watcher.watch(samples=1)
+    assert (said["verdict"]["finding"], said["started"]) == ("down_too_short", None)
+    watcher.scene.has_been_down(ledger, 70)
+    said = watcher.watch(samples=1)
+    assert (said["verdict"]["finding"], said["started"]) == ("region_lost", f"failover-2-{WINDOW}")
+
+
+def test_a_failback_gives_way_to_the_question_that_policy_asks_for(watcher: Watcher, ledger: Ledger) -> None:
+    goes_home(watcher, ledger)
+    watcher.scene.lose()
+    watcher.scene.has_been_down(ledger, 70)
+    said = watcher.watch(samples=1, policy=Approval.APPROVE)
+    assert (said["verdict"]["finding"], said["started"]) == ("policy_approve", f"failover-2-{WINDOW}")
+
+
+def test_a_failback_that_is_dead_keeps_nobody_from_anything(watcher: Watcher, ledger: Ledger) -> None:
+    run = goes_home(watcher, ledger)
+    watcher.machine.api.stop_execution(executionArn=run.owner)
+    watcher.scene.lose()
+    assert watcher.watch(samples=1)["started"] == f"failover-2-{WINDOW}"
 
 
 def clients_reach_it(scene: Scene) -> None:
@@ -465,7 +548,11 @@ def test_a_region_that_is_active_or_becomes_so_is_no_standby(
 
 def test_only_the_views_that_vote_are_metrics(watcher: Watcher) -> None:
     watcher.watch()
-    assert {name for name, _ in watcher.metrics} - {"PeerCapacityUnknown"} == {"Down.outside", "Down.from_dr", "Ready"}
+    assert {name for name, _ in watcher.metrics} - {"PeerCapacityUnknown"} == {"Down.from_dr", "Ready"}
+    watcher.scene.lose()
+    watcher.watch()
+    assert {name for name, _ in watcher.metrics} - {"PeerCapacityUnknown"} == {"Down.from_dr", "Down.outside", "Ready"}
+    assert ("Down.outside", 0.0) not in watcher.metrics, "paid for only while it is down"
 
 
 @pytest.mark.parametrize("of", ["a Region that is active here", "a Region that is being left"])

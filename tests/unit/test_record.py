@@ -217,7 +217,7 @@ def test_a_peer_that_is_lost_is_no_failure_and_is_in_the_timeline(
 def test_a_peer_that_knows_a_later_epoch_is_not_taken_back(
     recorder: MakeRecorder, peer_ledger: Ledger, run: Run
 ) -> None:
-    peer_ledger.mirror(claims(9, HERE, State.STEADY))
+    peer_ledger.mirror(claims(9, HERE, State.STEADY), 0)
     recorder().record(run, STOOD_DOWN)
     assert (peer_ledger.head().epoch, peer_ledger.head().active) == (9, HERE)
 

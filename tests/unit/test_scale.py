@@ -4,19 +4,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 from relight.errors import CapacityGroupNotFound, RunSuperseded
+from relight.fleet import standing_by
 from relight.ledger import Capacity, Ledger
 from relight.run import Run
 from relight.settings import ScaleSettings
 from relight.step import Outcome, perform
-from relight.steps.scale import Intent, Scale, enough, raised
+from relight.steps.scale import Intent, Scale, enough, raised, settled
 
 from tests.unit.conftest import Clients
 from tests.unit.fleet import NAME, SHORT, Fleet, make_fleet
+from tests.unit.loopback import closed_port
 from tests.unit.standby import HERE, HOME, NOW, Clock, head_item, take_lock
 
 
@@ -37,6 +41,7 @@ SETTINGS = ScaleSettings(
     look_again_seconds=10.0,
 )
 type Look = Callable[..., Outcome]
+sizes_in_order = st.tuples(*[st.integers(0, 20)] * 3).map(lambda found: Capacity(*sorted(found)))
 
 
 @pytest.fixture
@@ -46,12 +51,12 @@ def fleet(aws: None, clients: Clients) -> Iterator[Fleet]:
 
 
 @pytest.fixture
-def look(fleet: Fleet, ledger: Ledger, run: Run, clock: Clock) -> Look:
+def look(fleet: Fleet, ledger: Ledger, peer_ledger: Ledger, run: Run, clock: Clock) -> Look:
     """`look(intent, **settings)`: one look of the step."""
 
     def once(intent: Intent, as_run: Run = run, **changed: Any) -> Outcome:
         settings = replace(SETTINGS, **changed)
-        return Scale(settings, ledger, fleet.groups, fleet.balancing, clock).ensure(as_run, intent)
+        return Scale(settings, ledger, fleet.groups, fleet.balancing, clock, peer_ledger).ensure(as_run, intent)
 
     return once
 
@@ -93,9 +98,8 @@ def test_nothing_is_ever_lowered(look: Look, fleet: Fleet, before: Capacity, aft
     assert fleet.sizes() == after
 
 
-@given(st.tuples(*[st.integers(0, 20)] * 3).map(sorted), st.integers(1, 20))
-def test_raised_sizes_hold_the_target_and_are_valid(sizes: list[int], target: int) -> None:
-    now = Capacity(*sizes)
+@given(sizes_in_order, st.integers(1, 20))
+def test_raised_sizes_hold_the_target_and_are_valid(now: Capacity, target: int) -> None:
     after = raised(now, target)
     assert after.minimum <= after.desired <= after.maximum
     assert after.desired >= target
@@ -353,3 +357,114 @@ def test_a_group_that_aws_refuses_to_change_does_not_hold_up_the_others(
     monkeypatch.undo()
     look(Intent.WARM, **BOTH)
     assert fleet.sizes() == Capacity(2, 2, 2)
+
+
+# The way home, and back: what stood by, and what served.
+
+
+def test_ready_raises_and_waits_for_instances_in_service_not_for_healthy_ones(
+    look: Look, fleet: Fleet, ledger: Ledger, run: Run
+) -> None:
+    """Before the promotion none can be healthy."""
+    outcome = look(Intent.READY)
+    assert fleet.sizes() == Capacity(2, 2, 2)
+    assert (outcome.status, outcome.sentence) == ("WAIT", "0 of 2 instances are in service, 2 needed")
+    fleet.launch("unhealthy")
+    assert look(Intent.READY).status == "WAIT"
+    assert look(Intent.READY, healthy_percent=50).status == "DONE"
+    fleet.launch("unhealthy")
+    outcome = look(Intent.READY)
+    assert (outcome.status, outcome.facts["in_service"], outcome.facts["healthy"]) == ("DONE", 2, 0)
+    assert "t5" not in ledger.timeline(run.id)[0], "nothing serves yet"
+
+
+def test_ready_says_what_is_short_and_waits_for_each_group(look: Look, fleet: Fleet, workers: str) -> None:
+    look(Intent.READY, **BOTH)
+    fleet.fail(SHORT, NOW + 2)
+    assert look(Intent.READY, **BOTH).sentence.endswith(f"; launches fail for lack of capacity: {SHORT}")
+    for _ in range(4):
+        fleet.launch()
+    assert look(Intent.READY, **BOTH).status == "WAIT", "none of the workers is there"
+    for _ in range(2):
+        fleet.launch(name=workers)
+    assert look(Intent.READY, **BOTH).status == "DONE"
+
+
+def test_what_a_standby_was_before_the_first_raise_is_kept_beyond_the_run(
+    look: Look, fleet: Fleet, ledger: Ledger, run: Run
+) -> None:
+    look(Intent.WARM)
+    fleet.resize(Capacity(0, 1, 2))
+    look(Intent.WARM)
+    assert ledger.capacity(standing_by(NAME)) == Capacity(0, 0, 1)
+    ledger.activate(run, HERE)
+    ledger.finish(run, succeeded=True, now=NOW)
+    assert ledger.capacity(standing_by(NAME)) == Capacity(0, 0, 1)
+    assert ledger.capacity(NAME) is None, "what it had while it served is for the other Region to keep"
+
+
+def test_what_a_region_that_serves_is_raised_from_is_no_standby(look: Look, ledger: Ledger, run: Run) -> None:
+    ledger.activate(run, HERE)
+    look(Intent.SERVE)
+    assert ledger.capacity(standing_by(NAME)) is None
+
+
+@pytest.mark.parametrize(
+    ("now", "served", "stood_by", "then"),
+    [
+        # As it was: what was raised to is no minimum, and no maximum.
+        (Capacity(3, 3, 4), Capacity(1, 3, 8), Capacity(0, 0, 4), Capacity(1, 3, 8)),
+        (Capacity(3, 3, 3), Capacity(2, 2, 8), None, Capacity(2, 3, 8)),
+        # Nothing that runs is taken, and nothing that ran is forgotten.
+        (Capacity(3, 9, 9), Capacity(1, 3, 8), None, Capacity(1, 9, 9)),
+        (Capacity(0, 1, 4), Capacity(1, 3, 8), None, Capacity(1, 3, 8)),
+        # Nobody knows how it was: as now, with room to grow.
+        (Capacity(2, 2, 2), None, Capacity(0, 0, 6), Capacity(2, 2, 6)),
+        (Capacity(2, 2, 8), None, Capacity(0, 0, 6), Capacity(2, 2, 8)),
+        (Capacity(2, 2, 2), None, None, Capacity(2, 2, 2)),
+    ],
+)
+def test_sizes_settle_at_what_they_were(
+    now: Capacity, served: Capacity | None, stood_by: Capacity | None, then: Capacity
+) -> None:
+    assert settled(now, served, stood_by) == then
+
+
+@given(now=sizes_in_order, served=st.none() | sizes_in_order, stood_by=st.none() | sizes_in_order)
+def test_settled_sizes_are_in_order_and_take_nothing(
+    now: Capacity, served: Capacity | None, stood_by: Capacity | None
+) -> None:
+    then = settled(now, served, stood_by)
+    assert then.minimum <= then.desired <= then.maximum
+    assert then.desired >= now.desired
+
+
+def test_a_region_that_serves_again_gets_what_the_other_one_has_kept_of_it(
+    look: Look, fleet: Fleet, ledger: Ledger, peer_ledger: Ledger, run: Run
+) -> None:
+    peer_ledger.keep_capacity(NAME, Capacity(1, 2, 9), NOW)
+    look(Intent.WARM)
+    ledger.activate(run, HERE)
+    for _ in range(2):
+        outcome = look(Intent.SETTLE)
+        assert outcome.sentence == f"capacity is settled at {NAME}: min 1, desired 2, max 9"
+        assert (outcome.status, fleet.sizes()) == ("DONE", Capacity(1, 2, 9))
+
+
+def test_without_the_other_region_it_keeps_what_it_has(
+    fleet: Fleet, look: Look, ledger: Ledger, run: Run, clock: Clock
+) -> None:
+    look(Intent.WARM)
+    ledger.activate(run, HERE)
+    ledger.keep_capacity(standing_by(NAME), Capacity(0, 0, 7), NOW)
+    config = Config(connect_timeout=0.2, read_timeout=0.2, retries={"total_max_attempts": 1})
+    lost = boto3.client("dynamodb", HOME, endpoint_url=f"http://127.0.0.1:{closed_port()}", config=config)
+    peer_ledger = Ledger(lost, "relight-shop", HOME)
+    outcome = Scale(SETTINGS, ledger, fleet.groups, fleet.balancing, clock, peer_ledger).ensure(run, Intent.SETTLE)
+    assert (outcome.status, fleet.sizes()) == ("DONE", Capacity(2, 2, 7))
+
+
+def test_a_region_that_does_not_serve_does_not_settle(look: Look, fleet: Fleet, peer_ledger: Ledger) -> None:
+    peer_ledger.keep_capacity(NAME, Capacity(1, 2, 9), NOW)
+    assert look(Intent.SETTLE).status == "WAIT"
+    assert fleet.sizes() == Capacity(0, 0, 1)

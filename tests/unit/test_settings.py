@@ -143,7 +143,7 @@ def test_every_variable_of_the_template_is_read_by_some_function(environments: d
 
 
 def test_a_functions_own_variables_are_read_by_it() -> None:
-    for stack in ("watch", "failover"):
+    for stack in ("watch", "failover", "failback"):
         for resource in load(ROOT / "stacks" / f"{stack}.yaml").resources.values():
             if resource["Type"] == "AWS::Serverless::Function":
                 function = resource["Properties"]["CodeUri"].rpartition("/")[2]

@@ -178,12 +178,25 @@ def test_the_application_says_where_it_tells_that_it_is_ready(
     assert verify(readiness_path="/up").traffic(run).status == "DONE"
 
 
+def test_the_home_region_looks_for_its_own_name(
+    verify: MakeVerify, names: NameServer, web: WebServer, run: Run
+) -> None:
+    names.records |= {(DOMAIN, "A"): ["127.0.0.1"], (f"dr.{DOMAIN}", "A"): ["127.0.0.2"]}
+    web.pages["/health/ready"], web.region = (200, ""), HOME
+    home = verify(aws_region=HOME, peer_region=HERE, self_url=f"http://primary.{DOMAIN}:{web.port}")
+    waits(home.traffic(run), "DNS does not answer this Region: 127.0.0.1")
+    names.records[(f"primary.{DOMAIN}", "A")] = ["127.0.0.1"]
+    assert home.traffic(run).status == "DONE"
+    names.records[(DOMAIN, "A")] = ["127.0.0.2"]
+    waits(home.traffic(run), "DNS does not answer this Region: 127.0.0.2")
+
+
 @pytest.mark.parametrize("answered", [[], ["127.0.0.2"], ["127.0.0.1", "127.0.0.2"]])
 def test_the_traffic_has_not_come_while_dns_answers_anything_else(
     verify: MakeVerify, names: NameServer, ledger: Ledger, run: Run, answered: list[str]
 ) -> None:
     names.records[(DOMAIN, "A")] = answered
-    waits(verify().traffic(run), "DNS does not answer this Region yet: " + (", ".join(answered) or "nothing"))
+    waits(verify().traffic(run), "DNS does not answer this Region: " + (", ".join(answered) or "nothing"))
     assert ledger.timeline(run.id)[0] == {}
 
 

@@ -25,12 +25,12 @@ PEER = "primary.shop.example"
 )
 def test_outside_is_what_the_text_record_says(names: NameServer, texts: list[str], seen: Seen) -> None:
     names.records[("_seen.shop.example", "TXT")] = texts
-    sample = views.outside("shop.example", [names.at], 1, NOW)
+    sample = views.outside("_seen.shop.example", [names.at], 1, NOW)
     assert (sample.at, sample.seen, sample.answered) == (NOW, seen, False)
 
 
 def test_outside_is_unknown_where_no_name_server_answers() -> None:
-    sample = views.outside("shop.example", [f"127.0.0.1:{closed_port()}"], 0.2, NOW)
+    sample = views.outside("_seen.shop.example", [f"127.0.0.1:{closed_port()}"], 0.2, NOW)
     assert sample.seen is Seen.UNKNOWN
     assert sample.sentence.startswith("no name server of the zone answered")
 

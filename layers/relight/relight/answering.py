@@ -52,4 +52,4 @@ def sentence_of(answer: Answer) -> str:
     """For the person on call."""
     if answer.answer is Reply.UNANSWERED:
         return "nobody answered in time"
-    return f"{answer.answer.value} by {answer.by}: {answer.because}"
+    return f"{answer.answer.word} by {answer.by}: {answer.because}"

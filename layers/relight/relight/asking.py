@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LONGEST_SENTENCE = 1000
 LATEST = 1e11  # epoch seconds: the year 5138
-_SAID = '{"by": "YOUR NAME", "because": "WHY"}'
+_SAID = '"by": "YOUR NAME", "because": "WHY"'
 
 
 @dataclass(frozen=True)
@@ -47,19 +47,18 @@ class Request:
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> Request:
         """The question in the input; InputInvalid says what it lacks, and never shows the token."""
-        decision, token = event.get("decision"), event.get("token")
+        decision = event.get("decision")
         if not isinstance(decision, dict):
             raise InputInvalid('a question needs the "decision" that asks it')
-        if not isinstance(token, str) or not token:
-            raise InputInvalid('a question needs the "token" of the task that waits for the answer')
+        token = token_of(event)
         views = decision.get("views")
         try:
             return cls(
-                asked=int(_number(event, "asked", least=1)),
+                asked=int(number(event, "asked", least=1)),
                 token=token,
-                expires_in=_number(event, "expires_in"),
-                ask_until=_number(event, "ask_until"),
-                warm_until=_number(event, "warm_until"),
+                expires_in=number(event, "expires_in"),
+                ask_until=number(event, "ask_until"),
+                warm_until=number(event, "warm_until"),
                 finding=str(decision["finding"]),
                 sentence=one_line(str(decision["sentence"]), LONGEST_SENTENCE),
                 mode=Mode(decision.get("mode", Mode.EMERGENCY)),
@@ -102,7 +101,16 @@ def _is_moment(value: Any, least: float = 0) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and least <= value < LATEST
 
 
-def _number(event: Mapping[str, Any], name: str, least: float = 0) -> float:
+def token_of(event: Mapping[str, Any]) -> str:
+    """The task token that the answer is to be sent with; InputInvalid without one."""
+    token = event.get("token")
+    if not isinstance(token, str) or not token:
+        raise InputInvalid('a question needs the "token" of the task that waits for the answer')
+    return token
+
+
+def number(event: Mapping[str, Any], name: str, least: float = 0) -> float:
+    """Seconds, or a moment, that the input gives; KeyError or ValueError where it is none."""
     value = event[name]
     if not _is_moment(value, least):
         raise ValueError(f"{name} is {value!r}, and no such number")
@@ -141,22 +149,13 @@ class Asking:
         return Notice.of(self._subject(), lines[:-1], self.question.urgency.value)
 
     def _subject(self) -> str:
-        asked, urgency = self.question.asked, self.question.urgency
-        which = {
-            Urgency.FIRST: "",
-            Urgency.REPEATED: f" ({nth(asked)} time)",
-            Urgency.ESCALATED: f" ({nth(asked)} time, escalated)",
-            Urgency.LAST: f" ({nth(asked)} and last time)",
-        }[urgency]
-        return f"Relight {self.settings.application[:50]} asks for a decision{which}"
+        return f"Relight {self.settings.application[:50]} asks for a decision{which(self.question)}"
 
     def _asked(self) -> Iterator[str]:
         here, there = self.settings.aws_region, self.settings.peer_region
         yield f"{self.settings.application}: may {here} take over from {there}, in mode {self.question.mode}?"
         yield f"{self.question.sentence} (finding {self.question.finding})"
-        account = self.run.owner.split(":")[4:5]
-        where = f"{here} of account {account[0]}" if account else here
-        yield f"Run {self.run.id} in {where} waits for you; this is its question {self.question.asked}."
+        yield waits(self.settings, self.run, self.question)
 
     def _seen(self) -> Iterator[str]:
         yield "WHAT EACH VIEW SEES"
@@ -220,20 +219,7 @@ class Asking:
         return f"Capacity is kept warm until {told(until)} ({lasting(until - now)} more){many}; then it is put back."
 
     def _answering(self) -> Iterator[str]:
-        question, region = self.question, self.settings.aws_region
-        left = lasting(question.expires_at - question.asked_at)
-        yield f"HOW TO ANSWER, until {told(question.expires_at)} ({left})"
-        relight = f"{shlex.quote(self.run.id)} --app {shlex.quote(self.settings.application)} --region {region}"
-        token, said = f"--task-token {shlex.quote(question.token)}", shlex.quote(_SAID)
-        yield "1. With Relight, which shows the question as it stands and keeps your name:"
-        yield f"relight approve {relight} --reason 'WHY'"
-        yield f"relight decline {relight} --reason 'WHY'"
-        yield "2. With the AWS CLI alone (no apostrophe in WHY):"
-        yield f"aws stepfunctions send-task-success --region {region} --task-output {said} {token}"
-        yield f"aws stepfunctions send-task-failure --region {region} --error Declined --cause {said} {token}"
-        shell = f"https://{region}.console.aws.amazon.com/cloudshell/home?region={region}"
-        yield f"3. From any browser: paste a command of 2 into AWS CloudShell, {shell}"
-        yield "Only the newest question of a run can be answered; the token of an older one is refused."
+        yield from how_to_answer(self.settings, self.run, self.question, (APPROVE, DECLINE))
         yield "Approved, the facts are looked at once more and the run goes on. Declined, it undoes what it has done."
 
     def _unanswered(self) -> Iterator[str]:
@@ -248,7 +234,62 @@ class Asking:
         yield "The question is called back by itself where the facts come to speak for themselves."
 
 
-def nth(number: int) -> str:
+@dataclass(frozen=True)
+class Choice:
+    """One way to answer: Relight's own command, and the result or the error that the task is sent."""
+
+    command: str
+    answer: str | None  # None: an error that the state machine catches by its name; "": no word, which approves
+
+
+APPROVE, DECLINE = Choice("approve", ""), Choice("decline", None)
+
+
+def which(question: Question) -> str:
+    """What a subject says of how often it has been asked."""
+    asked = question.asked
+    return {
+        Urgency.FIRST: "",
+        Urgency.REPEATED: f" ({nth(asked)} time)",
+        Urgency.ESCALATED: f" ({nth(asked)} time, escalated)",
+        Urgency.LAST: f" ({nth(asked)} and last time)",
+    }[question.urgency]
+
+
+def waits(settings: RecordSettings, run: Run, question: Question) -> str:
+    """Which run it is that asks, and where."""
+    account = run.owner.split(":")[4:5]
+    where = f"{settings.aws_region} of account {account[0]}" if account else settings.aws_region
+    return f"Run {run.id} in {where} waits for you; this is its question {question.asked}."
+
+
+def how_to_answer(settings: RecordSettings, run: Run, question: Question, choices: tuple[Choice, ...]) -> Iterator[str]:
+    """Each way to answer as commands that can be pasted."""
+    region = settings.aws_region
+    left = lasting(question.expires_at - question.asked_at)
+    yield f"HOW TO ANSWER, until {told(question.expires_at)} ({left})"
+    relight = f"{shlex.quote(run.id)} --app {shlex.quote(settings.application)} --region {region}"
+    yield "1. With Relight, which shows the question as it stands and keeps your name:"
+    for choice in choices:
+        yield f"relight {choice.command} {relight} --reason 'WHY'"
+    yield "2. With the AWS CLI alone (no apostrophe in WHY):"
+    for choice in choices:
+        yield _by_hand(region, question, choice)
+    shell = f"https://{region}.console.aws.amazon.com/cloudshell/home?region={region}"
+    yield f"3. From any browser: paste a command of 2 into AWS CloudShell, {shell}"
+    yield "Only the newest question of a run can be answered; the token of an older one is refused."
+
+
+def _by_hand(region: str, question: Question, choice: Choice) -> str:
+    token, command = f"--task-token {shlex.quote(question.token)}", "aws stepfunctions send-task"
+    if choice.answer is None:
+        said = shlex.quote(f"{{{_SAID}}}")
+        return f"{command}-failure --region {region} --error Declined --cause {said} {token}"
+    word = f'"answer": "{choice.answer}", ' if choice.answer else ""
+    return f"{command}-success --region {region} --task-output {shlex.quote(f'{{{word}{_SAID}}}')} {token}"
+
+
+def nth(count: int) -> str:
     """1st, 2nd, 3rd, 4th, 11th, 21st."""
-    ending = "th" if number % 100 in {11, 12, 13} else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{ending}"
+    ending = "th" if count % 100 in {11, 12, 13} else {1: "st", 2: "nd", 3: "rd"}.get(count % 10, "th")
+    return f"{count}{ending}"

@@ -68,8 +68,8 @@ def assess(
 ) -> dict[str, Any]:
     """The verdict on the facts of now. Notes t0, t1 and t2 once it has decided.
 
-    What a view says otherwise than before is kept, as by the probe: else a primary that a run has seen up between two
-    of the probe's samples would count as down without a break.
+    What a view says otherwise than before is kept, as by the probe: else an active Region that a run has seen up
+    between two of the probe's samples would count as down without a break.
     """
     ledger.require(run)
     ledger.step_began(run, STEP, clock())

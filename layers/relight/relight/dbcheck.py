@@ -2,11 +2,14 @@
 
 Checks: `state` (read only), `write` (a heartbeat, to prove that the database takes one), `heartbeat` (the same, each
 minute by schedule, only where this Region's database is no replica), `stop` (no client writes any more) and `allow`
-(they may again). A database that refuses or cannot be reached is an answer, not an error.
+(they may again); to compare two databases, reading only: `tables`, `digest`, `rows` and `sequences` (`digest.py`); of
+replication slots: `slots`, and `drop_slots` for those that nobody reads. A database that refuses or cannot be reached
+is an answer, not an error.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pg8000.native
 
-from relight import writes
+from relight import digest, writes
 from relight.errors import InputInvalid
 from relight.settings import Tls
 
@@ -53,13 +56,46 @@ class Check(StrEnum):
     HEARTBEAT = "heartbeat"
     STOP = "stop"
     ALLOW = "allow"
+    TABLES = "tables"
+    DIGEST = "digest"
+    ROWS = "rows"
+    SEQUENCES = "sequences"
+    SLOTS = "slots"
+    DROP_SLOTS = "drop_slots"
 
+
+LOOKS = frozenset({Check.TABLES, Check.DIGEST, Check.ROWS, Check.SEQUENCES})
+# These may be asked of a retired database, too.
+ELSEWHERE = LOOKS | {Check.STATE, Check.SLOTS, Check.DROP_SLOTS}
+LOOK_SECONDS = 12.0
+"""How long the server may be silent over one of their statements: longer than a statement may take."""
+# Of what a statement can end in, these are none of its own doing: it is asked again.
+PASSING = ("08", "40", "53", "55", "57P", "58")
 
 # What is said, beside the sentence, where nothing else can be: nothing is claimed.
 NOTHING: dict[Check, dict[str, Any]] = {
     Check.STOP: {"stopped": False, "sessions_left": None, "lsn": None},
     Check.ALLOW: {"allowed": False},
 }
+
+
+def neighbours(one: str, other: str) -> bool:
+    """Whether two endpoints belong to the same account's instances of one Region, or both to this machine. Pure."""
+    if _is_loopback(one) or _is_loopback(other):
+        return _is_loopback(one) and _is_loopback(other)
+    place, here = one.lower().partition(".")[2], other.lower().partition(".")[2]
+    return "." in place and place == here and not _is_address(one)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(host))
+    except ValueError:
+        return False
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def _seconds(value: Any) -> float | None:
@@ -84,11 +120,14 @@ class Dbcheck:
         except ValueError:
             raise InputInvalid(f'"check" is {event["check"]!r}; it is one of {", ".join(Check)}') from None
         nothing = {"reached": False, "writable": False, **NOTHING.get(wanted, {})}
+        place = self._place(wanted, event.get("endpoint"))
         try:
-            connection = self._connect(wanted)
+            connection = self._connect(wanted, *place)
         except (pg8000.Error, OSError) as error:
             return {**nothing, "sentence": f"unreachable: {type(error).__name__}: {error}"}
         try:
+            if wanted in ELSEWHERE - {Check.STATE}:
+                return self._look(connection, wanted, event)
             return self._answer(connection, wanted, event.get("stopped_at"))
         except (pg8000.Error, OSError) as error:
             return {**nothing, "sentence": f"broke off: {type(error).__name__}: {error}"}
@@ -124,16 +163,50 @@ class Dbcheck:
             "sentence": "it takes writes" if writable else "it is a replica" if in_recovery else "it is read-only",
         }
 
-    def _connect(self, wanted: Check) -> pg8000.native.Connection:
+    def _look(self, connection: pg8000.native.Connection, wanted: Check, event: Mapping[str, Any]) -> dict[str, Any]:
+        """What a statement ended in is an answer: `failed` is the SQLSTATE."""
+        try:
+            match wanted:
+                case Check.SLOTS:
+                    return digest.slots(connection)
+                case Check.DROP_SLOTS:
+                    return digest.drop_slots(connection)
+                case _:
+                    return digest.look(connection, event)
+        except UnicodeDecodeError as error:
+            return {"reached": True, "failed": "22021", "sentence": f"it holds text that is no UTF-8: {error}"}
+        except pg8000.DatabaseError as error:
+            said = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+            code = str(said.get("C", ""))
+            if not code or code.startswith(PASSING):
+                raise
+            return {"reached": True, "failed": code, "sentence": f"{code}: {said.get('M')}"}
+
+    def _place(self, wanted: Check, endpoint: Mapping[str, Any] | None) -> tuple[str, int]:
+        """Where to ask; InputInvalid for an endpoint that this check, or this function, has no business with."""
+        here = self.settings.database_host, self.settings.database_port
+        if endpoint is None:
+            return here
+        try:
+            host, port = str(endpoint["host"]), int(endpoint["port"])
+        except (KeyError, TypeError, ValueError) as wrong:
+            raise InputInvalid(f'"endpoint" needs "host" and "port": {wrong!r}') from None
+        if wanted not in ELSEWHERE:
+            raise InputInvalid(f'"{wanted}" is asked of this Region\'s database only, and of no other endpoint')
+        if not neighbours(host, here[0]):
+            raise InputInvalid(f"{host} does not lie where {here[0]} does")
+        return host, port
+
+    def _connect(self, wanted: Check, host: str, port: int) -> pg8000.native.Connection:
         s = self.settings
-        token = self.rds.generate_db_auth_token(s.database_host, s.database_port, s.database_user, s.aws_region)
+        patience = s.database_timeout_seconds
         return pg8000.native.Connection(
             s.database_user,
-            host=s.database_host,
-            port=s.database_port,
+            host=host,
+            port=port,
             database=s.database_name,
-            password=token,
-            timeout=s.database_timeout_seconds,
+            password=self.rds.generate_db_auth_token(host, port, s.database_user, s.aws_region),
+            timeout=max(LOOK_SECONDS, patience) if wanted in LOOKS else patience,
             ssl_context=self._tls(),
             application_name=f"relight dbcheck {wanted}",
         )

@@ -166,8 +166,8 @@ class Case:
         """Seconds of writes that may be lost, at most; None is unknown.
 
         From the newest commit here until both views that ask the application said DOWN; until now where one does not.
-        Not until the first bad sample of any view: where the way between the Regions broke hours before the primary
-        was lost, hours of writes would look like none.
+        Not until the first bad sample of any view: where the way between the Regions broke hours before the active
+        Region was lost, hours of writes would look like none.
         """
         replayed = self.facts.last_replayed_at
         if replayed is None:

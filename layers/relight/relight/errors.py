@@ -51,3 +51,43 @@ class NotFenced(RelightError):
 
 class EngineNotSupported(RelightError):
     """The replica is of another engine than PostgreSQL, whose promotion Relight knows."""
+
+
+class AlreadyActive(RelightError):
+    """This Region is active: there is no way home to go, and nothing here to be made a standby."""
+
+
+class NeverFailedOver(RelightError):
+    """Neither ledger knows of a run that has made the other Region active."""
+
+
+class DrillInProgress(RelightError):
+    """A drill holds a lock that this run needs."""
+
+
+class AnotherRunInProgress(RelightError):
+    """A run in the other Region holds its lock."""
+
+
+class LeaseInTheWay(RelightError):
+    """With the write lease the home Region's application writes by leave of the other ledger, which may be lost."""
+
+
+class DatabaseNotKept(RelightError):
+    """The old database is in a state in which it can be neither kept under another name nor passed over."""
+
+
+class ReplicaNotBuilt(RelightError):
+    """RDS gave up on the new replica, or it no longer follows its source."""
+
+
+class PilotNotLit(RelightError):
+    """The other Region's run, which rebuilds its standby, did not succeed."""
+
+
+class RetiredNotFound(RelightError):
+    """No retired database has that name."""
+
+
+class RetiredTooYoung(RelightError):
+    """A retired database is kept for longer than that."""

@@ -116,7 +116,7 @@ def _lines(evidence: Mapping[str, Any], where: str) -> Iterator[str]:
     sentence = one_line(evidence["sentence"], LONGEST_SENTENCE)
     yield f"Run {run['id']} (epoch {run['epoch']}) ended {evidence['status']}: {sentence}"
     yield f"Mode: {run['mode']}"
-    yield _decided(evidence["question"], evidence["answer"])
+    yield decided(evidence["question"], evidence["answer"])
     if evidence["status"] == End.SUCCEEDED:
         yield f"Lost writes: {_loss(run['mode'], evidence['estimated_loss_seconds'])}"
     yield f"RTO, first bad sample to first good answer: {'not measured' if rto is None else f'{rto:.0f} s'}"
@@ -127,7 +127,8 @@ def _lines(evidence: Mapping[str, Any], where: str) -> Iterator[str]:
     yield f"Evidence: {where}"
 
 
-def _decided(question: Mapping[str, Any] | None, answer: Mapping[str, Any] | None) -> str:
+def decided(question: Mapping[str, Any] | None, answer: Mapping[str, Any] | None) -> str:
+    """Who was asked, and what was answered, for people."""
     if question is None and answer is None:
         return "Nobody was asked."
     said = ""
@@ -154,12 +155,12 @@ def _fence(evidence: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _undone(evidence: Mapping[str, Any]) -> Iterator[str]:
-    undone = evidence["undone"]
-    if undone is None:
+    put_back = evidence["undone"]
+    if put_back is None:
         if evidence["status"] == End.FAILED:
             yield "Undone: nothing"
         return
     yield "Undone:"
     yield from (
-        f"  {name}: {one_line(str(undone.get(key) or 'not known'), LONGEST_SENTENCE)}" for key, name in UNDONE.items()
+        f"  {name}: {one_line(str(put_back.get(key) or 'not known'), LONGEST_SENTENCE)}" for key, name in UNDONE.items()
     )

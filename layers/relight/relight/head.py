@@ -94,11 +94,19 @@ class Head:
     refused_at: float | None = None  # when a person last declined, or left a question unanswered
     failed_at: float | None = None  # when a run last failed before the one-way door, and could not undo all of it
     active_epoch: int = 0  # of the run that made `active` what it is; runs that changed nothing do not count
+    held: bool = False  # the secondary record is held unhealthy (HOLD); only the home Region's ledger says so
+    home: str | None = None  # the Region that a person has made home instead of the deployed one
+    well_since: float | None = None  # since when this Region could be gone home to
+    offered_epoch: int = 0  # of the activation for which the way home has been offered
 
     @property
     def door_opened(self) -> bool:
         """A promotion was begun and its run has not been brought to its end: only forward from here (rule 6)."""
         return self.promotion is not None and self.state is State.PROMOTING
+
+    def home_or(self, deployed: str) -> str:
+        """The home Region: where a person has decided to stay, or else the one fixed at deployment."""
+        return self.home or deployed
 
     def frozen_at(self, now: float) -> bool:
         """An operator's freeze, or maintenance window, is in force."""
@@ -141,6 +149,10 @@ def head_of(written: Mapping[str, Any] | None, home_region: str) -> Head:
         refused_at=moment("refused_at"),
         failed_at=moment("failed_at"),
         active_epoch=int(values.get("active_epoch", 0)),
+        held=bool(values.get("held", False)),
+        home=values.get("home"),
+        well_since=moment("well_since"),
+        offered_epoch=int(values.get("offered_epoch", 0)),
     )
 
 

@@ -20,6 +20,7 @@ from relight.head import item as _item
 from relight.head import values_of as _values
 from relight.health import KEPT_SECONDS, HealthEvent
 from relight.question import Answer, Question, Reply, Urgency
+from relight.retired import Retired
 from relight.signal import Seen, Signal, View
 
 if TYPE_CHECKING:
@@ -100,24 +101,42 @@ class Ledger:
         forget = " REMOVE go_withheld, granting_stopped_at" if state is State.STEADY else ""
         self._change(run, f"SET #state = :state{forget}", {":state": state.value})
 
-    def begin_promoting(self, run: Run, here: str, *, withhold_go: bool) -> None:
-        """Say that this Region is being activated, and whether GO waits for `verify`.
+    def begin_promoting(self, run: Run, here: str, *, withhold_go: bool, hold: bool = False) -> None:
+        """Say that this Region is being activated, whether GO waits for `verify`, and whether HOLD draws traffic home.
 
         Withheld is a GO that was never given: once this Region is being activated, a run that goes on where another
         one died, or a handler that comes late, does not take it back from traffic that may have come already.
         """
         steady = "(attribute_not_exists(#state) OR #state = :steady)"
         first = f"{steady} AND (attribute_not_exists(active) OR active <> :here)"
-        promoting = {":promoting": State.PROMOTING.value}
+        promoting: dict[str, Any] = {":promoting": State.PROMOTING.value} | ({":held": True} if hold else {})
+        also = ", held = :held" if hold else ""
         if not withhold_go:
-            self._change(run, "SET #state = :promoting REMOVE go_withheld", promoting)
+            self._change(run, f"SET #state = :promoting{also} REMOVE go_withheld", promoting)
             return
-        begin = "SET #state = :promoting, go_withheld = :yes"
+        begin = f"SET #state = :promoting, go_withheld = :yes{also}"
         values = {":yes": True, ":steady": State.STEADY.value, ":here": here, **promoting}
         try:
             self._change(run, begin, values, only_if=first)
         except RunSuperseded:  # or under way already
-            self._change(run, "SET #state = :promoting", promoting)
+            self._change(run, f"SET #state = :promoting{also}", promoting)
+
+    def hold(self, run: Run) -> None:
+        """HOLD is 1 (again): DNS answers the home Region, whatever the other one publishes."""
+        self._change(run, "SET held = :held", {":held": True})
+
+    def release_hold(self, run: Run) -> None:
+        """HOLD is 0: the other Region's own switches say the same, or nothing was promoted here."""
+        self._change(run, "REMOVE held", {})
+
+    def concede(self, run: Run, other: Head) -> None:
+        """Take over from the other Region's ledger who is active, on behalf of the run that holds the lock."""
+        values = {":active": other.active, ":since": other.active_epoch, ":steady": State.STEADY.value}
+        self._change(run, "SET active = :active, active_epoch = :since, #state = :steady", values)
+
+    def make_home(self, run: Run, region: str) -> None:
+        """A person has decided that this Region is home from now on."""
+        self._change(run, "SET home = :home", {":home": region})
 
     def give_go(self, run: Run, here: str) -> None:
         """GO waits no longer. RunSuperseded where this Region is not the one that is being activated, and active."""
@@ -191,6 +210,102 @@ class Ledger:
     def end_quiesce(self, run: Run) -> None:
         """The peer takes writes again."""
         self._change(run, "REMOVE quiesce", {})
+
+    # The way home. The lock of the other Region's ledger is held as a guest: no epoch grows by that.
+
+    def lock_as_guest(self, owner: str, now: float, seconds: float, *, instead_of: str | None = None) -> bool:
+        """Take this ledger's lock, or keep it for longer; False where somebody else holds it.
+
+        `instead_of` is an owner that is known to be dead.
+        """
+        values = {":owner": owner, ":now": int(now), ":expires": int(now + seconds)}
+        free = "attribute_not_exists(#owner) OR #owner = :owner OR expires_at < :now"
+        if instead_of is not None:
+            free, values[":dead"] = f"{free} OR #owner = :dead", instead_of
+        return self._write_if(HEAD, "SET #owner = :owner, expires_at = :expires", free, values, {"#owner": "owner"})
+
+    def unlock_as_guest(self, owner: str) -> None:
+        """Give it back, where it is still held."""
+        names = {"#owner": "owner"}
+        self._write_if(HEAD, "REMOVE #owner, expires_at", "#owner = :owner", {":owner": owner}, names)
+
+    def make_home_as_guest(self, owner: str, region: str) -> bool:
+        """Say in this ledger, too, which Region a person has made home; False where the lock is lost."""
+        values = {":owner": owner, ":home": region}
+        return self._write_if(HEAD, "SET home = :home", "#owner = :owner", values, {"#owner": "owner"})
+
+    def note_well(self, since: float | None) -> None:
+        """Since when this Region could be gone home to; None where it cannot."""
+        if since is None:
+            self._write_head("REMOVE well_since", {})
+        else:
+            self._write_head("SET well_since = if_not_exists(well_since, :since)", {":since": since})
+
+    def note_offered(self, epoch: int) -> bool:
+        """The way home has been offered for that activation; False where somebody has just done so."""
+        once = "attribute_not_exists(offered_epoch) OR offered_epoch < :epoch"
+        return self._write_if(HEAD, "SET offered_epoch = :epoch", once, {":epoch": epoch}, {})
+
+    def keep_progress(self, run: Run, name: str, document: Mapping[str, Any]) -> None:
+        """Keep how far something long has come; RunSuperseded where the run lost its lock. At most 300 kB of JSON."""
+        self.require(run)
+        self._put(f"run#{run.id}", f"progress#{name}", {"document": json.dumps(document, sort_keys=True)})
+
+    def progress(self, run_id: str, name: str) -> dict[str, Any] | None:
+        """How far it had come; None where it has not begun."""
+        values = self._get(f"run#{run_id}", f"progress#{name}")
+        return None if values is None else dict(json.loads(values["document"]))
+
+    def keep_shape(self, identifier: str, shape: Mapping[str, Any], now: float) -> None:
+        """Remember what a database was like before it was hardened or retired; what is kept already stays."""
+        key = {"pk": "shape", "sk": identifier}
+        values = {":shape": json.dumps(shape, sort_keys=True), ":now": now}
+        self._write_if(key, "SET shape = :shape, seen = :now", "attribute_not_exists(pk)", values, {})
+
+    def shape(self, identifier: str) -> dict[str, Any] | None:
+        """What a database was like; None where nothing is kept."""
+        values = self._get("shape", identifier)
+        return None if values is None else dict(json.loads(values["shape"]))
+
+    def forget_shape(self, identifier: str) -> None:
+        """Its successor is like that now."""
+        self._delete("shape", identifier)
+
+    def keep_retired(self, retired: Retired) -> None:
+        """Remember a retired database; the first time stays."""
+        values = {f":{name}": value for name, value in asdict(retired).items()}
+        names = {f"#{name}": name for name in asdict(retired)}
+        said = "SET " + ", ".join(f"#{name} = :{name}" for name in asdict(retired))
+        key = {"pk": "retired", "sk": retired.instance}
+        self._write_if(key, said, "attribute_not_exists(pk)", values, names)
+
+    def retired(self) -> list[Retired]:
+        """The retired databases of this Region, oldest first."""
+        answer = self.dynamodb.query(
+            TableName=self.table,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues=_item({":pk": "retired"}),
+            ConsistentRead=True,
+        )
+        found = [
+            Retired(
+                instance=values["instance"],
+                of=values["of"],
+                epoch=int(values["epoch"]),
+                run=values["run"],
+                retired_at=float(values["retired_at"]),
+                snapshot=values["snapshot"],
+            )
+            for values in map(_values, answer["Items"])
+        ]
+        return sorted(found, key=lambda one: one.retired_at)
+
+    def forget_retired(self, instance: str) -> None:
+        """It has been deleted, by a person's word."""
+        self._delete("retired", instance)
+
+    def _delete(self, pk: str, sk: str) -> None:
+        self.dynamodb.delete_item(TableName=self.table, Key=_item({"pk": pk, "sk": sk}))
 
     # An operator's freeze, which belongs to no run.
 
@@ -280,30 +395,43 @@ class Ledger:
         """Remember that this run could not be brought to a good end before the door."""
         self._change(run, "SET failed_at = :now", {":now": now})
 
-    def mirror(self, other: Head) -> None:
+    def mirror(self, other: Head, now: float) -> None:
         """Write what another Region's ledger says of who is active into this one, unless this one knows better.
 
-        It does where a run of its own is at work, or where it knows of a later run that changed who is active. The
-        epoch only grows, so that the next run here comes after whatever happened there.
+        It does where a run of its own is at work, or where it knows of a later run that changed who is active. A lock
+        that has expired is nobody's. The epoch only grows, so that the next run here comes after whatever happened
+        there.
         """
-        values = {":active": other.active, ":since": other.active_epoch, ":state": other.state.value}
+        values = {":active": other.active, ":since": other.active_epoch, ":state": other.state.value, ":now": int(now)}
         forget = " REMOVE granting_stopped_at" if other.state is State.STEADY else ""
+        free = "(attribute_not_exists(#owner) OR expires_at < :now)"
         later = "attribute_not_exists(active_epoch) OR active_epoch < :since"
         same = "active_epoch = :since AND active = :active"
-        self._mirror(
+        self._write_if(
+            HEAD,
             f"SET active = :active, active_epoch = :since, #state = :state{forget}",
-            f"attribute_not_exists(#owner) AND ({later} OR ({same}))",
+            f"{free} AND ({later} OR ({same}))",
             values,
             {"#state": "state", "#owner": "owner"},
         )
-        self._mirror("SET epoch = :epoch", "attribute_not_exists(epoch) OR epoch < :epoch", {":epoch": other.epoch}, {})
+        newer = f"{free} AND (attribute_not_exists(epoch) OR epoch < :epoch)"
+        told = {":epoch": other.epoch, ":now": int(now)}
+        self._write_if(HEAD, "SET epoch = :epoch", newer, told, {"#owner": "owner"})
 
-    def _mirror(self, expression: str, condition: str, values: Mapping[str, Any], names: Mapping[str, str]) -> None:
+    def _write_if(
+        self,
+        key: Mapping[str, str],
+        expression: str,
+        condition: str,
+        values: Mapping[str, Any],
+        names: Mapping[str, str],
+    ) -> bool:
+        """Write on nobody's behalf, where the condition holds; False where it does not."""
         named = {"ExpressionAttributeNames": names} if names else {}
         try:
             self.dynamodb.update_item(
                 TableName=self.table,
-                Key=_item(HEAD),
+                Key=_item(key),
                 UpdateExpression=expression,
                 ConditionExpression=condition,
                 ExpressionAttributeValues=_item(values),
@@ -312,6 +440,8 @@ class Ledger:
         except ClientError as error:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                 raise
+            return False
+        return True
 
     # Signals and capacity: facts about the world, not about a run; the latest writer is right.
 
@@ -423,7 +553,8 @@ class Ledger:
 
     def timeline(self, run_id: str) -> tuple[dict[str, float], list[StepStory]]:
         """The marks and the steps of a run, steps in the order in which they began."""
-        answer = self.dynamodb.query(
+        # Page by page: the progress of something long lies beside them, and a page ends at one megabyte.
+        pages = self.dynamodb.get_paginator("query").paginate(
             TableName=self.table,
             KeyConditionExpression="pk = :pk",
             ExpressionAttributeValues=_item({":pk": f"run#{run_id}"}),
@@ -431,7 +562,7 @@ class Ledger:
         )
         marks: dict[str, float] = {}
         steps: list[StepStory] = []
-        for values in map(_values, answer["Items"]):
+        for values in (_values(found) for page in pages for found in page["Items"]):
             kind, _, name = values["sk"].partition("#")
             if kind == "mark":
                 marks[name] = float(values["happened"])

@@ -74,7 +74,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Lookout:
-    """Looks at the primary from this Region. The threads outlive one look: a Lambda environment is used again."""
+    """Looks at the active Region from this one. The threads outlive one look: a Lambda environment is used again."""
 
     settings: ViewSettings
     ledger: Ledger
@@ -89,7 +89,7 @@ class Lookout:
         """One look in every direction; what does not answer in time is UNKNOWN or None, never guessed."""
         s, at = self.settings, self.clock()
         patience = s.sample_timeout_seconds
-        outside = self.threads.submit(views.outside, s.domain, s.name_servers, patience, at)
+        outside = self.threads.submit(views.outside, s.seen_name, s.name_servers, patience, at)
         here = self.threads.submit(views.from_dr, s.peer_url, s.name_servers, patience, at, deep=s.readiness_is_deep)
         control = self.threads.submit(views.control, s.control_targets, socket.gethostbyname, patience, at)
         stream = self.threads.submit(self._stream, at)

@@ -1,5 +1,7 @@
 """`probe`: the watcher in the standby Region. Samples, keeps the signals, and starts a run when the verdict says so.
 
+It is called in both Regions, and watches where its own Region is not the active one.
+
 Level-triggered (rule 3): it judges every sample, so a run that stood down comes again once what stood in its way has
 gone, and an alarm's event only makes it sooner.
 """
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from relight.decision import Action, Verdict
+from relight.decision import Action, Finding, Verdict
 from relight.facts import PROMOTABLE, Facts, Trigger
 from relight.head import Capacity, Head, State
 from relight.lookout import Asked, Look, policy_of
@@ -32,13 +34,34 @@ if TYPE_CHECKING:
 
 # After a run that could not undo everything, the next one for that alone comes so many start windows later.
 TIDY_AGAIN_WINDOWS = 5
-# The two that vote; each metric costs its 0.30 USD a month, and the log has every view.
-MEASURED = (View.OUTSIDE, View.FROM_DR)
+# What asks a person although what is known of the quorum has been unbroken for the hold-down.
+OUTLASTED = frozenset(
+    {
+        Finding.STREAM_UNKNOWN,
+        Finding.OUTSIDE_UNKNOWN,
+        Finding.DATA_LOSS_UNKNOWN,
+        Finding.DATA_LOSS_TOO_LARGE,
+        Finding.POLICY_APPROVE,
+    }
+)
+# Published with each sample. A metric costs its 0.30 USD a month, by the hours in which there are data, and the log has
+# every view: what is seen from outside is a metric only while it is DOWN.
+MEASURED = (View.FROM_DR,)
+
+
+def is_on_duty(head: Head, here: str) -> bool:
+    """Whether this Region has another one to watch: not while it is active, and nothing is changing that."""
+    return head.active != here or head.state is not State.STEADY
 
 
 def left_over(head: Head, here: str) -> bool:
-    """A run died before the one-way door and left something to undo: capacity raised, or the Region half switched."""
-    begun = head.state is State.PROMOTING or head.capacity_before is not None or head.quiesce is not None
+    """A run died before the one-way door and left something to undo: capacity raised, or the Region half switched.
+
+    A state `promoting` of the very epoch that made the other Region active is that one's, as it was mirrored here.
+    """
+    own = head.owner is not None or head.promotion is not None or head.epoch > head.active_epoch
+    switched = head.state is State.PROMOTING and own
+    begun = switched or head.capacity_before is not None or head.quiesce is not None
     return head.active != here and begun
 
 
@@ -92,7 +115,12 @@ class Probe:
     called_back: set[str] = field(default_factory=set)
 
     def watch(self) -> dict[str, Any]:
-        """Take the samples of one minute, judge after each, and say what was seen last."""
+        """Take the samples of one minute, judge after each, and say what was seen last.
+
+        In a Region that is active, and steadily so, nothing is looked at but its own ledger.
+        """
+        if not is_on_duty(self.ledger.head(), self.settings.aws_region):
+            return {"on_duty": False, "started": None}
         said: dict[str, Any] = {}
         kept: dict[View, Signal] = {}
         for number in range(self.settings.samples):
@@ -107,25 +135,32 @@ class Probe:
 
     def _sample(self, kept: dict[View, Signal]) -> tuple[Look, dict[str, Any]]:
         owner = self.ledger.head().owner
-        drill = owner if owner and self._is_drill(owner) else None
+        drill = owner if owner and self._is_of(owner, "drill") else None
         dead = owner if owner and not drill and not self._running(owner) else None
-        look = self.lookout.look(Asked(by=dead or drill))
+        home = owner if owner and not dead and self._is_of(owner, "failback") else None
+        look = self.lookout.look(Asked(by=dead or drill or home))
         facts = self._keep_signals(look, kept)
-        for view in MEASURED:
-            self.metric(f"Down.{view.value}", float(facts.signals[view].seen is Seen.DOWN))
-        standby = ready(facts)
-        if standby is not None:
-            self.metric("Ready", float(standby))
+        self._measure(facts)
         verdict = decide(facts, policy_of(self.settings))
         started = self._start(facts, verdict) if self._should_start(facts, verdict, dead) else None
         if facts.locked_by_another:
             self._call_back(facts)
         return look, {
+            "on_duty": True,
             "verdict": verdict.as_dict(),
             "from_dr": facts.signals[View.FROM_DR].seen,
             "outside": facts.signals[View.OUTSIDE].seen,
             "started": started,
         }
+
+    def _measure(self, facts: Facts) -> None:
+        for view in MEASURED:
+            self.metric(f"Down.{view.value}", float(facts.signals[view].seen is Seen.DOWN))
+        if facts.signals[View.OUTSIDE].seen is Seen.DOWN:
+            self.metric("Down.outside", 1.0)
+        standby = ready(facts)
+        if standby is not None:
+            self.metric("Ready", float(standby))
 
     def _call_back(self, facts: Facts) -> None:
         """Wake a run that waits for a person, once its question has become needless: it then judges for itself.
@@ -170,14 +205,18 @@ class Probe:
         # What a drill has raised is its own for as long as its lock lasts, and nothing that was left behind.
         abandoned = facts.head.owner in {None, dead} or facts.head.expires_at <= facts.now
         wanted = starts_a_run(verdict, facts.head, facts.now, self.settings.quiet_seconds)
+        if facts.head.owner not in {None, dead} and self._is_of(facts.head.owner or "", "failback"):
+            # A way home may have taken hours so far: it gives way to a loss that has outlasted the hold-down, whoever
+            # has to decide then, and to no suspicion. An application that is lost alone does not need this Region yet.
+            wanted = wanted and (verdict.action is Action.PROCEED or verdict.finding in OUTLASTED)
         failed_at = facts.head.failed_at
         again = failed_at is None or facts.now >= failed_at + TIDY_AGAIN_WINDOWS * self.settings.start_window_seconds
         return wanted or (abandoned and again and left_over(facts.head, facts.here))
 
-    def _is_drill(self, owner: str) -> bool:
-        """A drill holds the lock: a real run takes it, so the drill keeps nobody from starting one."""
+    def _is_of(self, owner: str, kind: str) -> bool:
+        """Whether a drill, or a failback, holds the lock: a real run takes it, so it keeps nobody from starting one."""
         machine = self.settings.failover_machine.rpartition(":")[2].removesuffix("-failover")
-        return f":execution:{machine}-drill:" in owner
+        return f":execution:{machine}-{kind}:" in owner
 
     def _running(self, execution: str) -> bool:
         """Whether the owner of the lock is at work; one that Step Functions does not know is not.
@@ -205,13 +244,13 @@ class Probe:
         return name
 
     def _keep_database(self, look: Look) -> None:
-        """Remember how the primary's database is protected, while that can still be asked."""
+        """Remember how the active Region's database is protected, while that can still be asked."""
         if look.peer_properties is not None:
             identifier = self.settings.peer_database_id
             self.ledger.keep_database(identifier, look.peer_properties, look.facts.now)
 
     def _keep_capacity(self) -> None:
-        """Remember how large the primary is while it can still be asked; best effort, the peer may be slow."""
+        """Remember how large the active Region is while it can still be asked; best effort, the peer may be slow."""
         names = list(self.settings.peer_group_names)
         try:
             groups = self.peer_groups.describe_auto_scaling_groups(AutoScalingGroupNames=names)["AutoScalingGroups"]

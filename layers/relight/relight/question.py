@@ -42,6 +42,12 @@ class Reply(StrEnum):
     APPROVED = "approved"
     DECLINED = "declined"
     UNANSWERED = "unanswered"
+    STAY = "stay"  # to a failback alone: not home, and this for good
+
+    @property
+    def word(self) -> str:
+        """What became of the run by it, as in `declined by ann`."""
+        return "told to stay" if self is Reply.STAY else self.value
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from relight import evidence, failback_evidence
 from relight.answering import answer_of, sentence_of
 from relight.asking import LONGEST_SENTENCE, Asking, Request, Warm
 from relight.errors import InputInvalid, RecordIncomplete, RunSuperseded
-from relight.evidence import End, Kept, document, notification
+from relight.evidence import End, Kept
+from relight.failback_question import FailbackAsking, FailbackRequest
 from relight.health import SOURCE, health_event
 from relight.moment import told
 from relight.question import Reply
@@ -82,17 +84,19 @@ class Recorder:
             raise InputInvalid(f'the input needs "end" ({", ".join(End)}) and "sentence": {error}') from None
         self.ledger.require(run)
         now = self.clock()
-        self._close(run, end, now)
+        self._close(run, end, now, is_failback=_is_failback(event))
         self.ledger.step_began(run, "record", now)
         kept, unread = self._kept(run, now)
-        evidence = document(run, self.settings, {**event, "sentence": sentence}, kept, now)
+        way = failback_evidence if _is_failback(event) else evidence
+        given = {"read_only_seconds": self._read_only(event), **event, "sentence": sentence}
+        said = way.document(run, self.settings, given, kept, now)
         key = f"runs/{run.id}/run.json"
         where = f"s3://{self.settings.evidence_bucket}/{key}"
         failed = [
             problem
             for problem in (
-                _try("evidence", lambda: self._keep(key, evidence)),
-                _try("notification", lambda: self._teller.tell(run.id, notification(evidence, where))),
+                _try("evidence", lambda: self._keep(key, said)),
+                _try("notification", lambda: self._teller.tell(run.id, way.notification(said, where))),
             )
             if problem
         ]
@@ -100,17 +104,21 @@ class Recorder:
         self.ledger.step_says(run, "record", self.clock(), f"{end.value}: {sentence}", done=not failed, facts=facts)
         if failed:
             raise RecordIncomplete("; ".join(failed))
-        return {"status": end.value, "evidence": where, "rto_seconds": evidence["rto_seconds"]}
+        return {"status": end.value, "evidence": where, "rto_seconds": said["rto_seconds"]}
 
-    def _close(self, run: Run, end: End, now: float) -> None:
-        """A run that failed behind the one-way door leaves the door open: the next one goes on from there."""
+    def _close(self, run: Run, end: End, now: float, *, is_failback: bool) -> None:
+        """A run that failed behind the one-way door leaves the door open: the next one goes on from there.
+
+        A failback itself promotes nothing, the run that it starts does: no cooldown begins with its end, and it keeps
+        no run of the probe waiting.
+        """
         try:
-            self.ledger.finish(run, succeeded=end is End.SUCCEEDED, now=now)
+            self.ledger.finish(run, succeeded=end is End.SUCCEEDED and not is_failback, now=now)
         except RunSuperseded:
             if not self.ledger.require(run).door_opened:
                 raise
             return
-        if end is End.FAILED:
+        if end is End.FAILED and not is_failback:
             self.ledger.failed(run, now)
 
     def _kept(self, run: Run, now: float) -> tuple[Kept, str | None]:
@@ -126,21 +134,28 @@ class Recorder:
         question, answer = self.ledger.question(run.id), self.ledger.answer(run.id)
         return Kept(marks, steps, question, answer, None if unread else health), unread
 
-    def _keep(self, key: str, evidence: Mapping[str, Any]) -> None:
-        body = json.dumps(evidence, indent=2, sort_keys=True).encode()
+    def _read_only(self, event: Mapping[str, Any]) -> float | None:
+        """As the switchover's own timeline has it; None without one."""
+        switchover = failback_evidence.switchover_of(event) if _is_failback(event) else None
+        if switchover is None:
+            return None
+        return failback_evidence.read_only_seconds(*self.ledger.timeline(switchover.rpartition(":")[2]))
+
+    def _keep(self, key: str, said: Mapping[str, Any]) -> None:
+        body = json.dumps(said, indent=2, sort_keys=True).encode()
         self.s3.put_object(Bucket=self.settings.evidence_bucket, Key=key, Body=body, ContentType="application/json")
 
     def _mirror(self) -> None:
         """Only what a run has changed: one that found nothing to do knows nothing that the peer should believe."""
         head = self.ledger.head()
         if head.active == self.settings.aws_region or head.door_opened:
-            self.peer_ledger.mirror(head)
+            self.peer_ledger.mirror(head, self.clock())
 
     # While it goes on.
 
     def _ask(self, run: Run, event: Mapping[str, Any]) -> dict[str, Any]:
         """Keep a question, then put it to people. RecordIncomplete where nobody could be asked: then nobody answers."""
-        request = Request.from_event(event)
+        request = FailbackRequest.from_event(event) if _is_failback(event) else Request.from_event(event)
         self.ledger.require(run)
         now = self.clock()
         kept = self.ledger.question(run.id)
@@ -152,7 +167,7 @@ class Recorder:
             return {"asked": request.asked, "sentence": f"question {request.asked} is over: it is not asked again"}
         self.ledger.step_began(run, "ask", now)
         self.ledger.keep_question(run, question)
-        asking = Asking(self.settings, run, request, question, _warm(self.ledger.timeline(run.id)[1]))
+        notice = self._question(run, request, question)
         until = told(question.expires_at)
         said = f"question {question.asked} ({question.urgency}), open until {until}: {question.sentence}"
         facts = {
@@ -162,8 +177,14 @@ class Recorder:
             "mode": question.mode,
             "expires_at": question.expires_at,
         }
-        self._deliver(run, "ask", asking.notice, said, facts, secret=question.token)
+        self._deliver(run, "ask", notice, said, facts, secret=question.token)
         return {"asked": question.asked, "urgency": question.urgency.value, "sentence": said}
+
+    def _question(self, run: Run, request: Request | FailbackRequest, question: Question) -> Notice:
+        if isinstance(request, FailbackRequest):
+            return FailbackAsking(self.settings, run, request, question).notice
+        warm = _warm(self.ledger.timeline(run.id)[1])
+        return Asking(self.settings, run, request, question, warm).notice
 
     def _is_answered(self, run: Run, question: Question) -> bool:
         answer = self.ledger.answer(run.id)
@@ -190,13 +211,16 @@ class Recorder:
         raise RecordIncomplete(problem)
 
     def _answer(self, run: Run, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Keep who answered what; after a no, the next question is not asked at once."""
+        """Keep who answered what; after a no, the next question is not asked at once.
+
+        A no to going home says nothing of the day on which the Region that serves is lost.
+        """
         answer = answer_of(event, self.clock())
         self.ledger.require(run)
         answer = self._as_first_kept(run, answer)
         self.ledger.step_began(run, "answer", answer.at)
         self.ledger.keep_answer(run, answer)
-        if answer.answer is not Reply.APPROVED:
+        if answer.answer is not Reply.APPROVED and not _is_failback(event):
             self.ledger.refuse(run, answer.by, answer.because, answer.at)
         said = sentence_of(answer)
         facts = {"answer": answer.answer.value, "finding": answer.finding}
@@ -212,6 +236,10 @@ class Recorder:
     @property
     def _teller(self) -> Teller:
         return Teller(self.sns, self.settings.topic_arn, self.settings.application)
+
+
+def _is_failback(event: Mapping[str, Any]) -> bool:
+    return event.get("kind") == failback_evidence.KIND
 
 
 def _warm(steps: list[StepStory]) -> Warm | None:

@@ -49,7 +49,7 @@ def _not_a_replica(case: Case) -> bool:
 
 
 def _mode_needed(case: Case) -> bool:
-    """Unknown is not down: without a mode, an emergency by hand needs a primary that is down as far as can be seen."""
+    """Unknown is not down: without a mode, an emergency by hand needs a peer that is down as far as can be seen."""
     if case.automatic or case.forced or case.facts.mode is not None or case.seen(View.STREAM) is Seen.UP:
         return False
     application = case.seen(View.OUTSIDE), case.seen(View.FROM_DR)
@@ -159,9 +159,9 @@ RULES: tuple[Rule, ...] = (
         Finding.MODE_NEEDED,
         Action.REFUSE,
         _mode_needed,
-        lambda c: f"say which mode: the primary may be alive (stream: {c.view(View.STREAM).sentence})",
-        "A person gave no mode, the replication stream is not alive, and the primary is not down for certain.",
-        'Start it again with `"mode": "emergency"` if the primary is lost, whatever the views say: what has not '
+        lambda c: f"say which mode: the active Region may be alive (stream: {c.view(View.STREAM).sentence})",
+        "A person gave no mode, the replication stream is not alive, and the active Region is not down for certain.",
+        'Start it again with `"mode": "emergency"` if the active Region is lost, whatever the views say: what has not '
         "arrived here is lost then. With `planned`, mend dbcheck or the replica first.",
     ),
     # A person who starts a run has decided; the quorum is for the machinery.
@@ -189,24 +189,26 @@ RULES: tuple[Rule, ...] = (
         Finding.NEVER_UP,
         Action.STAND_DOWN,
         lambda c: not c.view(View.FROM_DR).ever_up,
-        lambda c: "the primary was never seen up from here, so there is nothing yet to fail over from",
-        "The primary was never seen up from this Region.",
+        lambda c: "the active Region was never seen up from here, so there is nothing yet to fail over from",
+        "The active Region was never seen up from this Region.",
         "It is being set up, or the probe never could reach it: look at its readiness page from here.",
     ),
     Rule(
         Finding.PRIMARY_UP,
         Action.STAND_DOWN,
         lambda c: c.seen(View.OUTSIDE) is Seen.UP and c.seen(View.FROM_DR) is Seen.UP,
-        lambda c: "the primary answers again, from outside and from here: a false alarm, or over by itself",
-        "The primary is up, seen from outside and from here.",
+        lambda c: "the active Region answers again, from outside and from here: a false alarm, or over by itself",
+        "The active Region is up, seen from outside and from here.",
         "A false alarm, or it is over. Capacity is put back.",
     ),
     Rule(
         Finding.UP_FROM_OUTSIDE,
         Action.STAND_DOWN,
         lambda c: c.seen(View.OUTSIDE) is Seen.UP,
-        lambda c: f"clients outside reach the primary, whatever is seen from here ({c.view(View.FROM_DR).sentence})",
-        "Route 53's checkers reach the primary, and their word is fresh.",
+        lambda c: (
+            f"clients outside reach the active Region, whatever is seen from here ({c.view(View.FROM_DR).sentence})"
+        ),
+        "Route 53's checkers reach the active Region, and their word is fresh.",
         "A veto: clients are served, so the way between the Regions is what is broken. Look at that.",
     ),
     Rule(
@@ -217,14 +219,14 @@ RULES: tuple[Rule, ...] = (
             f"this Region cannot prove its own connectivity ({c.view(View.CONTROL).sentence}), so it does not count"
         ),
         "None of the control targets in other Regions answers, or nobody has asked them lately.",
-        "This Region may be the one that is cut off. Look at its NAT gateways and routes, not at the primary.",
+        "This Region may be the one that is cut off. Look at its NAT gateways and routes, not at the active Region.",
     ),
     # Views come to the same conclusion some seconds apart: a run that an alarm started must not end over that.
     Rule(
         Finding.SECOND_VIEW_AWAITED,
         Action.WAIT,
         _second_view_awaited,
-        lambda c: f"from outside the primary is down; from here: {c.view(View.FROM_DR).sentence}",
+        lambda c: f"from outside the active Region is down; from here: {c.view(View.FROM_DR).sentence}",
         "It is down from outside for less than HoldDownSeconds, and not (yet) from here.",
         "The second view may follow. Capacity warms up meanwhile.",
         look_again=lambda c: min(c.policy.look_again_seconds, c.agreement_left),
@@ -234,15 +236,15 @@ RULES: tuple[Rule, ...] = (
         Action.STAND_DOWN,
         lambda c: c.seen(View.FROM_DR) is not Seen.DOWN,
         _not_two_views,
-        "The primary is not down as seen from this Region, or that is unknown.",
+        "The active Region is not down as seen from this Region, or that is unknown.",
         "One view is no quorum. If clients do suffer, DNS or the way from the internet is broken; start a run by hand.",
     ),
     Rule(
         Finding.PEER_DATABASE_BUSY,
         Action.WAIT,
         lambda c: c.facts.peer_database in BUSY,
-        lambda c: f"the primary's database is {c.facts.peer_database}: it will answer again by itself",
-        "RDS of the primary Region says that its database is rebooting, modifying, upgrading or the like.",
+        lambda c: f"the active Region's database is {c.facts.peer_database}: it will answer again by itself",
+        "RDS of the active Region says that its database is rebooting, modifying, upgrading or the like.",
         "Somebody is changing it on purpose. The run waits, at most DecideSeconds.",
     ),
     # A lost Region's stream falls silent some seconds after its application: until then it looks like this.
@@ -284,7 +286,7 @@ RULES: tuple[Rule, ...] = (
         lambda c: c.seen(View.STREAM) is not Seen.DOWN,
         lambda c: f"the replication stream cannot be judged ({c.view(View.STREAM).sentence})",
         "Neither dbcheck nor CloudWatch can say whether the replication stream is alive.",
-        "Unknown is not down. Look at dbcheck's log and at the replica; approve if the primary is lost for certain.",
+        "Unknown is not down. Look at dbcheck's log and at the replica; approve if the active Region is lost for sure.",
     ),
     Rule(
         Finding.OUTSIDE_UNKNOWN,
@@ -309,22 +311,24 @@ RULES: tuple[Rule, ...] = (
         lambda c: f"about {c.loss:.0f} s of writes would be lost, the limit is {c.policy.max_data_loss_seconds:.0f} s",
         "From the newest commit here until both of the application's views were down it is more than "
         "MaxDataLossSeconds.",
-        "Approving accepts that loss. It does not grow by waiting while the primary is down.",
+        "Approving accepts that loss. It does not grow by waiting while the active Region is down.",
     ),
     # Its outage was our own doing, and may be all that the views see.
     Rule(
         Finding.STOPPED_BY_US,
         Action.ASK,
         lambda c: c.facts.head.quiesce is not None,
-        lambda c: "a planned run has stopped the primary's writes and could not let them in again; it may be alive",
-        "A planned run stopped the primary's writes, and they could not be let in again.",
-        "Look whether the primary's Region is there. If it is, let writes in by hand (docs/deciding.md) and decline.",
+        lambda c: (
+            "a planned run has stopped the active Region's writes and could not let them in again; it may be alive"
+        ),
+        "A planned run stopped the active Region's writes, and they could not be let in again.",
+        "Look whether the active Region is there. If it is, let writes in by hand (docs/deciding.md) and decline.",
     ),
     Rule(
         Finding.POLICY_MANUAL,
         Action.REFUSE,
         lambda c: c.policy.approval is Approval.MANUAL,
-        lambda c: "the primary is lost, and by policy only a person starts a failover",
+        lambda c: "the active Region is lost, and by policy only a person starts a failover",
         "All speaks for a failover, and Policy is manual.",
         "Start a run by hand.",
     ),
@@ -332,7 +336,7 @@ RULES: tuple[Rule, ...] = (
         Finding.POLICY_APPROVE,
         Action.ASK,
         lambda c: c.policy.approval is Approval.APPROVE,
-        lambda c: "the primary is lost, and by policy a person approves a failover",
+        lambda c: "the active Region is lost, and by policy a person approves a failover",
         "All speaks for a failover, and Policy is approve.",
         "Approve, unless you know better than the views.",
     ),
@@ -341,22 +345,23 @@ RULES: tuple[Rule, ...] = (
         Action.PROCEED,
         lambda c: c.database_only,
         lambda c: (
-            f"the primary's database is lost for {c.facts.now - c.down_since:.0f} s; its application still answers"
+            f"the active Region's database is lost for {c.facts.now - c.down_since:.0f} s; "
+            "its application still answers"
         ),
         "The quorum is unbroken for DatabaseHoldDownSeconds, and the application answers that it is not ready.",
-        "The database of the primary is lost, not the Region. The failover goes on.",
+        "The database of the active Region is lost, not the Region. The failover goes on.",
     ),
     Rule(
         Finding.REGION_LOST,
         Action.PROCEED,
         lambda c: True,
         lambda c: (
-            "the primary Region is lost, from outside, from here and on the replication stream, "
+            "the active Region is lost, from outside, from here and on the replication stream, "
             f"unbroken for {c.facts.now - c.down_since:.0f} s"
         ),
         "The quorum is unbroken for HoldDownSeconds: outside, from here, and a dead stream; this Region's own "
         "connectivity is proven, the loss is within its limit, and Policy is auto.",
-        "The primary Region is lost. The failover goes on.",
+        "The active Region is lost. The failover goes on.",
     ),
 )
 

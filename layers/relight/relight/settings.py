@@ -91,6 +91,7 @@ class ViewSettings(PeerSettings):
     """For functions that look at the primary: what to ask, how long, and the policy that judges the answers."""
 
     domain: str
+    seen_name: str  # of the TXT pair that tells what Route 53's checkers see of the peer
     name_servers: tuple[str, ...]  # the zone's own, host or host:port
     peer_url: str  # the readiness page of the peer, by the name that always reaches that Region
     readiness_is_deep: bool  # it says, in its own words, whether the database takes writes
@@ -178,8 +179,10 @@ class HardenSettings(RegionSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class FenceSettings(PeerSettings):
-    """Cutting the peer's application off from the peer's database."""
+    """Cutting the peer's application off from the peer's database, and letting this Region's own to its."""
 
+    network_acl_id: str | None  # this Region's; None where it is not ours
+    app_cidrs: tuple[str, ...] | None
     peer_network_acl_id: str | None  # None until the peer's stack exists, and where its network ACL is not ours
     peer_app_cidrs: tuple[str, ...] | None
     peer_dbcheck_function: str  # the fence where the network ACL is not ours
@@ -188,15 +191,30 @@ class FenceSettings(PeerSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SwitchSettings(RegionSettings):
-    """Publishing this Region's Route 53 switches."""
+class SwitchSettings(PeerSettings):
+    """Publishing this Region's Route 53 switches, and letting go of HOLD once the peer's are back."""
 
+    application: str
+    domain: str
+    name_servers: tuple[str, ...]
+    self_url: str
+    sample_timeout_seconds: float
+    look_again_seconds: float
     switch_namespace: str
     go_after: GoAfter
 
 
 @dataclass(frozen=True, kw_only=True)
-class GuardSettings(PeerSettings):
+class OfferSettings(Settings):
+    """Offering the way home, once this Region has been well for a while."""
+
+    application: str
+    topic_arn: str
+    offer_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuardSettings(PeerSettings, OfferSettings):
     """The scheduled guard of either Region."""
 
     switch_namespace: str
@@ -257,3 +275,70 @@ class RecordSettings(PeerSettings):
     evidence_bucket: str
     topic_arn: str
     application: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurveySettings(PeerSettings):
+    """Whether the way home is open: both ledgers, and the machines of both Regions."""
+
+    peer_ledger_table: str
+    replica_id: str
+    peer_database_id: str
+    failover_machine: str
+    failback_machine: str
+    peer_failback_machine: str
+    look_again_seconds: float
+    guest_seconds: float  # how long the peer's lock is held without being renewed
+    lease_term_seconds: float  # 0 where there is no write lease
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetireSettings(RegionSettings):
+    """Keeping the old database under another name."""
+
+    replica_id: str
+    peer_database_id: str
+    dbcheck_function: str
+    look_again_seconds: float
+    retained_days: float  # before a person may have it deleted
+    topic_arn: str
+    application: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReprotectSettings(PeerSettings):
+    """Building this Region's replica of the active database; what is None is taken from the instance before it."""
+
+    replica_id: str
+    peer_database_id: str
+    dbcheck_function: str
+    look_again_seconds: float
+    subnet_group: str | None
+    parameter_group: str | None
+    security_group_ids: tuple[str, ...] | None
+    data_key_arn: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareSettings(PeerSettings):
+    """Comparing this Region's database, or a retired one, with the active one."""
+
+    replica_id: str
+    dbcheck_function: str
+    peer_dbcheck_function: str
+    evidence_bucket: str
+    slice_seconds: float  # of work in one invocation
+    look_again_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectsSettings(PeerSettings):
+    """Comparing this Region's bucket with the active one's; None where there are no buckets."""
+
+    bucket: str | None
+    peer_bucket: str | None
+    evidence_bucket: str
+    account_id: str
+    peer_batch_role_arn: str | None  # may replicate the peer's bucket; IAM is global, so it is this stack's own
+    slice_seconds: float
+    look_again_seconds: float

@@ -1,4 +1,4 @@
-"""Looking at the primary: each function takes one look and returns one sample. Nothing here decides."""
+"""Looking at the active Region: each function takes one look and returns one sample. Nothing here decides."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
-def outside(domain: str, servers: Sequence[str], timeout: float, at: float) -> Sample:
-    """What Route 53's checkers see, through the TXT pair `_seen.<domain>`: `up` or `down`."""
+def outside(seen_name: str, servers: Sequence[str], timeout: float, at: float) -> Sample:
+    """What Route 53's checkers see of the peer, through the TXT pair of that name: `up` or `down`."""
     try:
-        texts = names.ask(f"_seen.{domain}", "TXT", servers, timeout)
+        texts = names.ask(seen_name, "TXT", servers, timeout)
     except names.NoAnswer as error:
         return Sample(at, Seen.UNKNOWN, f"no name server of the zone answered ({error})")
     match texts:
         case ["up"]:
-            return Sample(at, Seen.UP, "Route 53's checkers reach the primary")
+            return Sample(at, Seen.UP, "Route 53's checkers reach the active Region")
         case ["down"]:
-            return Sample(at, Seen.DOWN, "Route 53's checkers do not reach the primary")
+            return Sample(at, Seen.DOWN, "Route 53's checkers do not reach the active Region")
         case _:
-            return Sample(at, Seen.UNKNOWN, f"_seen.{domain} says {texts!r}, which is neither up nor down")
+            return Sample(at, Seen.UNKNOWN, f"{seen_name} says {texts!r}, which is neither up nor down")
 
 
 def told_by_alarm(sample: Sample, unseen_at: float | None) -> Sample:
@@ -52,7 +52,7 @@ def from_dr(url: str, servers: Sequence[str], timeout: float, at: float, *, deep
         return Sample(at, Seen.DOWN, f"no answer from here: {error}")
     if not deep:
         up = answer.status == 200
-        said = "the primary answers" if up else f"the primary answers {answer.status}"
+        said = "the peer answers" if up else f"the peer answers {answer.status}"
         return Sample(at, Seen.UP if up else Seen.DOWN, said, answered=up)
     try:
         status = json.loads(answer.body).get("status")
@@ -61,8 +61,8 @@ def from_dr(url: str, servers: Sequence[str], timeout: float, at: float, *, deep
     # A balancer without targets answers too, so only the application's own body counts as its answer.
     spoke = status in {"ready", "not ready"}
     if answer.status == 200 and status == "ready":
-        return Sample(at, Seen.UP, "the primary says that it is ready", answered=True)
-    return Sample(at, Seen.DOWN, f"the primary answers {answer.status}, not ready", answered=spoke)
+        return Sample(at, Seen.UP, "the peer says that it is ready", answered=True)
+    return Sample(at, Seen.DOWN, f"the peer answers {answer.status}, not ready", answered=spoke)
 
 
 def control(targets: Sequence[str], resolve: Callable[[str], str], timeout: float, at: float) -> Sample:

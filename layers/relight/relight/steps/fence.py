@@ -1,4 +1,5 @@
-"""`fence`: cut the peer's writes where they land, lift that again, and empty the peer once this Region is active.
+"""`fence`: cut the peer's writes where they land, lift that again, and empty the peer once this Region is active; or
+let this Region's own application in, which was cut off while this Region was the old side.
 
 Bounded, never blocking; what came of it is recorded. With the peer's network ACL, or through its `dbcheck` where that
 one is not ours.
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mypy_boto3_autoscaling import AutoScalingClient
     from mypy_boto3_lambda import LambdaClient
 
+    from relight.head import Capacity
     from relight.ledger import Ledger
     from relight.network_acl import NetworkAcl
     from relight.run import Run
@@ -31,11 +33,15 @@ if TYPE_CHECKING:
 
 
 class Intent(StrEnum):
-    """`cut`: the peer writes no more. `lift`: it may again. `empty`: its instances go; only behind the promotion."""
+    """`cut`: the peer writes no more. `lift`: it may again. `empty`: its instances go; only behind the promotion.
+
+    `open`: this Region's own application reaches its database.
+    """
 
     CUT = "cut"
     LIFT = "lift"
     EMPTY = "empty"
+    OPEN = "open"
 
 
 class Fence(StrEnum):
@@ -43,6 +49,7 @@ class Fence(StrEnum):
 
     FENCED = "fenced"
     LIFTED = "lifted"
+    OPEN = "open"
     KEPT = "kept"
     UNKNOWN = "unknown"
     FAILED = "failed"
@@ -63,21 +70,27 @@ class Peer:
     acl: NetworkAcl | None
     functions: LambdaClient
     groups: AutoScalingClient
+    ledger: Ledger | None = None
 
 
 @dataclass(frozen=True)
 class Fencing:
-    """One attempt at the peer. The threads outlive it: what hangs there must not hold us up."""
+    """One attempt at the peer. The threads outlive it: what hangs there must not hold us up.
+
+    `acl` is that of this Region; None where it is not ours.
+    """
 
     settings: FenceSettings
     ledger: Ledger
     peer: Peer
     clock: Callable[[], float]
     threads: ThreadPoolExecutor
+    acl: NetworkAcl | None = None
 
     def ensure(self, run: Run, intent: Intent) -> Outcome:
         """What the intent asks for; always DONE."""
-        return {Intent.CUT: self.cut, Intent.LIFT: self.lift, Intent.EMPTY: self.empty}[intent](run)
+        doing = {Intent.CUT: self.cut, Intent.LIFT: self.lift, Intent.EMPTY: self.empty, Intent.OPEN: self.open}
+        return doing[intent](run)
 
     def cut(self, run: Run) -> Outcome:
         """Fence the peer, or give up after `fence_seconds`: a lost Region cannot be asked, and must not hold us up."""
@@ -107,7 +120,8 @@ class Fencing:
     def empty(self, run: Run) -> Outcome:
         """Take the peer's instances, now that this Region serves: they would work for a database that is not theirs.
 
-        What they were the ledger knows already: `probe` has kept it while the peer was well.
+        What they were the ledger knows already: `probe` has kept it while the peer was well. Where the peer stood by
+        before it served, its groups are as they were then: its own ledger knows.
         """
         names = self.settings.peer_group_names
 
@@ -120,14 +134,46 @@ class Fencing:
         if not names:
             said = "the peer's Auto Scaling groups are not configured here: they keep what they have"
             return Outcome.done(said, emptied=Emptied.FAILED.value)
-        answered, why = self._attempt(lambda: fleet.empty(self.peer.groups, names, active))
+        answered, why = self._attempt(lambda: fleet.empty(self.peer.groups, names, active, self._before))
         if answered:
-            return Outcome.done(f"the peer keeps no instances: {', '.join(names)}", emptied=Emptied.DONE.value)
+            said = f"the peer keeps no more instances than a standby: {', '.join(names)}"
+            return Outcome.done(said, emptied=Emptied.DONE.value)
         itself = "its guard empties it"
         if answered is None:
             said = f"the peer did not answer within {self.settings.fence_seconds:g} s: {itself}"
             return Outcome.done(said, emptied=Emptied.UNKNOWN.value)
         return Outcome.done(f"the peer could not be emptied ({why}): {itself}", emptied=Emptied.FAILED.value)
+
+    def open(self, run: Run) -> Outcome:
+        """Let this Region's application reach its database; only for a Region that is activated, or is a standby.
+
+        It was cut off while this Region was the old side. Where the network ACL is not ours, the database itself was
+        stopped, and its promotion lets writes in again.
+        """
+        if self.acl is None:
+            said = "this Region's network ACL is not ours: its application was never cut off by it"
+            return Outcome.done(said, fence=Fence.OPEN.value)
+        acl = self.acl
+
+        def lift() -> str:
+            self.ledger.require(run)
+            acl.lift()
+            return ""
+
+        answered, why = self._attempt(lift)
+        if answered:
+            return Outcome.done("this Region's application reaches its database", fence=Fence.OPEN.value)
+        if answered is None:
+            said = f"EC2 did not answer within {self.settings.fence_seconds:g} s whether the application is let in"
+            return Outcome.done(said, fence=Fence.UNKNOWN.value)
+        return Outcome.done(f"this Region's application is not let in: {why}", fence=Fence.FAILED.value)
+
+    def _before(self, name: str) -> Capacity | None:
+        """How large a group of the peer was while that Region stood by; None where its ledger does not say."""
+        try:
+            return self.peer.ledger.capacity(fleet.standing_by(name)) if self.peer.ledger is not None else None
+        except (BotoCoreError, ClientError):
+            return None
 
     def _cut(self) -> str:
         """Why the peer is not fenced; empty where it is."""

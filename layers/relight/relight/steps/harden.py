@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from relight import database
 from relight.errors import ReplicaNotFound
 from relight.ledger import DatabaseProperties
+from relight.shape import properties, same_life, shape_of
 from relight.step import Outcome
 from relight.steps.promote import SERVING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from mypy_boto3_rds import RDSClient
     from mypy_boto3_rds.type_defs import DBInstanceTypeDef
@@ -31,10 +33,16 @@ MEANS = {
 }
 
 
+def served(identifier: str) -> str:
+    """Under what the ledger keeps the shape of the instance that had this identifier and took the writes."""
+    return f"{identifier} served"
+
+
 def wanted(now: DatabaseProperties, primary: DatabaseProperties | None, retention_days: int) -> DatabaseProperties:
     """At least what the primary had, and nothing less than now; of a primary never seen, the settings' retention.
 
-    Pure. Whether it had a standby is not guessed: it doubles what the database costs.
+    Pure. Whether it had a standby is not guessed: it doubles what the database costs. In the home Region the primary
+    is the instance that served there before.
     """
     least = primary or DatabaseProperties(False, retention_days, True)
     return DatabaseProperties(
@@ -63,9 +71,15 @@ class Harden:
     settings: HardenSettings
     ledger: Ledger
     rds: RDSClient
+    clock: Callable[[], float] = time.time
+    peer_rds: RDSClient | None = None  # where this Region's backups are replicated to
 
     def ensure(self) -> Outcome:
-        """Ask for what is missing; done when all of it is in force, and a first backup exists."""
+        """Ask for what is missing; done when all of it is in force, and a first backup exists.
+
+        What it is like before that is kept, for the replica that a failback builds in its place; in the home Region it
+        gets back what the one before it had.
+        """
         identifier = self.settings.replica_id
         try:
             found = database.instance(self.rds, identifier)
@@ -73,13 +87,53 @@ class Harden:
             return Outcome.wait("RDS of this Region does not answer", self.settings.look_again_seconds)
         if found is None:
             raise ReplicaNotFound(f"no database instance is called {identifier} in {self.settings.aws_region}")
+        before = self._before(found)
         now = database.properties_of(found)
-        primary = self.ledger.database(self.settings.peer_database_id)
+        primary = properties(before) if before else self.ledger.database(self.settings.peer_database_id)
         then = wanted(now, primary, self.settings.backup_retention_days)
         lacking = missing(now, then)
         pending = {key for key in found.get("PendingModifiedValues", {}) if key in MEANS}
         refused = self._ask({key: value for key, value in lacking.items() if key not in pending})
-        return self._say(found, now, then, [MEANS[key] for key in MEANS if key in {*lacking, *pending}], refused)
+        awaited = [MEANS[key] for key in MEANS if key in {*lacking, *pending}]
+        return self._say(found, now, then, awaited, refused, lambda: self._replicate_backups(found, before))
+
+    def _before(self, found: DBInstanceTypeDef) -> Mapping[str, Any] | None:
+        """In the home Region, the shape of the one that served here before; elsewhere this one's is kept, once."""
+        identifier = self.settings.replica_id
+        if self.ledger.head().home_or(self.settings.home_region) == self.settings.aws_region:
+            return self.ledger.shape(served(identifier))
+        shape, kept = shape_of(found), self.ledger.shape(identifier)
+        if kept is not None and not same_life(kept, shape):
+            self.ledger.forget_shape(identifier)
+        self.ledger.keep_shape(identifier, shape, self.clock())
+        return None
+
+    def _replicate_backups(self, found: DBInstanceTypeDef, before: Mapping[str, Any] | None) -> str | None:
+        """Have the backups replicated as those of the one before were; why it cannot be had, if so.
+
+        It belongs to an instance, not to its name. The other Region may be lost, and nothing is held up by it.
+        """
+        backups = (before or {}).get("Replicates", [])
+        if not backups or found.get("DBInstanceAutomatedBackupsReplications") or self.peer_rds is None:
+            return None
+        arn = found["DBInstanceArn"]
+        try:
+            for backup in backups:
+                old = self.peer_rds.describe_db_instance_automated_backups(DBInstanceAutomatedBackupsArn=backup)
+                one = old["DBInstanceAutomatedBackups"][0]
+                key: dict[str, Any] = {"KmsKeyId": one["KmsKeyId"]} if one.get("KmsKeyId") else {}
+                self.peer_rds.start_db_instance_automated_backups_replication(
+                    SourceDBInstanceArn=arn,
+                    BackupRetentionPeriod=one["BackupRetentionPeriod"],
+                    SourceRegion=self.settings.aws_region,
+                    **key,
+                )
+        except (BotoCoreError, ClientError, IndexError) as error:
+            return (
+                f"its backups are not replicated to {self.settings.peer_region} ({type(error).__name__}: {error}): "
+                f"there, call start-db-instance-automated-backups-replication for {arn}"
+            )
+        return None
 
     def _ask(self, lacking: Mapping[str, Any]) -> str | None:
         """Ask for all of it; why it cannot be had just now, if so. What costs no instance is not held up by one."""
@@ -105,6 +159,7 @@ class Harden:
         then: DatabaseProperties,
         awaited: list[str],
         refused: str | None,
+        replicate_backups: Callable[[], str | None],
     ) -> Outcome:
         identifier, status = self.settings.replica_id, found["DBInstanceStatus"]
         restorable = found.get("LatestRestorableTime")
@@ -126,4 +181,7 @@ class Harden:
         said = f"{identifier} is {protected} against deletion and {standby}"
         if not restorable:
             return Outcome.done(f"{said}; nobody wanted backups", **facts)
-        return Outcome.done(f"{said}; {now.backup_retention_days} days of backups, the first is there", **facts)
+        said += f"; {now.backup_retention_days} days of backups, the first is there"
+        if unreplicated := replicate_backups():
+            return Outcome.done(f"{said}; {unreplicated}", **facts, backup_replication=unreplicated)
+        return Outcome.done(said, **facts)

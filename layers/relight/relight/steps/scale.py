@@ -1,7 +1,7 @@
-"""`scale`: bring this Region's capacity up to the primary's last known one, or back to what it was.
+"""`scale`: bring this Region's capacity up to the active Region's last known one, or back to what it was.
 
-Of one Auto Scaling group or several: all of them are raised, each to what its counterpart in the primary had, and all
-of them must be healthy.
+Of one Auto Scaling group or several: all of them are raised, each to what its counterpart in the peer had while that
+one served, and all of them must be healthy.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
+from relight import fleet
 from relight.errors import CapacityGroupNotFound, RunSuperseded
 from relight.ledger import Capacity
 from relight.step import Outcome
@@ -34,16 +35,33 @@ OUT_OF_CAPACITY = ("InsufficientInstanceCapacity", "InsufficientHostCapacity", "
 
 
 class Intent(StrEnum):
-    """`warm`: raise, and do not wait. `serve`: raise, and wait until enough of it is healthy. `restore`: undo."""
+    """`warm`: raise, and do not wait. `serve`: raise, and wait until enough of it is healthy. `restore`: undo.
+
+    `ready`: raise, and wait until enough of it is in service, healthy or not: before the promotion none can be.
+    `settle`: the sizes that this Region had when it served last.
+    """
 
     WARM = "warm"
     SERVE = "serve"
     RESTORE = "restore"
+    READY = "ready"
+    SETTLE = "settle"
 
 
 def raised(now: Capacity, target: int) -> Capacity:
     """The sizes that hold `target` instances: never smaller than now, and max only where it would be in the way."""
     return Capacity(max(now.minimum, target), max(now.desired, target), max(now.maximum, target))
+
+
+def settled(now: Capacity, served: Capacity | None, stood_by: Capacity | None) -> Capacity:
+    """The sizes of a group whose Region serves again. Nothing that runs now is taken.
+
+    As they were when it `served` last; where nobody knows that, as now, with at least the maximum of before the raise.
+    """
+    if served is None:
+        return Capacity(now.minimum, now.desired, max(now.maximum, stood_by.maximum if stood_by else 0))
+    desired = max(now.desired, served.desired)
+    return Capacity(served.minimum, desired, max(served.maximum, desired))
 
 
 def enough(wanted: int, healthy_percent: int) -> int:
@@ -63,10 +81,11 @@ def shortage(activities: Sequence[Any], since: float) -> str | None:
 
 @dataclass(frozen=True)
 class Look:
-    """What one look at a group saw: instances wanted, there, needed and healthy, and what keeps the others from it."""
+    """What one look at a group saw: instances wanted, there, in service, needed and healthy, and what keeps others."""
 
     wanted: int
     present: int
+    in_service: int
     needed: int
     healthy: int
     reasons: Mapping[str, str]
@@ -105,16 +124,20 @@ class Scale:
     groups: AutoScalingClient
     balancing: ElasticLoadBalancingv2Client
     clock: Callable[[], float]
+    peer_ledger: Ledger | None = None
 
     def ensure(self, run: Run, intent: Intent) -> Outcome:
-        """Raise, resume, and look; or restore."""
+        """Raise, resume, and look; or restore, or settle."""
         groups = self._groups()
         sizes = {name: _sizes(group) for name, group in groups.items()}
         if intent is Intent.RESTORE:
             return self._restore(run, sizes)
+        if intent is Intent.SETTLE:
+            return self._settle(sizes)
         wanted = {name: raised(now, self._target(name)) for name, now in sizes.items()}
         if wanted != sizes:
             self.ledger.remember_capacity(run, sizes)
+            self._keep_standing_by()
 
         def bring_up(name: str) -> None:
             self._resume(groups[name])
@@ -128,7 +151,14 @@ class Scale:
         if intent is Intent.WARM:
             _, facts = told(looks)
             return Outcome.done(f"capacity is on its way: {facts['wanted']} wanted", **facts)
-        return self._serve(run, looks)
+        return self._ready(looks) if intent is Intent.READY else self._serve(run, looks)
+
+    def _keep_standing_by(self) -> None:
+        """Keep what the groups of a standby were before anybody raised them, for when this Region stands by again."""
+        head = self.ledger.head()
+        if head.active != self.settings.aws_region:
+            for name, before in (head.capacity_before or {}).items():
+                self.ledger.keep_capacity(fleet.standing_by(name), before, self.clock())
 
     def _take_back_if_undone(self, run: Run, sizes: Mapping[str, Capacity]) -> None:
         """What was raised late, behind the back of a run that has put the sizes back meanwhile, is put back again."""
@@ -148,6 +178,43 @@ class Scale:
         soon = promoted and all(look.present >= look.needed for look in looks.values())
         pause = self.settings.look_again_seconds / (5 if soon else 1)
         return Outcome.wait(said if promoted else f"{said}; the database is not promoted yet", pause, **facts)
+
+    def _ready(self, looks: Mapping[str, Look]) -> Outcome:
+        _, facts = told(looks)
+        here, needed = (sum(look.in_service for look in looks.values()), sum(look.needed for look in looks.values()))
+        said = f"{here} of {facts['wanted']} instances are in service, {needed} needed"
+        if facts["shortage"]:
+            said = f"{said}; launches fail for lack of capacity: {facts['shortage']}"
+        facts["in_service"] = here
+        if all(look.in_service >= look.needed for look in looks.values()):
+            return Outcome.done(said, **facts)
+        return Outcome.wait(said, self.settings.look_again_seconds, **facts)
+
+    def _settle(self, sizes: Mapping[str, Capacity]) -> Outcome:
+        """What an operator set for a Region that serves was lost with the way there and back; it is given back."""
+        if self.ledger.head().active != self.settings.aws_region:
+            return Outcome.wait(
+                "this Region is not active: there is nothing to settle", self.settings.look_again_seconds
+            )
+        wanted = {
+            name: settled(now, self._served(name), self.ledger.capacity(fleet.standing_by(name)))
+            for name, now in sizes.items()
+        }
+        self._each(
+            (name for name in sizes if wanted[name] != sizes[name]), lambda name: self._resize(name, wanted[name])
+        )
+        shown = [f"{name}: min {to.minimum}, desired {to.desired}, max {to.maximum}" for name, to in wanted.items()]
+        return Outcome.done(
+            f"capacity is settled at {'; '.join(shown)}",
+            groups={name: {"min": to.minimum, "desired": to.desired, "max": to.maximum} for name, to in wanted.items()},
+        )
+
+    def _served(self, name: str) -> Capacity | None:
+        """What a group of this Region was when it served last: the peer has kept it, and may not say."""
+        try:
+            return self.peer_ledger.capacity(name) if self.peer_ledger is not None else None
+        except (BotoCoreError, ClientError):
+            return None
 
     def _restore(self, run: Run, sizes: Mapping[str, Capacity]) -> Outcome:
         # Asked again at the last moment: what a late handler restored would be taken from the run that came after.
@@ -177,10 +244,10 @@ class Scale:
             raise refused
 
     def _target(self, name: str) -> int:
-        """How many instances its counterpart in the primary had; the default where that was never seen, or none."""
+        """How many instances its counterpart in the peer had; the default where that was never seen, or none."""
         counterpart = self.settings.counterparts[name]
-        primary = self.ledger.capacity(counterpart) if counterpart else None
-        return primary.desired if primary and primary.desired > 0 else self.settings.default_capacity
+        served = self.ledger.capacity(counterpart) if counterpart else None
+        return served.desired if served and served.desired > 0 else self.settings.default_capacity
 
     def _groups(self) -> dict[str, AutoScalingGroupTypeDef]:
         """The groups by name; CapacityGroupNotFound names those that are missing."""
@@ -212,7 +279,8 @@ class Scale:
         short = shortage(self._activities(group), run.started_at) if present < wanted.desired else None
         healthy, reasons = self._healthy(group)
         needed = enough(wanted.desired, self.settings.healthy_percent)
-        return Look(wanted.desired, present, needed, healthy, reasons, short)
+        in_service = sum(instance["LifecycleState"] == "InService" for instance in group["Instances"])
+        return Look(wanted.desired, present, in_service, needed, healthy, reasons, short)
 
     def _activities(self, group: AutoScalingGroupTypeDef) -> list[Any]:
         name = group["AutoScalingGroupName"]

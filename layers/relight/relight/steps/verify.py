@@ -1,4 +1,4 @@
-"""`verify`: a write through `dr.<domain>` that is read back and compared, and the traffic's way to this Region."""
+"""`verify`: a write through this Region's own name, read back and compared, and the traffic's way to this Region."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from relight import endpoint, names
+from relight import endpoint, traffic
 from relight.errors import WriteNotReadBack
 from relight.step import Outcome
 
@@ -59,12 +59,9 @@ class Verify:
         s = self.settings
         if self.ledger.head().go_withheld:
             return self._wait("GO is not given before the writes are proven")
-        try:
-            site, here = self._addresses(s.domain), self._addresses(f"dr.{s.domain}")
-        except names.NoAnswer as error:
-            return self._wait(f"no name server of the zone answers: {error}")
-        if not site or not site <= here:
-            return self._wait(f"DNS does not answer this Region yet: {', '.join(sorted(site)) or 'nothing'}")
+        why = traffic.elsewhere(s.domain, s.self_url, s.name_servers, s.sample_timeout_seconds)
+        if why is not None:
+            return self._wait(why)
         self.ledger.mark(run, "t7", self.clock())
         try:
             answer = self._request(f"{s.site_url}{s.readiness_path}", "GET")
@@ -74,9 +71,6 @@ class Verify:
             return self._wait(f"the site is answered {answer.status} by {answer.region or 'an unknown Region'} still")
         self.ledger.mark(run, "t8", self.clock())
         return Outcome.done(f"{s.site_url} is answered by {answer.region}", address=answer.address)
-
-    def _addresses(self, name: str) -> set[str]:
-        return set(names.ask(name, "A", self.settings.name_servers, self.settings.sample_timeout_seconds))
 
     def _request(self, url: str, method: str, body: bytes | None = None) -> endpoint.Answer:
         return endpoint.request(url, self.resolve, self.settings.sample_timeout_seconds, method=method, body=body)
