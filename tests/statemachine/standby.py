@@ -292,6 +292,7 @@ class Standby:
 _LOCKING = ("Take lock", "Release lock")
 _ENSURES: Mapping[str, Callable[[Standby, Run], Said]] = {
     "scale warm": Standby._raise,
+    "scale ready": Standby._raise,
     "scale serve": Standby._raise,
     "scale restore": Standby._restore,
     "fence cut": lambda standby, run: standby._fence(True, run),

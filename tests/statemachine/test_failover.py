@@ -402,7 +402,8 @@ def test_a_planned_run_promotes_only_when_the_last_write_is_here(region: Standby
     ended = region.run(MANUAL)
 
     assert ended.status == "SUCCEEDED"
-    order = [region.looks.index(step) for step in ("fence cut", "quiesce stop", "quiesce replayed", "promote")]
+    steps = ("scale ready", "fence cut", "quiesce stop", "quiesce replayed", "promote")
+    order = [region.looks.index(step) for step in steps]
     assert order == sorted(order)
     assert ended.called("promote")[0]["run"]["mode"] == "planned"
     assert ended.called("quiesce")[1]["lsn"] == "0/1000"
@@ -421,6 +422,18 @@ def test_what_is_not_confirmed_is_not_promoted_and_writes_are_let_in_again(step:
         assert_untouched(region)
         assert not region.stopped
         assert region.ledger.head().quiesce is None
+
+
+def test_a_planned_run_disturbs_nobody_while_its_instances_are_not_in_service() -> None:
+    """Nor does it promote for a capacity that is not to be had: the old side goes on serving."""
+    with standby(RunSeconds=0) as region:
+        region.verdicts[0] = PLANNED
+        region.waits["scale ready"] = 10_000
+        ended = region.run(MANUAL)
+
+        assert_red(region, ended, "DeadlinePassed", "instances took too long to come into service")
+        assert not {"fence cut", "switch engage", "quiesce stop", "promote"} & set(region.looks)
+        assert_untouched(region)
 
 
 @pytest.mark.parametrize("step", ["quiesce stop", "quiesce replayed"])

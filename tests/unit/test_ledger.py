@@ -507,11 +507,16 @@ def test_a_failover_holds_nothing(ledger: Ledger, run: Run) -> None:
 
 def test_who_is_active_is_conceded_under_the_lock(ledger: Ledger, run: Run) -> None:
     ledger.activate(run, HERE)
-    ledger.set_state(run, State.PROMOTING)
+    ledger.begin_promoting(run, HERE, withhold_go=True, hold=True)
+    ledger.stop_granting(run, NOW)
+    ledger.begin_quiesce(run, NOW)
+    ledger.open_door(run, "shop-dr", NOW)
     ledger.concede(run, claims(9, HOME))
     head = ledger.head()
     assert (head.active, head.active_epoch, head.state, head.epoch) == (HOME, 9, State.STEADY, run.epoch)
     assert head.owner == run.owner
+    assert (head.promotion, head.quiesce, head.granting_stopped_at) == (None, None, None)
+    assert not (head.go_withheld or head.held or head.door_opened)
 
 
 def test_home_is_where_a_person_has_decided_to_stay(ledger: Ledger, run: Run) -> None:

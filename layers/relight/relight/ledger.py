@@ -130,9 +130,14 @@ class Ledger:
         self._change(run, "REMOVE held", {})
 
     def concede(self, run: Run, other: Head) -> None:
-        """Take over from the other Region's ledger who is active, on behalf of the run that holds the lock."""
+        """Take over from the other Region's ledger who is active, on behalf of the run that holds the lock.
+
+        Nothing is left of what this Region was in the middle of when it was lost: neither its switches, nor a
+        promotion that the next run would take for half done.
+        """
         values = {":active": other.active, ":since": other.active_epoch, ":steady": State.STEADY.value}
-        self._change(run, "SET active = :active, active_epoch = :since, #state = :steady", values)
+        forget = "REMOVE promotion, quiesce, granting_stopped_at, go_withheld, held"
+        self._change(run, f"SET active = :active, active_epoch = :since, #state = :steady {forget}", values)
 
     def make_home(self, run: Run, region: str) -> None:
         """A person has decided that this Region is home from now on."""
