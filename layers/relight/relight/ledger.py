@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from relight.drill import Drill, Kind
 from relight.errors import RunSuperseded
 from relight.head import Capacity, Head, Promotion, Quiesce, State, capacity_of, head_of
 from relight.head import item as _item
@@ -308,6 +309,49 @@ class Ledger:
     def forget_retired(self, instance: str) -> None:
         """It has been deleted, by a person's word."""
         self._delete("retired", instance)
+
+    # What is found out beside the runs.
+
+    def keep_readiness(self, readiness: Mapping[str, Any], now: float) -> None:
+        """Remember what the last look at everything has come to."""
+        self._put("readiness", "latest", {"readiness": json.dumps(readiness), "seen": now})
+
+    def readiness(self) -> dict[str, Any] | None:
+        """What was found at the last look; None before the first."""
+        values = self._get("readiness", "latest")
+        return None if values is None else dict(json.loads(values["readiness"]))
+
+    def keep_release(self, key: str, etag: str, now: float) -> None:
+        """Remember which release the other Region serves, so that nobody has to ask it when it is lost."""
+        told = {":key": key, ":etag": etag, ":now": now}
+        self._write(
+            {"pk": "release", "sk": "last"}, "SET #key = :key, etag = :etag, seen = :now", told, {"#key": "key"}
+        )
+
+    def release(self) -> dict[str, Any] | None:
+        """ "key", "etag" and "seen" (epoch seconds) of the release that the other Region served last; None if unseen."""
+        values = self._get("release", "last")
+        return None if values is None else {"key": values["key"], "etag": values["etag"], "seen": float(values["seen"])}
+
+    def keep_drill(self, drill: Drill) -> None:
+        """Remember how far a drill has come."""
+        self._put("drill", drill.run, {"drill": json.dumps({**asdict(drill), "kind": drill.kind.value})})
+
+    def drills(self) -> list[Drill]:
+        """The drills of this Region, oldest first."""
+        pages = self.dynamodb.get_paginator("query").paginate(
+            TableName=self.table,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues=_item({":pk": "drill"}),
+            ConsistentRead=True,
+        )
+        kept = [json.loads(_values(found)["drill"]) for page in pages for found in page["Items"]]
+        drills = [Drill(**{**one, "kind": Kind(one["kind"]), "left": tuple(one["left"])}) for one in kept]
+        return sorted(drills, key=lambda drill: drill.began_at)
+
+    def forget_drill(self, run_id: str) -> None:
+        """It is no longer of interest."""
+        self._delete("drill", run_id)
 
     def _delete(self, pk: str, sk: str) -> None:
         self.dynamodb.delete_item(TableName=self.table, Key=_item({"pk": pk, "sk": sk}))

@@ -342,3 +342,69 @@ class ObjectsSettings(PeerSettings):
     peer_batch_role_arn: str | None  # may replicate the peer's bucket; IAM is global, so it is this stack's own
     slice_seconds: float
     look_again_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadinessSettings(PeerSettings):
+    """The scheduled look at everything that a failover to this Region would need."""
+
+    application: str
+    peer_ledger_table: str
+    domain: str
+    name_servers: tuple[str, ...]
+    seen_name: str
+    control_targets: tuple[str, ...]
+    sample_timeout_seconds: float
+    replica_id: str
+    peer_database_id: str
+    dbcheck_function: str
+    group_arns: tuple[str, ...]
+    peer_group_names: tuple[str, ...]
+    default_capacity: int
+    balancer_name: str | None  # the DNS name of this Region's load balancer
+    certificate_arn: str | None
+    database_secret: str | None
+    bucket: str | None
+    peer_bucket: str | None
+    release_key: str | None
+    failover_machine: str
+    failback_machine: str
+    drill_machine: str
+    topic_arn: str
+    switch_namespace: str
+    max_data_loss_seconds: float
+    drill_days: float  # a successful drill that is older than this is too long ago
+    role_arns: tuple[str, ...]  # of the functions of a failover, for the simulation of their calls
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrillSettings(VerifySettings):
+    """A drill's throwaway database and site, in the Region that stands by."""
+
+    application: str
+    account_id: str
+    peer_connect_seconds: float
+    peer_read_seconds: float
+    peer_ledger_table: str
+    replica_id: str
+    peer_database_id: str
+    dbcheck_function: str
+    group_arns: tuple[str, ...]
+    default_capacity: int
+    healthy_percent: int
+    subnet_group: str | None  # None, as all that follows, where the workload is not ours
+    database_security_group: str | None  # lets the drill's instances and dbcheck in, and nobody else
+    subnet_ids: tuple[str, ...] | None  # of the drill's instances: without a route to the internet
+    public_subnet_ids: tuple[str, ...] | None
+    security_group: str | None  # of the drill's instances
+    balancer_security_group: str | None
+    vpc_id: str | None
+    certificate_arn: str | None
+    site_port: int
+    instance_profile_arn: str | None
+    bucket: str | None  # of the drill's instances; it replicates nowhere
+    data_key_arn: str | None
+    site_role_arn: str | None  # by which CloudFormation makes the site
+    max_gib: int  # a larger database is not copied for a drill
+    failover_machine: str
+    peer_failback_machine: str
