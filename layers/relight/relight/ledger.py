@@ -323,13 +323,10 @@ class Ledger:
 
     def keep_release(self, key: str, etag: str, now: float) -> None:
         """Remember which release the other Region serves, so that nobody has to ask it when it is lost."""
-        told = {":key": key, ":etag": etag, ":now": now}
-        self._write(
-            {"pk": "release", "sk": "last"}, "SET #key = :key, etag = :etag, seen = :now", told, {"#key": "key"}
-        )
+        self._put("release", "last", {"key": key, "etag": etag, "seen": now})
 
     def release(self) -> dict[str, Any] | None:
-        """ "key", "etag" and "seen" (epoch seconds) of the release that the other Region served last; None if unseen."""
+        """The "key", "etag" and time ("seen") of the release that the other Region served last; None where unseen."""
         values = self._get("release", "last")
         return None if values is None else {"key": values["key"], "etag": values["etag"], "seen": float(values["seen"])}
 
