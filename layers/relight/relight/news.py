@@ -152,10 +152,11 @@ def ended(origin: Origin, run: Run, evidence: Mapping[str, Any], where: str) -> 
 def readiness_changed(origin: Origin, before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> Entry | None:
     """What the last look has come to, where it differs from the one before in a check's level; else None.
 
-    Both are as the ledger keeps them. The first look of all is told, too.
+    Both are as the ledger keeps them. The first look of all is told, too; in the active Region nothing is, because
+    nothing is judged there.
     """
-    left, earlier = _left(now), None if before is None else _left(before)
-    if earlier is not None and earlier.keys() == left.keys():
+    left, earlier = _left(now), None if before is None or not _judged(before) else _left(before)
+    if not _judged(now) or (earlier is not None and earlier.keys() == left.keys()):
         return None
     failing, warning = ([name for level, name in left if level == wanted] for wanted in _NOT_PASSED)
     score = int(now["score"])
@@ -171,6 +172,10 @@ def readiness_changed(origin: Origin, before: Mapping[str, Any] | None, now: Map
         ],
     }
     return _entry(origin, News.READINESS_CHANGED, None, float(now["at"]), _told(origin, score, failing, warning), **own)
+
+
+def _judged(readiness: Mapping[str, Any]) -> bool:
+    return bool(readiness.get("on_duty", True))
 
 
 def _left(readiness: Mapping[str, Any]) -> dict[tuple[str, str], Mapping[str, Any]]:
@@ -216,7 +221,7 @@ def put(events: EventBridgeClient, entries: Iterable[Entry]) -> str | None:
     given = list(entries)
     refused: list[str] = []
     try:
-        for batch in batched(given, _MOST_ENTRIES):
+        for batch in batched(given, _MOST_ENTRIES, strict=False):
             answers = events.put_events(Entries=list(batch)).get("Entries", [])
             refused += [str(answer["ErrorCode"]) for answer in answers if answer.get("ErrorCode")]
     except (BotoCoreError, ClientError) as error:
