@@ -22,12 +22,16 @@ from relight_cli.cost import cost
 from relight_cli.cut_over import cut_over
 from relight_cli.deploy import deploy
 from relight_cli.destroy import destroy
+from relight_cli.drill import drill
 from relight_cli.exit_code import Exit, Refused
 from relight_cli.explain import explain
 from relight_cli.failback import failback
 from relight_cli.freeze import freeze, unfreeze
+from relight_cli.history import history
 from relight_cli.may_deploy import may_deploy
+from relight_cli.readiness import readiness
 from relight_cli.reconcile import reconcile
+from relight_cli.report import report
 from relight_cli.retired import retired
 
 _INTERRUPTED = 130
@@ -141,6 +145,10 @@ app.command("failback", short_help="Start the way home; it asks before it switch
 app.command("stay", short_help="Tell a failback that asks that the other Region is home.")(stay)
 app.command("reconcile", short_help="What the failover lost, row by row.")(reconcile)
 app.command("retired", short_help="The old databases that are kept, and their deletion.")(retired)
+app.command("readiness", short_help="Whether the standby could take over now, check by check.")(readiness)
+app.command("drill", short_help="Rehearse a part of the failover in AWS, with a throwaway.")(drill)
+app.command("report", short_help="The report of a run, checked against its manifest.")(report)
+app.command("history", short_help="All runs of both Regions, with what was measured.")(history)
 app.command("freeze", short_help="Let no run begin for a while.")(freeze)
 app.command("unfreeze", short_help="Take a freeze back.")(unfreeze)
 app.command("explain", short_help="The table by which a run is decided.")(explain)
