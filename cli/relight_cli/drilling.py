@@ -24,6 +24,8 @@ from relight_cli.standby import SILENT, standby
 
 WINDOW_SECONDS = 60.0
 """Two starts within it share a name, so that one of them finds the other."""
+PAUSE_SECONDS = 2.0
+"""Between two looks at a drill that is followed."""
 SILENCE_SECONDS = 300.0
 """For so long AWS may be silent while a drill is followed: it goes on in any case."""
 ASKS = frozenset({Kind.PROMOTE, Kind.GAMEDAY})
@@ -110,8 +112,7 @@ class Drilling:
     aws: Aws
     show: Callable[[str], None]
     clock: Callable[[], float] = time.time
-    pause: float = 2.0
-    """Seconds between two looks."""
+    pause: float = PAUSE_SECONDS
     _told: dict[str, str] = field(default_factory=dict, repr=False)
     _asked: int = 0
 
@@ -238,7 +239,7 @@ def measured(drill: dict[str, Any]) -> Iterator[str]:
 
 def conduct(deployed: Deployed, wanted: Wanted, *, follow: bool, as_json: bool) -> int:
     """Start it and follow it: the exit code. Refused, with the drill's own words, where it did not succeed."""
-    drilling = Drilling(deployed, Aws(), show=_silent if as_json else print)
+    drilling = Drilling(deployed, Aws(), show=_silent if as_json else print, pause=PAUSE_SECONDS)
     begun = drilling.begin(wanted)
     end = drilling.follow(begun) if follow else None
     if as_json:

@@ -1,4 +1,4 @@
-"""`relight readiness`: what the function of the standby finds, or the ledger has, as a table, as JSON and as exit codes."""
+"""`relight readiness`: what the standby's function finds or its ledger has, as a table, as JSON and as exit codes."""
 
 from __future__ import annotations
 
