@@ -1,0 +1,78 @@
+"""The release that a Region serves: the archive in its bucket, by key, ETag, version and size.
+
+Two are the same that have the same size and the same ETag, or the same size and the same version: S3 gives a replica
+the version of its source, while the ETag of an object that KMS encrypts says nothing of its content.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from relight.bucket import GONE
+from relight.objects import UNVERSIONED
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypy_boto3_s3 import S3Client
+
+    from relight.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class Release:
+    """One release; `replication` is what S3 says of its way to the other Region, None where it says nothing."""
+
+    key: str
+    etag: str
+    version: str
+    size: int
+    replication: str | None = None
+
+    def same(self, other: Release) -> bool:
+        """Both hold the same content."""
+        if self.size != other.size:
+            return False
+        return self.etag == other.etag or (self.version == other.version != UNVERSIONED)
+
+    @property
+    def kept(self) -> str:
+        """What the ledger keeps as its `etag`: all that tells one release from another."""
+        return f"{self.etag} {self.version} {self.size}"
+
+
+def of_kept(values: Mapping[str, Any]) -> Release:
+    """A release as the ledger has kept it (`Ledger.release`)."""
+    etag, version, size = str(values["etag"]).rsplit(" ", 2)
+    return Release(str(values["key"]), etag, version, int(size))
+
+
+def look(s3: S3Client, bucket: str, key: str) -> Release | None:
+    """The release in a bucket; None where S3 answers that there is none. Raises what boto3 raises."""
+    try:
+        told = s3.head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in GONE:
+            raise
+        return None
+    replication = told.get("ReplicationStatus")
+    return Release(key, told["ETag"], told.get("VersionId", UNVERSIONED), told["ContentLength"], replication)
+
+
+def remember(s3: S3Client, ledger: Ledger, bucket: str | None, key: str | None, now: float) -> bool:
+    """Keep what the other Region serves, while it can still be asked; False where it did not answer, or refused.
+
+    Where there is no bucket, or nothing in it, there is nothing to keep, and what was kept before stays.
+    """
+    if bucket is None or key is None:
+        return True
+    try:
+        release = look(s3, bucket, key)
+    except (BotoCoreError, ClientError):
+        return False
+    if release is not None:
+        ledger.keep_release(release.key, release.kept, now)
+    return True
