@@ -31,6 +31,8 @@ ALARM, COMPOSITE = "AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"
 SWITCHES = "Relight/Switches/shop"
 HOME, DR = REGIONS["primary"], REGIONS["dr"]
 FUNCTIONS = sorted(path.name for path in (ROOT / "functions").iterdir() if (path / "handler.py").exists())
+# What the function readiness publishes of the standby, each half hour.
+READINESS = ("ReadinessScore", "DrillAgeDays")
 # What AWS publishes, by namespace: the dimensions, and the metrics that it documents for them.
 PUBLISHED: dict[str, dict[tuple[str, ...], set[str]]] = {
     "AWS/ApplicationELB": {
@@ -67,7 +69,7 @@ PUBLISHED: dict[str, dict[tuple[str, ...], set[str]]] = {
 def published_by_relight(namespace: str, name: str, where: str) -> bool:
     """Whether a function of that Region really publishes it: asked of the code that does."""
     if namespace == "Relight":  # in whichever Region is the standby
-        return name in {"Ready", "Down.outside", *(f"Down.{view.value}" for view in MEASURED)}
+        return name in {"Ready", "Down.outside", *READINESS, *(f"Down.{view.value}" for view in MEASURED)}
     active = Head(True, 1, where, State.STEADY, ended_at=1.0, frozen_until=3.0)
     return name in switches(active, where, HOME) | gauges(active, where, HOME, 2.0)
 
@@ -307,9 +309,50 @@ def test_it_reads_from_who_is_active_down_to_the_workload() -> None:
         "Who is active",
         "Can we fail over now",
         "How far behind are we",
+        "When did we last practise",
         "What runs",
         "Is the workload well",
     ]
+
+
+def below(question: str) -> list[dict[str, Any]]:
+    """The widgets that answer a question."""
+    ordered = sorted(widgets(), key=lambda w: (w["y"], w["x"]))
+    headings = [w for w in ordered if w["type"] == "text"]
+    (heading,) = (w for w in headings if w["properties"]["markdown"].startswith(f"## {question}"))
+    end = next((w["y"] for w in headings if w["y"] > heading["y"]), float("inf"))
+    return [w for w in ordered if heading["y"] < w["y"] < end]
+
+
+@pytest.mark.parametrize(
+    ("question", "answers"),
+    [
+        ("Who is active", {"STOP", "GO", "HOLD", "UnprotectedSeconds"}),
+        ("Can we fail over now", {"ReadinessScore", "Ready", "MAINTENANCE", "ApproximateNumberOfMessagesVisible"}),
+        ("How far behind are we", {"ReplicaLag", "OldestReplicationSlotLag", "FreeStorageSpace"}),
+        ("When did we last practise", {"DrillAgeDays", "ExecutionsSucceeded", "ExecutionsFailed"}),
+        ("What runs", {"ExecutionsStarted", "Errors"}),
+    ],
+)
+def test_each_question_is_answered_below_it(question: str, answers: set[str]) -> None:
+    assert answers <= {metric[1] for widget in below(question) for metric in widget["properties"]["metrics"]}
+
+
+def test_drills_are_shown_for_longer_than_the_longest_pause_between_two_of_them() -> None:
+    age, drills = below("When did we last practise")
+    assert "start" not in age["properties"], "the newest value"
+    assert (drills["properties"]["start"], drills["properties"]["period"]) == ("-P35D", 86400), "one is each month"
+    machines = {metric[3].rpartition(":")[2] for metric in drills["properties"]["metrics"]}
+    assert machines == {"relight-shop-drill"}
+
+
+def test_it_is_within_what_cloudwatch_takes() -> None:
+    """500 widgets; 500 metrics in one and 2,500 altogether (CloudWatch service quotas)."""
+    many = [len(widget["properties"].get("metrics", [])) for widget in widgets()]
+    assert len(many) <= 500
+    assert max(many) <= 500
+    assert sum(many) <= 2500
+    assert all(1 <= widget["height"] <= 1000 and 1 <= widget["width"] <= 24 for widget in widgets())
 
 
 def test_its_widgets_lie_side_by_side_on_the_grid() -> None:
