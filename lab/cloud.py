@@ -26,7 +26,7 @@ from moto.route53.models import HostedZoneIdentifier
 from moto.stepfunctions.parser.asl.utils import boto_client as moto_boto_client
 from werkzeug.serving import make_server
 
-from lab import composite, iam_documents
+from lab import composite, iam_documents, iam_simulation
 from lab.errors import PortBusy
 from lab.network import Network, Path
 from lab.region import GLOBAL, Place, Vantage, access_key, place_of, side_of, vantage_of
@@ -209,6 +209,7 @@ def _configure_moto() -> Callable[[], None]:
     seams.wrap(HostedZoneIdentifier, "generate", lambda original: lambda *of, **more: f"Z{original(*of, **more)[1:]}")
     without_composites = composite.install()
     iam_documents.install(seams)
+    iam_simulation.install(seams)
 
     def undo() -> None:
         without_composites()

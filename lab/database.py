@@ -91,7 +91,7 @@ class Database:
         self.source: Database | None = None
         """What it replicates, until its promotion is complete."""
         self.slot = re.sub(r"\W", "_", f"rds_{record.region}_{record.dbi_resource_id}".lower())
-        """Its replication slot at its source. It is dropped when it is promoted or gone, if the source is reached then."""
+        """Its replication slot at its source. It is dropped when it is promoted or gone, if that is reached then."""
         self._folder_name = f"{side}-{re.sub(r'\W', '_', self.identifier)}_{secrets.token_hex(3)}"
         """Stays when it is renamed."""
         self._house = house

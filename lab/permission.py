@@ -9,7 +9,7 @@ operation, an element of a policy or an operator that is not known here is refus
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -380,6 +380,11 @@ class Statement:
             not_actions="NotAction" in statement,
             not_resources="NotResource" in statement,
         )
+
+    @property
+    def unconditional(self) -> "Statement":
+        """The statement without its conditions."""
+        return replace(self, conditions=())
 
     def covers(self, need: Need) -> bool:
         """Whether the statement is about that action, on that resource, in that context."""

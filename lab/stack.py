@@ -56,14 +56,21 @@ class Stacks:
         """Refuse now what `create` would refuse before making anything: TemplateError, StackRefused."""
         self._deployment(Stack("check", region, template_path, dict(parameters))).check()
 
-    def create(self, name: str, region: str, template_path: Path, parameters: Mapping[str, Any]) -> Stack:
-        """Make a stack and wait until its resources can be used.
+    def create(
+        self,
+        name: str,
+        region: str,
+        template_path: Path,
+        parameters: Mapping[str, Any],
+        tags: Mapping[str, str] | None = None,
+    ) -> Stack:
+        """Make a stack and wait until its resources can be used. The tags are given to each that takes tags.
 
         TemplateError or StackRefused, of one line; what was made until then has been deleted again.
         """
         if self.get(name, region):
             raise StackRefused(f"the stack {name} exists already", where=region, do="update or delete it")
-        stack = Stack(name, region, template_path, dict(parameters))
+        stack = Stack(name, region, template_path, dict(parameters), tags=dict(tags or {}))
         deployment = self._deployment(stack)
         deployment.check()
         deployment.run()
