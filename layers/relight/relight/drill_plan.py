@@ -423,7 +423,8 @@ def would(facts: Facts) -> list[str]:
         said.append(f"{name} is promoted, and the time to its first write is taken; {facts.replica_id} stays as it is")
     if facts.site is None:
         kind = f" of {facts.instance_type}" if facts.instance_type else ""
-        said.append(f"{facts.instances} instances{kind} behind a balancer of their own serve it: an order is written")
+        many = f"{facts.instances} instance{'' if facts.instances == 1 else 's'}{kind}"
+        said.append(f"a balancer of its own serves from it, with {many} behind it: an order is written")
     else:
         said.append(f"no site is made, because {facts.site}: a write is proven at the database")
     kept = f"after {lasting(facts.keep_minutes * 60)}, " if facts.keep_minutes else ""

@@ -201,7 +201,7 @@ class DrillSite:
                 raise
             said = error.response["Error"]
             raise SiteNotBuilt(f"CloudFormation refuses {name}: {said['Message']} ({said['Code']})") from None
-        return self._wait(f"the stack {name} is being made: a balancer, and {self.capacity} instances behind it")
+        return self._wait(f"the stack {name} is being made: a balancer, and its instances ({self.capacity})")
 
     # It is there.
 

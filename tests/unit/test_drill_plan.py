@@ -1,0 +1,133 @@
+"""What refuses a drill, in which order, what it would do, and what is claimed of its time and price."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from relight.drill import Kind
+from relight.drill_plan import RULES, Facts, Origin, Quota, Source, cost, minutes, refusal, would
+from relight.errors import BackupNotFound, DrillRefused, DrillTooLarge, PeerUnreachable
+from relight.head import Head, Promotion, Quiesce, State
+
+from tests.unit.practice import PRIMARY_ARN, STANDBY
+from tests.unit.standby import HERE, HOME
+
+STEADY = Head(True, 1, HOME, State.STEADY)
+BACKUP = Source(Origin.BACKUP, "arn:aws:rds:x:1:auto-backup:ab-1", 20, 1_790_000_000.0, True)
+REPLICA = Source(Origin.REPLICA, PRIMARY_ARN, 20, None, True)
+READY = Facts(
+    kind=Kind.RESTORE,
+    here=HERE,
+    peer=HOME,
+    head=STEADY,
+    peer_head=STEADY,
+    replica_id=STANDBY,
+    standby={"DBInstanceClass": "db.t4g.small"},
+    follows=True,
+    source=BACKUP,
+    peer_silent=None,
+    primary_status="available",
+    primary_backups=7,
+    max_gib=100,
+    instances=1,
+    instance_type="t4g.small",
+)
+DOOR = Promotion("shop-dr", "run-0", 1, None)
+# Each changes one thing of what is ready, so that the rule in its place matches, and says what the sentence holds.
+REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"head": replace(STEADY, active=HERE)}, DrillRefused, "drills run in the standby"),
+    ({"head": replace(STEADY, state=State.PROMOTING, promotion=DOOR)}, DrillRefused, f"activates {HERE} was begun"),
+    ({"peer_head": replace(STEADY, quiesce=Quiesce(1.0, None))}, DrillRefused, f"activates {HOME} is under way"),
+    ({"left_over": ("database shop-dr-drill-0",)}, DrillRefused, "left something over: database shop-dr-drill-0"),
+    ({"unseen": ("stacks (Throttling)",)}, DrillRefused, "could not be seen: stacks"),
+    ({"standby": None}, DrillRefused, "there is no standby to practise with"),
+    ({"follows": False}, DrillRefused, "rebuild the standby"),
+    ({"source": None, "peer_silent": "timed out"}, PeerUnreachable, f"{HOME} does not answer"),
+    ({"source": None}, BackupNotFound, "nothing to begin with"),
+    ({"kind": Kind.PROMOTE, "source": REPLICA, "primary_status": "backing-up"}, DrillRefused, "is backing-up"),
+    ({"kind": Kind.PROMOTE, "source": REPLICA, "primary_backups": 0}, DrillRefused, "no automated backups"),
+    ({"source": replace(BACKUP, gib=101)}, DrillTooLarge, "has 101 GiB, and a drill copies 100 at most"),
+    ({"source": replace(BACKUP, origin=Origin.COPY), "key_known": False}, DrillRefused, "no key of"),
+    ({"quotas": (Quota("vCPUs", 4, 2, 5),)}, DrillRefused, "vCPUs: 4 of 5 are in use, 2 are needed"),
+]
+
+
+def test_what_is_ready_may_begin() -> None:
+    assert refusal(READY) is None
+    assert refusal(replace(READY, kind=Kind.PROMOTE, source=REPLICA)) is None
+    assert refusal(replace(READY, kind=Kind.GAMEDAY, source=None)) is None
+
+
+@pytest.mark.parametrize(("number", "change", "error", "said"), [(n, *case) for n, case in enumerate(REFUSED)])
+def test_each_rule_is_reached_and_says_why(number: int, change: dict[str, Any], error: type, said: str) -> None:
+    facts = replace(READY, **change)
+    assert next(n for n, rule in enumerate(RULES) if rule.when(facts)) == number
+    found = refusal(facts)
+    assert type(found) is error
+    assert said in str(found)
+
+
+def test_every_rule_has_its_case() -> None:
+    assert len(REFUSED) == len(RULES)
+
+
+def test_what_is_at_stake_is_said_before_what_is_missing() -> None:
+    everything: dict[str, Any] = {}
+    for change, _, _ in reversed(REFUSED):
+        everything |= change
+    assert "drills run in the standby" in str(refusal(replace(READY, **everything)))
+
+
+def test_a_head_that_is_being_activated_is_half_done_before_its_door_is_open() -> None:
+    assert refusal(replace(READY, head=replace(STEADY, state=State.PROMOTING))) is not None
+
+
+def test_neither_a_freeze_nor_a_silent_ledger_of_the_other_region_refuses() -> None:
+    frozen = replace(STEADY, frozen_until=9e9, frozen_because="sale")
+    assert refusal(replace(READY, head=frozen, peer_head=None, primary_status=None)) is None
+
+
+def test_a_plan_is_the_plan_of_a_restore() -> None:
+    plan = replace(READY, kind=Kind.PLAN)
+    assert refusal(plan) is None
+    assert would(plan) == would(READY)
+    assert isinstance(refusal(replace(plan, source=None)), BackupNotFound)
+
+
+def test_a_gameday_copies_nothing_so_that_its_size_does_not_count() -> None:
+    facts = replace(READY, kind=Kind.GAMEDAY, source=None, max_gib=0)
+    assert (refusal(facts), cost(facts), minutes(facts)) == (None, None, None)
+    assert "planned mode" in would(facts)[0]
+    assert isinstance(refusal(replace(facts, peer_silent="timed out")), PeerUnreachable)
+
+
+def test_it_says_what_it_would_do_with_the_primary() -> None:
+    said = would(replace(READY, kind=Kind.PROMOTE, source=REPLICA, keep_minutes=90))
+    assert said == [
+        f"{STANDBY}-drill-<epoch>, in one zone and without backups, follows {PRIMARY_ARN}, by replication",
+        f"for it RDS takes a snapshot of {HOME}'s database, and keeps a slot there until its end",
+        f"{STANDBY}-drill-<epoch> is promoted, and the time to its first write is taken; {STANDBY} stays as it is",
+        "a balancer of its own serves from it, with 1 instance of t4g.small behind it: an order is written",
+        "after 1 h 30 min, all of it is deleted",
+    ]
+    assert "no site is made, because it is not ours" in would(replace(READY, site="it is not ours"))[1]
+
+
+def test_time_grows_with_what_crosses_and_with_what_is_kept() -> None:
+    here = minutes(READY)
+    assert here == 20 + 10 + 15
+    assert minutes(replace(READY, source=replace(BACKUP, gib=80))) == here
+    assert minutes(replace(READY, source=replace(BACKUP, origin=Origin.COPY))) == here + 20
+    assert minutes(replace(READY, keep_minutes=60)) == here + 60
+
+
+def test_the_price_is_of_what_is_known_and_else_none() -> None:
+    # Three quarters of an hour: database, instance, balancer with two addresses, 20 GiB.
+    assert cost(READY) == round(0.75 * (0.037 + 0.0192 + 0.037 + 20 * 0.137 / 730), 2)
+    assert cost(replace(READY, standby={"DBInstanceClass": "db.r9g.large"})) is None
+    assert cost(replace(READY, instance_type="m9g.large")) is None
+    assert cost(replace(READY, site="it is not ours", instance_type=None)) is not None
+
+
+def test_a_source_survives_json() -> None:
+    assert Source.from_dict(BACKUP.to_dict()) == BACKUP
