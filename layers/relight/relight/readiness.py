@@ -127,5 +127,5 @@ def judge(facts: ReadinessFacts, now: float) -> Readiness:
 
 def blocking(readiness: Readiness) -> tuple[Check, ...]:
     """The checks whose FAIL goes with something that holds an automatic failover up (docs/readiness.md says why)."""
-    held = {row.name for row in ROWS if row.held_up_by is not None}
+    held = {row.name for row in ROWS if row.held_up_by}
     return tuple(check for check in readiness.of(Level.FAIL) if check.name in held)

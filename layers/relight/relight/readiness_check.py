@@ -69,8 +69,8 @@ def fails(sentence: str) -> Judgement:
 class Row:
     """A check in the table. `when_*` say for people when it has that level.
 
-    `when_warn` None: only where something could not be seen. `when_fail` None: never. `held_up_by` is the finding of
-    the decision that holds an automatic failover up for the same reason; None for most.
+    `when_warn` None: only where something could not be seen. `when_fail` None: never. `held_up_by` are the findings
+    by which the decision holds an automatic failover up for the same reason; none for most.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Row:
     when_warn: str | None
     when_fail: str | None
     todo: str
-    held_up_by: Finding | None = None
+    held_up_by: tuple[Finding, ...] = ()
 
     def judge(self, facts: ReadinessFacts, now: float) -> Check:
         """What it comes to at `now` (epoch seconds)."""

@@ -35,19 +35,19 @@ this is the active one, and which version of Relight runs there.
 | level | what it means |
 |---|---|
 | PASS | It is as it should be. |
-| WARN | A failover would work, perhaps later or with less; or the thing **could not be seen**, and the sentence says why. |
+| WARN | A failover would work, perhaps later or with less; or it **could not be seen**, and the sentence says why. |
 | FAIL | A failover would fail, be refused, or lose more than it may. `relight readiness` exits with 1. |
 
 Unknown is not down, and not up: what nobody could say is a WARN, whatever it is. Only where AWS answers that a thing
-does not exist, which a failover needs in this Region, is that a FAIL. While the primary does not answer, everything that
-needs this Region alone is judged all the same; of the primary's capacity, release and backups what the ledger has kept
-counts then, and what would have to be compared with the primary could not be seen.
+does not exist, which a failover needs in this Region, is that a FAIL. While the primary does not answer, everything
+that needs this Region alone is judged all the same; of the primary's capacity, release and backups what the ledger has
+kept counts then, and what would have to be compared with the primary could not be seen.
 
 What is only a matter of time is no WARN in a Region that is young: a drill need not have been run before DrillDays are
 over, and what is written each minute need not be there for the first 15 minutes. The sentence says so.
 
-**The score** (metric `Relight` `ReadinessScore`, dimension `service`): 100 where everything passes, 50 to 99 where nothing
-fails, below 50 where something does; within these, by the share of checks that pass.
+**The score** (metric `Relight` `ReadinessScore`, dimension `service`): 100 where everything passes, 50 to 99 where
+nothing fails, below 50 where something does; within these, by the share of checks that pass.
 
 One look takes fewer than 60 API calls and less than 10 seconds. It changes nothing, reads no secret's value, and calls
 IAM's simulation and Route 53's API, which a failover itself never does.
@@ -61,11 +61,12 @@ waiting, and that list is short:
 
 {list}
 
-Everything else fails towards going on. Too small a quota, a missing image or an old release cost capacity or a feature,
-and the alternative is no service at all; a promotion does not make any of them worse. Stale switches, missing records or
-an expired certificate keep clients away, but the database that has been promoted meanwhile is what the person on call
-needs first. A denied permission stops the run by itself, before the one-way door or at it. Two more ask a person and do
-not refuse: a loss that is larger than MaxDataLossSeconds (`data_loss_too_large`), or unknown (`data_loss_unknown`).
+Everything else fails towards going on. Too small a quota, a missing image or an old release cost capacity or a
+feature, and the alternative is no service at all; a promotion does not make any of them worse. Stale switches, missing
+records or an expired certificate keep clients away, but the database that has been promoted meanwhile is what the
+person on call needs first. A denied permission stops the run by itself, before the one-way door or at it. Two more ask
+a person and do not refuse: a loss that is larger than MaxDataLossSeconds (`data_loss_too_large`), or unknown
+(`data_loss_unknown`).
 """
 
 
@@ -89,9 +90,9 @@ def _line(row: Row) -> str:
 def _held_up() -> str:
     conditions = {rule.finding: rule.condition for rule in RULES}
     return "\n".join(
-        f"- `{row.name}`, which the decision calls `{row.held_up_by}`. {conditions[row.held_up_by]}"
+        f"- `{row.name}`, which the decision calls `{finding}`. {conditions[finding]}"
         for row in ROWS
-        if row.held_up_by is not None
+        for finding in row.held_up_by
     )
 
 

@@ -86,6 +86,9 @@ def _stream(facts: ReadinessFacts, now: float) -> Judgement:
 
 
 def _lag(facts: ReadinessFacts, now: float) -> Judgement:
+    stream = facts.database.stream
+    if not isinstance(stream, Unseen) and stream.last_replayed_at is None and is_young(facts, now):
+        return passes(f"nothing has been replayed yet; this Region has been there for {lasting(facts.age(now))} only")
     behind = _behind(facts, now)
     limit = facts.max_data_loss_seconds
     said = f"the newest commit here is of {lasting(behind)} ago; a failover may lose {lasting(limit)}"
@@ -125,7 +128,11 @@ def _engine(facts: ReadinessFacts, now: float) -> Judgement:
     here = _here(facts)
     if here.engine != ENGINE:
         return fails(f"{here.identifier} is of engine {here.engine}, whose promotion Relight does not know")
-    there = _there(facts)
+    return passes(f"{here.identifier} is {here.engine}")
+
+
+def _engine_version(facts: ReadinessFacts, now: float) -> Judgement:
+    here, there = _here(facts), _there(facts)
     mine, theirs = _numbers(here.engine_version), _numbers(there.engine_version)
     said = f"{here.engine} {here.engine_version} here, {there.engine_version} in {facts.peer}"
     if here.engine != there.engine or mine[:1] != theirs[:1]:
@@ -259,7 +266,7 @@ ROWS = (
         "It is being changed, backed up or the like: a promotion would wait until that is over.",
         "It is missing, replicates from nothing or something else, or has a status from which it cannot be promoted.",
         "Look at the instance in RDS. One that is no replica has to be rebuilt (`relight failback`).",
-        Finding.DR_NOT_READY,
+        (Finding.DR_NOT_READY, Finding.NOT_A_REPLICA),
     ),
     Row(
         "stream",
@@ -274,9 +281,9 @@ ROWS = (
         "lag",
         Area.DATABASE,
         _lag,
-        "The newest commit here is younger than half of MaxDataLossSeconds.",
-        "It is older than half of MaxDataLossSeconds, and than 150 s.",
-        "It is older than MaxDataLossSeconds, and than 150 s: an automatic failover would ask a person.",
+        "The newest commit here is younger than half of MaxDataLossSeconds, or than 150 s.",
+        "It is older than both.",
+        "It is older than MaxDataLossSeconds and than 150 s: an automatic failover would ask a person.",
         "Look at the load of the replica, and at the log of dbcheck.",
     ),
     Row(
@@ -292,11 +299,20 @@ ROWS = (
         "engine",
         Area.DATABASE,
         _engine,
-        "The replica is PostgreSQL, of the primary's major version, and not older than the primary.",
+        "The replica is PostgreSQL.",
+        None,
+        "It is of another engine.",
+        "Give Relight the identifier of an RDS for PostgreSQL instance.",
+        (Finding.ENGINE_NOT_SUPPORTED,),
+    ),
+    Row(
+        "engine_version",
+        Area.DATABASE,
+        _engine_version,
+        "The replica is of the primary's major version, and not older than the primary.",
         "Its minor version is older than the primary's.",
-        "It is of another engine or another major version.",
+        "Its engine or its major version is another one.",
         "Upgrade the replica first, then the primary.",
-        Finding.ENGINE_NOT_SUPPORTED,
     ),
     Row(
         "class",
