@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 from relight.moment import lasting, told
-from relight.readiness import ROWS, Level, Row
+from relight.readiness import Level
 from relight.telling import one_line
 from rich.console import Console
 from rich.table import Table
@@ -140,20 +140,3 @@ def conduct(deployed: Deployed, *, last: bool, as_json: bool) -> int:
     if last and age > OLD_SECONDS:
         complain(f"the last look at {region} is {lasting(age)} old, leave out --last to look now")
     return Exit.DONE if seen.ready else Exit.OTHERWISE
-
-
-def listing(rows: Iterable[Row] = ROWS) -> str:
-    """The table of all checks, as docs/readiness.md has it."""
-    headings = ("check", "area", "PASS", "WARN", "FAIL", "what to do")
-    lines = [_line(headings), "|---" * len(headings) + "|"]
-    for row in rows:
-        fails = row.when_fail or "never"
-        if row.held_up_by is not None:
-            fails = f"{fails} (holds an automatic failover up: `{row.held_up_by.value}`)"
-        warns = row.when_warn or "it could not be seen"
-        lines.append(_line((f"`{row.name}`", row.area.value, row.when_pass, warns, fails, row.todo)))
-    return "\n".join([*lines, ""])
-
-
-def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', '\\|') for cell in cells)} |"

@@ -12,7 +12,7 @@ Region = Annotated[
     str | None, typer.Option("--region", metavar="REGION", help="The Region to look at; else the one that stands by.")
 ]
 Last = Annotated[bool, typer.Option("--last", help="What the ledger has of the last look; nothing is looked at.")]
-Markdown = Annotated[bool, typer.Option("--markdown", help="The list of the checks, as docs/readiness.md has it.")]
+Markdown = Annotated[bool, typer.Option("--markdown", help="The list of the checks, as docs/readiness.md.")]
 
 
 def readiness(
@@ -41,8 +41,8 @@ def readiness(
 def _listing(more: bool) -> int:
     if more:
         do = "leave the other out"
-        raise Refused("--markdown is the whole list", where="in the command line", do=do, code=Exit.BAD_INPUT)
-    from relight_cli.inspecting import listing  # noqa: PLC0415 - the core is heavy
+        raise Refused("--markdown is the whole page", where="in the command line", do=do, code=Exit.BAD_INPUT)
+    from relight.readiness_manual import markdown  # noqa: PLC0415 - the core is heavy
 
-    print(listing(), end="")
+    print(markdown(), end="")
     return Exit.DONE

@@ -43,7 +43,7 @@ UNWELL: dict[str, Any] = {"at": NOW, "region": HERE, "score": 75, "checks": [LAG
 
 def ending() -> dict[str, Any]:
     """The evidence of a run that succeeded."""
-    marks = {"t0": NOW - 130, "t8": NOW + 245}
+    marks = {"t0": NOW - 130, "t4": NOW + 180, "t8": NOW + 245}
     end = {"end": "SUCCEEDED", "finding": PLANNED["finding"], "sentence": PLANNED["sentence"], "verdict": PLANNED}
     return document(RUN, settings(), end, Kept(marks, [], None, ANSWER, []), NOW + 300)
 

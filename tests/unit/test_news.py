@@ -102,7 +102,8 @@ def test_the_page_names_each_kind_with_its_own_properties() -> None:
 
 STAYED = Answer(Reply.STAY, EVIL, EVIL, NOW, "way_home_open")
 NOBODY = Answer(Reply.UNANSWERED, "nobody", "no answer in time", NOW, "application_lost")
-FAILED = ending() | {"status": "FAILED", "finding": "error", "rto_seconds": None, "estimated_loss_seconds": None}
+UNSEEN = {"rto_seconds": None, "rpo_seconds": None, "estimated_loss_seconds": None}
+FAILED = ending() | UNSEEN | {"status": "FAILED", "finding": "error"}
 MANY = {**UNWELL, "checks": [check(f"check_{number}", "FAIL", EVIL, EVIL) for number in range(300)]}
 
 
