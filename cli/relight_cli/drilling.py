@@ -205,17 +205,17 @@ class Drilling:
             self.show(f"  the answer: {self._approve(begun)}")
 
     def _came_to(self, begun: Begun, end: Ended) -> Ended:
-        """With what its evidence measured, as far as there is any."""
-        drill: dict[str, Any] | None = None
+        """With what its evidence measured, as far as there is any, and with its sentence where there was none."""
+        document: dict[str, Any] = {}
         try:
-            for shelf in shelves(Deployed(self.deployed.application, (begun.region,)), self.aws):
-                document = _object((shelf.read(begun.run, "run.json") or b"").decode(errors="replace"))
-                found = document.get("drill")
-                drill = found if isinstance(found, dict) else None
+            (shelf,) = shelves(Deployed(self.deployed.application, (begun.region,)), self.aws)
+            document = _object((shelf.read(begun.run, "run.json") or b"").decode(errors="replace"))
         except Refused as refused:
             if refused.code not in SILENT:
                 raise
-        return Ended(end.status, end.sentence, end.code, drill)
+        drill, kept = document.get("drill"), document.get("sentence")
+        sentence = one_line(kept, _LONGEST) if end.sentence == end.status and isinstance(kept, str) else end.sentence
+        return Ended(end.status, sentence, end.code, drill if isinstance(drill, dict) else None)
 
     def closing(self, begun: Begun, end: Ended) -> Iterator[str]:
         """What it came to, for people."""

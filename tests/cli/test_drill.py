@@ -84,7 +84,7 @@ class Site:
             question = Question(1, "token", NOW, NOW + 600, "costs", sentence, "planned", Urgency.FIRST)
             self.ledger.keep_question(at_work, question)
         if self.drill is not None:
-            body = json.dumps({"drill": self.drill}).encode()
+            body = json.dumps({"drill": self.drill, "sentence": "as the evidence says"}).encode()
             self.s3.put_object(Bucket=BUCKET, Key=f"runs/{event['name']}/run.json", Body=body)
         assert self.let_go.wait(PATIENCE)
         return self.end
@@ -207,6 +207,14 @@ def test_a_failed_one_is_one_line_too_and_json_has_it(site: Site, capfd: pytest.
     out, error = capfd.readouterr()
     assert document(out)["sentence"] == "RuntimeError: no answer"
     assert error.count("\n") == 1
+
+
+def test_the_sentence_is_that_of_the_evidence_where_the_machine_says_none(
+    site: Site, capfd: pytest.CaptureFixture[str]
+) -> None:
+    site.end, site.drill = {"status": "SUCCEEDED", "rto_seconds": None}, {"kind": "plan"}
+    assert run(["drill", *THERE, "--kind", "plan"]) == Exit.DONE
+    assert f"in {HERE} ended SUCCEEDED: as the evidence says\n" in capfd.readouterr().out
 
 
 def test_what_is_left_over_is_named(site: Site, capfd: pytest.CaptureFixture[str]) -> None:
