@@ -11,7 +11,6 @@ from typing import Any
 
 from relight.moment import told
 from relight.telling import one_line
-from relight.trend import render
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -166,6 +165,8 @@ def conduct(deployed: Deployed, newest: int, page: Path | None, *, as_json: bool
     """Show them, and write the page: the exit code."""
     found = find(deployed, newest, Aws())
     if page is not None:
+        from relight.trend import render  # noqa: PLC0415 - templates are heavy
+
         _write(page, render([one.document for one in found.runs]))
     if as_json:
         print(json.dumps([one.as_document() for one in found.runs], indent=2))
