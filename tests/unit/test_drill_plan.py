@@ -1,6 +1,7 @@
 """What refuses a drill, in which order, what it would do, and what is claimed of its time and price."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from relight.head import Head, Promotion, Quiesce, State
 from tests.unit.practice import PRIMARY_ARN, STANDBY
 from tests.unit.standby import HERE, HOME
 
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "drills.md"
 STEADY = Head(True, 1, HOME, State.STEADY)
 BACKUP = Source(Origin.BACKUP, "arn:aws:rds:x:1:auto-backup:ab-1", 20, 1_790_000_000.0, True)
 REPLICA = Source(Origin.REPLICA, PRIMARY_ARN, 20, None, True)
@@ -131,3 +133,18 @@ def test_the_price_is_of_what_is_known_and_else_none() -> None:
 
 def test_a_source_survives_json() -> None:
     assert Source.from_dict(BACKUP.to_dict()) == BACKUP
+
+
+def test_the_figures_of_the_documentation_are_computed() -> None:
+    copied, replica = replace(BACKUP, origin=Origin.COPY), replace(READY, kind=Kind.PROMOTE, source=REPLICA)
+    figures = {
+        "`restore` of 20 GiB from a backup in the standby": READY,
+        "`restore` of 20 GiB, copied from the primary": replace(READY, source=copied),
+        "`promote` of 20 GiB": replica,
+        "`promote` of 100 GiB": replace(replica, source=replace(REPLICA, gib=100)),
+    }
+    text = DOCUMENTATION.read_text()
+    for what, facts in figures.items():
+        assert f"| {what} | {minutes(facts):g} | {cost(facts):g} |" in text
+    hour = (cost(replace(READY, keep_minutes=60 * 10)) or 0) - (cost(READY) or 0)
+    assert f"| each hour that its site is kept (20 GiB) | 60 | {hour / 10:.1g} |" in text

@@ -385,11 +385,14 @@ def test_it_is_promoted_without_backups_and_the_time_runs_to_the_first_write(sce
 
 def test_no_replica_any_more_is_not_promoted_and_available_is_not_either(scene: Scene) -> None:
     scene.replica()
+    scene.rds.instances[THROWAWAY]["DBInstanceStatus"] = "modifying"
+    assert "is modifying: RDS promotes only what is available" in scene.step.promote(scene.run).sentence
+    scene.rds.instances[THROWAWAY]["DBInstanceStatus"] = "available"
     scene.step.promote(scene.run)
     assert "has not begun it yet" in scene.step.promote(scene.run).sentence
     instance = scene.rds.instances[THROWAWAY]
     instance["DBInstanceStatus"] = "modifying"
-    assert "is modifying: RDS promotes only what is available" in scene.step.promote(scene.run).sentence
+    assert "is modifying: it is being promoted" in scene.step.promote(scene.run).sentence
     del instance["ReadReplicaSourceDBInstanceIdentifier"]
     assert "is no replica any more and is modifying" in scene.step.promote(scene.run).sentence
     instance["DBInstanceStatus"] = "backing-up"

@@ -285,7 +285,10 @@ class Throwaway:
     def _promote(self, run: Run, status: str, known: Mapping[str, Any] | None) -> Outcome:
         name, now = self.name(run), self.clock()
         if status != "available":
-            return self._wait(f"{name} is {status}: RDS promotes only what is available", soon=known is not None)
+            why = f"{name} is {status}"
+            if known is None:
+                return self._wait(f"{why}: RDS promotes only what is available")
+            return self._wait(f"{why}: it is being promoted", soon=True)
         if known is not None and now - known["asked_at"] < CALL_AGAIN_SECONDS:
             return self._wait(f"RDS has accepted the promotion of {name} and has not begun it yet", soon=True)
         # Written before the call; the first call's time stays.
