@@ -19,19 +19,27 @@ import dns.rdatatype
 import pytest
 from botocore.exceptions import ClientError
 from moto.moto_api._internal import moto_api_backend
+from rich.console import Console
 
 from lab import cloudformation_api
+from lab.attempts import Attempt, Kind
 from lab.autoscaling import Autoscaling
 from lab.cloud import ACCOUNT, Cloud
 from lab.cloudformation import CloudFormation
 from lab.dns import NameServer, Resolver
+from lab.ending import expected, problems
+from lab.errors import OptionRefused
 from lab.hosted_zone import HostedZones
+from lab.left_over import is_throwaway
 from lab.loadbalancing import LoadBalancers
 from lab.network import Network
+from lab.options import DrillKind, Fault, Options
 from lab.port import free_port
 from lab.quotas import STANDARD_VCPUS, Quotas
 from lab.region import BALANCERS, REGION_NAME, Side, Vantage, alb_address, instance_address
+from lab.report import Answered, Capacity, Drilled, Execution, Result, ScalingGroup, Status, closing
 from lab.route53 import moto_backend
+from lab.score import client_failures
 from lab.seam import Seams
 from lab.stack import Stacks
 from lab.timings import LAB
@@ -429,3 +437,142 @@ def test_a_simulation_says_what_a_roles_policies_give(dr: Dr) -> None:
     assert simulated("dynamodb:GetItem", dynamodb_LeadingKeys="region")["EvalDecision"] == "allowed"
     with pytest.raises(ClientError, match="NoSuchEntity"):
         iam.simulate_principal_policy(PolicySourceArn=f"{role}-never", ActionNames=["s3:GetObject"])
+
+
+# What a rehearsal makes of drills.
+
+
+def attempt(sent: float, got: float, status: int | None = 201) -> Attempt:
+    return Attempt(kind=Kind.WRITE, id="r-1", client=0, sent=sent, got=got, status=status)
+
+
+def test_an_attempt_that_failed_counts_when_a_drill_was_under_way_at_any_moment_of_it() -> None:
+    tried = [attempt(1, 2, 503), attempt(9, 11, None), attempt(12, 13), attempt(19, 21, 500), attempt(22, 23, 503)]
+    assert client_failures(tried, 10, 20) == 2
+    assert client_failures([attempt(12, 13)], 10, 20) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "lives"),
+    [
+        ("shop-dr-drill-7", True),
+        ("relight-shop-drill-12", True),
+        ("shop-dr", False),
+        ("relight-shop-drill", False),
+        ("shop-dr-retired-4", False),
+    ],
+)
+def test_what_lives_for_one_drill_only_is_known_by_its_name(name: str, lives: bool) -> None:
+    assert is_throwaway(name) is lives
+
+
+def drilled(kind: str = "promote", **changes: Any) -> Drilled:
+    made = Drilled(
+        kind=kind,
+        run=f"run-{kind}",
+        status=Status.SUCCEEDED,
+        started=100.0,
+        ended=120.0,
+        promote_seconds=7.1 if kind == "promote" else None,
+        restore_seconds=2.2 if kind == "restore" else None,
+        instances=1,
+        marked=True,
+        reached_standing=False,
+        ways_out=(),
+    )
+    return replace(made, **changes)
+
+
+def rehearsed(**changes: Any) -> Result:
+    """A rehearsal of both drills as it should end."""
+    options = Options(fault=Fault.NONE, drill=(DrillKind.PROMOTE, DrillKind.RESTORE))
+    size = Capacity(0, 0, 4)
+    result = Result(
+        status=Status.SUCCEEDED,
+        expected=expected(options),
+        fault="none",
+        lost="refused",
+        timings="lab",
+        started=90.0,
+        ended=150.0,
+        attempts=1000,
+        acknowledged_writes=900,
+        missing_writes=(),
+        missing_streamed_writes=0,
+        writes_on_both_sides=0,
+        drills_asked=tuple(kind.value for kind in options.drill),
+        drills=(drilled("promote"), drilled("restore")),
+        client_failures=0,
+        standby_streaming_always=True,
+        left_over=(),
+        promote_seconds=7.1,
+        restore_seconds=2.2,
+        executions=(Execution("run-promote", "SUCCEEDED", REGION, machine="drill"),),
+        answers=(Answered("run-promote", "approve", 0, 101.0, "approved"),),
+        asg=ScalingGroup(size, size),
+    )
+    return replace(result, **changes)
+
+
+def test_drills_that_touched_nothing_ended_as_they_should() -> None:
+    assert problems(rehearsed()) == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"drills": (drilled("promote"),)}, "no drill (restore) was made"),
+        ({"drills": (drilled("promote", status=Status.FAILED), drilled("restore"))}, "drill (promote) ended FAILED"),
+        ({"drills": (drilled("promote", promote_seconds=None), drilled("restore"))}, "has not told how long"),
+        ({"drills": (drilled("promote"), drilled("restore", restore_seconds=None))}, "has not told how long"),
+        ({"drills": (drilled("promote"), drilled("restore", instances=0))}, "nothing was verified"),
+        ({"drills": (drilled("promote", marked=False), drilled("restore"))}, "RELIGHT_DRILL=1"),
+        ({"drills": (drilled("promote", reached_standing=True), drilled("restore"))}, "reached the standing replica"),
+        ({"drills": (drilled("promote", ways_out=("nat-1",)), drilled("restore"))}, "had a way out, by nat-1"),
+        ({"client_failures": 3}, "3 attempts of clients failed"),
+        ({"client_failures": None}, "not known how clients fared"),
+        ({"standby_streaming_always": False, "standby_seen": ("catchup",)}, "all the while: catchup"),
+        ({"standby_streaming_always": None}, "all the while: nobody looked"),
+        ({"left_over": ("dr: stack relight-shop-drill-7",)}, "left over from a drill: dr: stack relight-shop-drill-7"),
+        ({"left_over": None}, "nobody looked whether"),
+        ({"promotions": 1}, "a standing replica was promoted 1 times"),
+        ({"asg": ScalingGroup(Capacity(0, 0, 4), Capacity(0, 2, 4))}, "the Auto Scaling group is at"),
+        ({"missing_writes": ("r-1",)}, "1 acknowledged writes are missing, and no Region was lost"),
+        ({"answers": ()}, "asked nobody"),
+        ({"executions": (Execution("run-promote", "FAILED", REGION, machine="drill"),)}, "is FAILED"),
+    ],
+)
+def test_each_thing_that_a_drill_did_wrong_is_said(changes: dict[str, Any], sentence: str) -> None:
+    found = problems(rehearsed(**changes))
+    assert len(found) == 1, found
+    assert sentence in found[0]
+
+
+def test_the_closing_table_says_what_drills_took_and_left_alone() -> None:
+    console = Console(width=100, color_system=None)
+    with console.capture() as capture:
+        console.print(closing(rehearsed()))
+    text = capture.get()
+    for words in ("7.10 s", "2.20 s", "all the while", "left over", "--drill promote,restore"):
+        assert words in text
+    assert "RTO" not in text
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"drill": (DrillKind.RESTORE,)},
+        {"drill": (DrillKind.RESTORE,), "fault": Fault.NONE, "switchovers": 2},
+        {"drill": (DrillKind.RESTORE,), "fault": Fault.NONE, "during_drill": DrillKind.RESTORE},
+        {"during_drill": DrillKind.PLAN},
+        {"during_drill": DrillKind.RESTORE, "fault": Fault.APP_LOST},
+        {"during_drill": DrillKind.RESTORE, "circle": True},
+    ],
+)
+def test_drills_in_which_something_else_happens_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(OptionRefused):
+        Options(**changes)
+
+
+def test_a_region_may_be_lost_during_a_drill() -> None:
+    assert expected(Options(during_drill=DrillKind.RESTORE)) is Status.SUCCEEDED

@@ -440,7 +440,11 @@ def test_a_longer_rate_is_rarer(stage: Stage) -> None:
     stage.schedule(expression="cron(0 * * * ? *)", name="cron", arn=FUNCTION.replace("probe", "never"))
     stage.until(lambda: stage.names().count("guard") >= 4)
     assert stage.names().count("probe") == 1
-    assert "never" not in stage.names()
+    assert "never" not in stage.names(), "its hour does not come round in the lab"
+    stage.events.fire(DR, "cron")
+    stage.until(lambda: "never" in stage.names())
+    with pytest.raises(KeyError):
+        stage.events.fire(DR, "none")
 
 
 # A Region that is lost

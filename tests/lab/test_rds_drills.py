@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 from moto import mock_aws
+from moto.backends import get_backend
 
 from lab.binaries import folder
+from lab.cloud import ACCOUNT
+from lab.drilling import StreamWatch
 from lab.network import Network, Path
 from lab.rds import Databases
 from lab.region import REGION_NAME, Side
 from lab.timings import LAB, promotion_of
-from tests.lab.test_rds import Rds, client, code_of, until
+from tests.lab.test_rds import PORT, Rds, client, code_of, until
 
 HERE, THERE = Side.DR, Side.PRIMARY
 SOURCE, STANDING = "shop-primary", "shop-dr"
@@ -197,6 +200,17 @@ def test_a_copy_that_is_deleted_on_its_way_is_given_up(pair: Pair) -> None:
 def test_a_second_replica_streams_beside_the_standing_one_and_takes_its_slot_along(pair: Pair) -> None:
     standing = pair.streams()
     assert [(name, state) for name, state, _ in standing] == [(pair.slot, "streaming")]
+    with StreamWatch(pair.server(THERE, SOURCE), pair.slot) as watch:
+        _promote_a_throwaway(pair)
+        until(lambda: watch.always is not None)
+    assert (watch.always, watch.breaks) == (True, ())
+    assert pair.streams() == standing, "the standing replica has had one connection all the while"
+    assert [name for name, _ in pair.databases.promotions] == [THROWAWAY]
+    pair.delete()
+    assert [name for name in pair.folders() if name.startswith("dr-shop_dr_drill")] == []
+
+
+def _promote_a_throwaway(pair: Pair) -> None:
     pair.replicate(THROWAWAY)
     gone = {"DBInstanceIdentifier": THROWAWAY, "SkipFinalSnapshot": True}
     assert pair.status(HERE, THROWAWAY) == "creating"
@@ -213,11 +227,51 @@ def test_a_second_replica_streams_beside_the_standing_one_and_takes_its_slot_alo
     pair.sql(HERE, THROWAWAY, "INSERT INTO orders VALUES (99)")
     pair.order(4)
     until(lambda: pair.orders(HERE, STANDING) == [1, 2, 3, 4])
-    assert pair.streams() == standing, "the standing replica has had one connection all the while"
-    assert [name for name, _ in pair.databases.promotions] == [THROWAWAY]
     until(lambda: not pair.databases.database(HERE, THROWAWAY).busy)
+
+
+def test_a_standing_replica_that_stops_streaming_for_a_moment_is_noticed(pair: Pair) -> None:
+    with StreamWatch(pair.server(THERE, SOURCE), pair.slot) as watch:
+        until(lambda: watch.always)
+        pair.network.cut_databases(Path.REFUSED)
+        until(lambda: watch.always is False)
+        pair.network.restore(THERE)
+        until(lambda: "streaming over another connection" in watch.breaks)
+    assert watch.always is False
+
+
+def test_an_instance_of_a_drill_reaches_the_throwaway_and_not_the_standing_replica(pair: Pair) -> None:
+    ec2 = client("ec2", HERE)
+    subnet = ec2.describe_subnets()["Subnets"][0]
+    groups = {
+        name: ec2.create_security_group(GroupName=name, Description=name, VpcId=subnet["VpcId"])["GroupId"]
+        for name in ("app", "database", "drill-app", "drill-database")
+    }
+    for own, other in (("app", "database"), ("drill-app", "drill-database")):
+        rule = {"IpProtocol": "tcp", "FromPort": PORT, "ToPort": PORT, "UserIdGroupPairs": [{"GroupId": groups[own]}]}
+        ec2.authorize_security_group_ingress(GroupId=groups[other], IpPermissions=[rule])
+    set_groups = pair[HERE].modify_db_instance
+    set_groups(DBInstanceIdentifier=STANDING, VpcSecurityGroupIds=[groups["database"]], ApplyImmediately=True)
+    pair.databases.wait(HERE, STANDING)
+    nightly = pair.nightly()["DBSnapshotIdentifier"]
+    pair.copy(nightly)
+    until(lambda: pair.snapshot(HERE, THROWAWAY)["Status"] == "available")
+    pair.restore(
+        pair[HERE].restore_db_instance_from_db_snapshot,
+        DBInstanceIdentifier=THROWAWAY,
+        DBSnapshotIdentifier=THROWAWAY,
+        VpcSecurityGroupIds=[groups["drill-database"]],
+    )
+    reached = {}
+    for name in ("app", "drill-app"):
+        (run,) = ec2.run_instances(
+            ImageId="ami-12345678", MinCount=1, MaxCount=1, SubnetId=subnet["SubnetId"], SecurityGroupIds=[groups[name]]
+        )["Instances"]
+        instance = get_backend("ec2")[ACCOUNT][REGION_NAME[HERE]].get_instance(run["InstanceId"])
+        reached[name] = [each for each in (STANDING, THROWAWAY) if pair.databases.admits(HERE, instance, each)]
+    assert reached == {"app": [STANDING], "drill-app": [THROWAWAY]}
     pair.delete()
-    assert [name for name in pair.folders() if name.startswith("dr-shop_dr_drill")] == []
+    pair[HERE].delete_db_snapshot(DBSnapshotIdentifier=THROWAWAY)
 
 
 def test_a_second_replica_that_is_deleted_leaves_no_slot(pair: Pair) -> None:

@@ -1,0 +1,61 @@
+"""Whether drills ended as they should: a sentence for each thing that did not."""
+
+from collections.abc import Iterator
+
+from lab.options import DrillKind
+from lab.report import Drilled, Result, Status
+
+
+def drilled(result: Result) -> Iterator[str]:
+    """What is wrong with drills during which nothing may have happened to anybody else."""
+    made = {one.kind: one for one in result.drills}
+    for kind in result.drills_asked:
+        yield from _one(made[kind]) if kind in made else (f"no drill ({kind}) was made",)
+    if DrillKind.PROMOTE in result.drills_asked and not any(each.code == 0 for each in result.answers):
+        yield "the drill that promotes asked nobody"
+    yield from nothing_left(result)
+    yield from _untouched(result)
+
+
+def _untouched(result: Result) -> Iterator[str]:
+    """Clients, the standing replica and the standing capacity have noticed nothing."""
+    if result.client_failures is None:
+        yield "it is not known how clients fared"
+    elif result.client_failures:
+        yield f"{result.client_failures} attempts of clients failed during the drills; none is right"
+    if not result.standby_streaming_always:
+        yield f"the standing replica did not stream all the while: {', '.join(result.standby_seen) or 'nobody looked'}"
+    if result.promotions:
+        yield f"a standing replica was promoted {result.promotions} times; never is right"
+    if result.asg.before != result.asg.after:
+        yield f"the Auto Scaling group is at {result.asg.after}; it was at {result.asg.before}"
+    if result.missing_writes:
+        yield f"{len(result.missing_writes)} acknowledged writes are missing, and no Region was lost"
+
+
+def nothing_left(result: Result) -> Iterator[str]:
+    """What is still there of a drill that has ended, however it did."""
+    if result.left_over is None:
+        yield "nobody looked whether anything of a drill is left"
+    else:
+        yield from (f"left over from a drill: {each}" for each in result.left_over)
+
+
+def _one(one: Drilled) -> Iterator[str]:
+    if one.status is not Status.SUCCEEDED:
+        yield f"the drill ({one.kind}) ended {one.status}"
+    if one.kind == DrillKind.PROMOTE and one.promote_seconds is None:
+        yield "the drill that promotes has not told how long that took"
+    if one.kind == DrillKind.RESTORE and one.restore_seconds is None:
+        yield "the drill that restores has not told how long that took"
+    if one.kind == DrillKind.PLAN:
+        return
+    if not one.instances:
+        yield f"the drill ({one.kind}) had no instance, so that nothing was verified"
+        return
+    if not one.marked:
+        yield f"an instance of the drill ({one.kind}) was not told by RELIGHT_DRILL=1 that it is one"
+    if one.reached_standing:
+        yield f"an instance of the drill ({one.kind}) could have reached the standing replica"
+    if one.ways_out:
+        yield f"an instance of the drill ({one.kind}) had a way out, by {', '.join(one.ways_out)}"
