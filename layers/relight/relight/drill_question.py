@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from relight.settings import RecordSettings
 
 _WHAT = {
-    Kind.PROMOTE: "copy the primary's database into a replica of its own, and promote that one to see how long it takes",
+    Kind.PROMOTE: "copy the primary's database into a replica of its own, and see how long its promotion takes",
     Kind.GAMEDAY: "really fail over in mode planned, and go home again afterwards",
 }
 

@@ -191,7 +191,7 @@ ROWS = (
         "The zone's name servers know the site's name and the one that always reaches this Region.",
         None,
         "They know one of them not.",
-        "Deploy the global stack (`relight deploy --only global`).",
+        "Deploy the global stack (`relight deploy`).",
     ),
     Row(
         "records",
