@@ -269,13 +269,17 @@ class Report:
     @property
     def steps(self) -> list[Told]:
         """The steps that the page tells."""
-        told = list(self.doc["steps"].items())[: self.limits.steps]
+        facts = self.limits.facts
         return [
-            Told(
-                step, self.offset(step["started"]), self._took(step), page.brief(step["facts"], self.limits.facts) or ""
-            )
-            for step in told
+            Told(step, self.offset(step["started"]), self._took(step), page.brief(step["facts"], facts))
+            for step in self._all_steps[: self.limits.steps]
         ]
+
+    @property
+    def _all_steps(self) -> list[Part]:
+        """All but the writing of this record, which has not ended when it is written."""
+        steps = self.doc["steps"].items()
+        return [step for step in steps if step["name"].text != "record" or step["ended"].moment is not None]
 
     @staticmethod
     def _took(step: Part) -> str:
@@ -285,7 +289,7 @@ class Report:
     @property
     def untold(self) -> int:
         """Steps that stand in run.json alone."""
-        return max(0, len(list(self.doc["steps"].items())) - self.limits.steps)
+        return max(0, len(self._all_steps) - self.limits.steps)
 
     @property
     def views(self) -> list[Seen]:
@@ -391,7 +395,7 @@ class Report:
                 yield Bar(f"{first} to {last}: {label}", Kind.PHASE, began, ended)
 
     def _step_bars(self) -> Iterator[Bar]:
-        for step in list(self.doc["steps"].items())[: self.limits.steps]:
+        for step in self._all_steps[: self.limits.steps]:
             began, ended = step["started"].moment, step["ended"].moment
             if began is not None:
                 yield Bar(page.words(step["name"], 60) or "a step without a name", Kind.STEP, began, ended)
