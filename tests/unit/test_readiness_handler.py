@@ -1,0 +1,88 @@
+"""The handler of `readiness`, as Lambda imports and calls it: what it answers, keeps and publishes."""
+
+import importlib.util
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from relight.ledger import Ledger
+from relight.readiness import Readiness
+
+from tests.unit.conftest import Clients
+from tests.unit.deployed import Deployed
+from tests.unit.loopback import NameServer, WebServer
+from tests.unit.standby import HERE, HOME, Clock, make_ledger
+
+pytestmark = pytest.mark.readiness
+
+HANDLER = Path(__file__).parents[2] / "functions/readiness/handler.py"
+
+
+@dataclass(frozen=True)
+class Context:
+    """What Lambda tells a handler of its call."""
+
+    function_name: str = "relight-shop-readiness"
+    memory_limit_in_mb: int = 512
+    invoked_function_arn: str = f"arn:aws:lambda:{HERE}:123456789012:function:relight-shop-readiness"
+    aws_request_id: str = "7bf73129-1428-4cd3-a780-95db273d1602"
+
+
+@pytest.fixture
+def ledgers(aws: None, clients: Clients) -> tuple[Ledger, Ledger]:
+    return make_ledger(clients("dynamodb", HERE)), make_ledger(clients("dynamodb", HOME))
+
+
+@pytest.fixture
+def function(ledgers: Any, clients: Clients, names: NameServer, web: WebServer, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """In the DR Region, where nothing but the ledgers exists; clients are those that the tests have made already."""
+    given = Deployed(
+        clients, Clock(), names, web, topic="arn:aws:sns:eu-central-1:123456789012:relight-shop"
+    ).settings()
+    for field in fields(given):
+        value = getattr(given, field.name)
+        text = ",".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
+        monkeypatch.setenv(field.name.upper(), text or ("none" if isinstance(value, tuple) else text))
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "shop")
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Relight")
+    monkeypatch.setattr("relight.clients.client", lambda service, region, **_: clients(service, region))
+    spec = importlib.util.spec_from_file_location("handler_of_readiness", HANDLER)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.handler
+
+
+def published(out: str) -> list[float]:
+    found = [json.loads(line) for line in out.splitlines() if '"ReadinessScore"' in line and "_aws" in line]
+    return [one["ReadinessScore"][0] for one in found if one["service"] == "shop"]
+
+
+def test_what_it_answers_is_kept_and_its_score_published(
+    function: Any, ledgers: tuple[Ledger, Ledger], capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = function({"reason": "a person asks"}, Context())
+    assert json.loads(json.dumps(said)) == ledgers[0].readiness() == said
+    assert not said["ready"]
+    assert said["score"] < 50
+    assert Readiness.from_dict(said).to_dict() == said
+    assert published(capsys.readouterr().out) == [said["score"]]
+    assert ledgers[1].readiness() is None
+
+
+def test_in_the_active_region_it_keeps_its_version_and_publishes_nothing(
+    function: Any, ledgers: tuple[Ledger, Ledger], clients: Clients, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clients("dynamodb", HERE).put_item(
+        TableName="relight-shop",
+        Item={"pk": {"S": "region"}, "sk": {"S": "head"}, "active": {"S": HERE}, "epoch": {"N": "2"}},
+    )
+    said = function({}, Context())
+    assert (said["on_duty"], said["ready"]) == (False, True)
+    kept = ledgers[0].readiness()
+    assert kept is not None
+    assert kept["version"] == said["version"]
+    assert published(capsys.readouterr().out) == []
