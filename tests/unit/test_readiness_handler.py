@@ -73,6 +73,20 @@ def test_what_it_answers_is_kept_and_its_score_published(
     assert ledgers[1].readiness() is None
 
 
+def test_a_change_is_told_to_the_event_bus_once(function: Any, clients: Clients) -> None:
+    queue = clients("sqs", HERE).create_queue(QueueName="pager")["QueueUrl"]
+    events = clients("events", HERE)
+    events.put_rule(Name="pager", EventPattern='{"source": ["relight"]}', State="ENABLED")
+    arn = f"arn:aws:sqs:{HERE}:123456789012:pager"
+    events.put_targets(Rule="pager", Targets=[{"Id": "queue", "Arn": arn}])
+    said = function({}, Context())
+    function({}, Context())
+    heard = clients("sqs", HERE).receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
+    (event,) = (json.loads(one["Body"]) for one in heard)
+    assert event["detail-type"] == "Relight Readiness Changed"
+    assert (event["detail"]["score"], event["detail"]["ready"]) == (said["score"], False)
+
+
 def test_in_the_active_region_it_keeps_its_version_and_publishes_nothing(
     function: Any, ledgers: tuple[Ledger, Ledger], clients: Clients, capsys: pytest.CaptureFixture[str]
 ) -> None:
