@@ -8,8 +8,11 @@ account begins with 5, and this one has asked for more. The lab lets what is ove
 from collections.abc import Mapping
 from typing import Any
 
+from moto.core.responses import ActionResult
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.models.instances import Instance
+from moto.ec2.responses import EC2Response
+from moto.rds.responses import RDSResponse
 from moto.servicequotas.exceptions import NoSuchResource
 from moto.servicequotas.models import ServiceQuotasBackend
 
@@ -42,7 +45,8 @@ class Quotas:
         self._values: dict[tuple[str, str], float] = {}
 
     def install(self, seams: Seams) -> None:
-        """Answer GetServiceQuota, and let DescribeInstances tell CpuOptions. MotoChangedError if moto has changed."""
+        """Answer GetServiceQuota, RDS's DescribeAccountAttributes and EC2's DescribeCapacityReservations, and let
+        DescribeInstances tell CpuOptions. MotoChangedError if moto has changed."""
         before = ServiceQuotasBackend.get_service_quota
 
         def get_service_quota(backend: Any, service_code: str, quota_code: str) -> dict[str, Any]:
@@ -54,6 +58,8 @@ class Quotas:
 
         seams.replace(ServiceQuotasBackend, "get_service_quota", get_service_quota)
         seams.add(Instance, "cpu_options", property(_cpu_options))
+        seams.add(RDSResponse, "describe_account_attributes", _account)
+        seams.add(EC2Response, "describe_capacity_reservations", _no_reservations)
 
     def set(self, region: str, quota_code: str, value: float) -> None:
         """Let that quota be another one in that Region from now on. KeyError for one that the lab does not have."""
@@ -74,6 +80,31 @@ class Quotas:
             "Adjustable": True,
             "GlobalQuota": False,
         }
+
+
+def _account(response: Any) -> ActionResult:
+    """What the account has of RDS in the Region, and may have."""
+    backend = response.backend
+    databases = list(backend.databases.values())
+    manual = [one for one in list(backend.database_snapshots.values()) if one.snapshot_type == "manual"]
+    told = {
+        "DBInstances": (len(databases), 40),
+        "ManualSnapshots": (len(manual), 100),
+        "AllocatedStorage": (sum(int(one.allocated_storage) for one in databases), 100_000),
+        "ReadReplicasPerMaster": (max((len(one.replicas) for one in databases), default=0), 15),
+    }
+    return ActionResult(
+        {
+            "AccountQuotas": [
+                {"AccountQuotaName": name, "Used": used, "Max": most} for name, (used, most) in told.items()
+            ]
+        }
+    )
+
+
+def _no_reservations(_: Any) -> ActionResult:
+    """The lab's account has reserved no capacity."""
+    return ActionResult({"CapacityReservations": []})
 
 
 def _cpu_options(instance: Any) -> dict[str, int]:

@@ -157,6 +157,7 @@ class World:
         part(seams.undo)
         self.quotas = Quotas()
         self.quotas.install(seams)
+        environment.publish_image()
         self.cloudformation = CloudFormation(self.stacks, templates, self._fetch, seconds_per_step=_STACK_SECONDS)
         cloudformation_api.install(seams, self.cloudformation, self._fetch)
         part(self.cloudformation.join, _STACK_PATIENCE_SECONDS)

@@ -394,6 +394,12 @@ def test_a_quota_is_told_and_what_counts_against_it(dr: Dr) -> None:
     assert kind["VCpuInfo"]["DefaultVCpus"] == cpus["CoreCount"] * cpus["ThreadsPerCore"] == 2
 
 
+def test_an_account_tells_what_it_has_of_rds_and_that_it_has_reserved_no_capacity(dr: Dr) -> None:
+    told = {each["AccountQuotaName"]: each for each in dr.client("rds").describe_account_attributes()["AccountQuotas"]}
+    assert told["DBInstances"] == {"AccountQuotaName": "DBInstances", "Used": 0, "Max": 40}
+    assert dr.client("ec2").describe_capacity_reservations()["CapacityReservations"] == []
+
+
 def test_a_simulation_says_what_a_roles_policies_give(dr: Dr) -> None:
     iam = dr.client("iam")
     trust = json.dumps({"Version": "2012-10-17", "Statement": []})
