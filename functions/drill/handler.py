@@ -31,6 +31,7 @@ drilling = Drilling(
     Remains(settings, rds, ec2, stacks),
     Room(rds, ec2, client("service-quotas", here)),
     client("stepfunctions", here),
+    client("stepfunctions", there, **bounds),
     time.time,
 )
 

@@ -89,6 +89,7 @@ class Scene:
             Remains(s, rds, ec2, stacks),
             Room(rds, ec2, self.quotas),
             self.clients("stepfunctions", HERE),
+            self.clients("stepfunctions", HOME),
             clock,
         )
 

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 from relight.drill import Kind
-from relight.errors import BackupNotFound, InputInvalid, PeerUnreachable, RunSuperseded
+from relight.errors import BackupNotFound, InputInvalid, PeerUnreachable, RunSuperseded, ThrowawayNotBuilt
 from relight.ledger import Ledger
 from relight.run import Run
 from relight.settings import DrillSettings
 from relight.step import Outcome
 from relight.steps.promote import CALL_AGAIN_SECONDS
 from relight.steps.reprotect import LITTLE_SECONDS
-from relight.steps.throwaway import Throwaway, ThrowawayNotBuilt
+from relight.steps.throwaway import Throwaway
 
 from tests.unit.conftest import Clients
 from tests.unit.instances import Died, DyingTable, Strikes

@@ -107,3 +107,7 @@ class BackupNotFound(RelightError):
 
 class SiteNotBuilt(RelightError):
     """CloudFormation gave up on a drill's site."""
+
+
+class ThrowawayNotBuilt(RelightError):
+    """RDS refuses a drill's database, or has given it up."""

@@ -6,6 +6,7 @@ makes carries its tag, and goes by it.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,8 @@ LONGEST_KEEP_MINUTES = 480
 
 class Intent(StrEnum):
     """`plan`: may it begin, and what would it do? `database`, `promote`, `site`, `writes`: its steps. `teardown`: its
-    end, whatever has become of it. `sweep`, of no run: what dead drills have left."""
+    end, whatever has become of it. `home`: the way home of a game day. `sweep`, of no run: what dead drills have left.
+    """
 
     PLAN = "plan"
     DATABASE = "database"
@@ -50,6 +52,7 @@ class Intent(StrEnum):
     SITE = "site"
     WRITES = "writes"
     TEARDOWN = "teardown"
+    HOME = "home"
     SWEEP = "sweep"
 
 
@@ -65,12 +68,14 @@ class Drilling:
     remains: Remains
     room: Room
     machines: SFNClient
+    peer_machines: SFNClient
     clock: Callable[[], float]
 
     def ensure(self, run: Run, intent: Intent, event: Mapping[str, Any]) -> dict[str, Any]:
         """What the intent asks for, as a step; `event` holds "kind", and for `plan` may hold "keep_minutes".
 
-        Everything but the teardown needs the lock: a real run takes it, and what is left is taken away all the same.
+        Everything but the end needs the lock: a real run takes it, and what is left is taken away all the same; and a
+        game day's two runs need it themselves.
         """
         acts: dict[Intent, Callable[[], Outcome]] = {
             Intent.PLAN: lambda: self.plan(run, _kind(event), _keep_minutes(event)),
@@ -81,6 +86,8 @@ class Drilling:
         }
         if intent is Intent.TEARDOWN:
             return self.teardown(run).as_dict()
+        if intent is Intent.HOME:
+            return self.home(run).as_dict()
         return perform(f"drill ({intent})", run, self.ledger, self.clock, acts[intent])
 
     # May it begin?
@@ -217,6 +224,43 @@ class Drilling:
         self.ledger.step_says(run, name, self.clock(), outcome.sentence, done=done, facts=outcome.facts)
         self._note(run.id, outcome.facts["left_over"])
         return outcome
+
+    def home(self, run: Run) -> Outcome:
+        """Start the other Region's failback once, and look how far it is; done with whatever end it came to.
+
+        It asks a person itself, and they may stay: how it ended is in the facts.
+        """
+        name = f"drill ({Intent.HOME})"
+        self.ledger.step_began(run, name, self.clock())
+        outcome = self._home(run)
+        done = outcome.status == "DONE"
+        self.ledger.step_says(run, name, self.clock(), outcome.sentence, done=done, facts=outcome.facts)
+        return outcome
+
+    def _home(self, run: Run) -> Outcome:
+        machine, there = self.settings.peer_failback_machine, self.settings.peer_region
+        started = f"gameday-home-{run.epoch}-{int(run.started_at)}"
+        execution = f"{machine.replace(':stateMachine:', ':execution:', 1)}:{started}"
+        told = {"reason": f"the way home of a game day, run {run.id}", "to": "home"}
+        try:
+            found = self.peer_machines.describe_execution(executionArn=execution)
+        except self.peer_machines.exceptions.ExecutionDoesNotExist:
+            return self._go_home(machine, started, json.dumps(told))
+        except (BotoCoreError, ClientError) as silent:
+            return self._wait(f"{there} does not answer ({type(silent).__name__}): it is asked again")
+        if found["status"] == "RUNNING":
+            return self._wait(f"{started} is at work in {there}")
+        said = json.loads(found["output"]) if found["status"] == "SUCCEEDED" else {}
+        ended = said.get("status", found["status"])
+        sentence = said.get("sentence") or found.get("cause") or "it does not say why"
+        return Outcome.done(f"{started} ended {ended}: {sentence}", execution=execution, ended=ended)
+
+    def _go_home(self, machine: str, name: str, told: str) -> Outcome:
+        try:
+            self.peer_machines.start_execution(stateMachineArn=machine, name=name, input=told)
+        except (BotoCoreError, ClientError) as refused:
+            return self._wait(f"{name} could not be started ({type(refused).__name__}): it is tried again")
+        return self._wait(f"{name} has been started in {self.settings.peer_region}")
 
     def _teardown(self, run_id: str) -> Outcome:
         sight = self.remains.look()

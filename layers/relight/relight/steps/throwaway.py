@@ -25,7 +25,7 @@ from relight.drill_plan import (
     tags,
     tags_of,
 )
-from relight.errors import BackupNotFound, DatabaseCheckFailed, InputInvalid, PeerUnreachable, RelightError
+from relight.errors import BackupNotFound, DatabaseCheckFailed, InputInvalid, PeerUnreachable, ThrowawayNotBuilt
 from relight.moment import lasting
 from relight.step import Outcome
 from relight.steps.promote import CALL_AGAIN_SECONDS, SERVING
@@ -46,10 +46,6 @@ if TYPE_CHECKING:
 DATABASE, PROMOTION = "drill database", "drill promotion"
 """Under which names the ledger keeps how far they have come."""
 SOON = 5
-
-
-class ThrowawayNotBuilt(RelightError):
-    """RDS refuses a drill's database, or has given it up."""
 
 
 @dataclass(frozen=True)
