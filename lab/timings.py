@@ -98,6 +98,8 @@ LAB = Timings(
             "CompareSeconds": "120",
             "SliceSeconds": "10",
             "OfferSeconds": "30",
+            "DrillSeconds": "180",
+            "TeardownSeconds": "60",
         }
     ),
     lease=MappingProxyType({"LeaseTermSeconds": "2", "LongestTransactionSeconds": "1"}),
