@@ -136,8 +136,8 @@ class Stacks:
     def place(self, stack: Stack, artefacts: Mapping[str, Path]) -> Place:
         """What the resources of a stack have in common."""
 
-        def client(service: str) -> Any:
-            return self._clients.client(service, GLOBAL if service in _IN_US_EAST_1 else stack.region)
+        def client(service: str, region: str | None = None) -> Any:
+            return self._clients.client(service, GLOBAL if service in _IN_US_EAST_1 else region or stack.region)
 
         return Place(stack.region, ACCOUNT, stack.name, client, artefacts, self._layers, self._runtime)
 

@@ -6,8 +6,10 @@ One pair of databases for all tests of this file, which go from one state of it 
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path as FilePath
 from typing import Any
 
+import boto3
 import pytest
 from moto import mock_aws
 from moto.backends import get_backend
@@ -18,6 +20,7 @@ from lab.drilling import StreamWatch
 from lab.network import Network, Path
 from lab.rds import Databases
 from lab.region import REGION_NAME, Side
+from lab.stack import Stacks
 from lab.timings import LAB, promotion_of
 from tests.lab.test_rds import PORT, Rds, client, code_of, until
 
@@ -347,3 +350,43 @@ def test_a_snapshot_that_rds_made_with_the_instance_has_data_when_somebody_wants
     pair.databases.wait(THERE, "shop-again")
     assert pair.orders(THERE, "shop-again") == [5]
     assert pair.snapshot(THERE, made["DBSnapshotIdentifier"])["SnapshotCreateTime"] > made["SnapshotCreateTime"]
+
+
+BACKED_UP = """
+Parameters:
+  Elsewhere: { Type: String, Default: "" }
+Conditions:
+  Replicated: !Not [!Equals [!Ref Elsewhere, ""]]
+Resources:
+  Database:
+    Type: AWS::RDS::DBInstance
+    DeletionPolicy: Delete
+    Properties:
+      { DBInstanceIdentifier: shop-stacked, Engine: postgres, DBInstanceClass: db.t4g.micro, AllocatedStorage: "20",
+        MasterUsername: shopmaster, MasterUserPassword: not-a-secret, BackupRetentionPeriod: 7, Port: "%d",
+        AutomaticBackupReplicationRegion: !If [Replicated, !Ref Elsewhere, !Ref "AWS::NoValue"],
+        AutomaticBackupReplicationRetentionPeriod: !If [Replicated, 5, !Ref "AWS::NoValue"] }
+"""
+
+
+class Clients:
+    """Where a stack gets its clients from."""
+
+    def client(self, service: str, region: str) -> Any:
+        return boto3.client(service, region_name=region)  # type: ignore[call-overload]
+
+
+def test_a_template_has_backups_replicated_and_no_longer_so(pair: Pair, tmp_path: FilePath) -> None:
+    def told() -> list[tuple[str, int]]:
+        found = pair[HERE].describe_db_instance_automated_backups()["DBInstanceAutomatedBackups"]
+        return [(each["DBInstanceIdentifier"], each["BackupRetentionPeriod"]) for each in found]
+
+    template = tmp_path / "backed-up.yaml"
+    template.write_text(BACKED_UP % PORT)
+    stacks, region = Stacks(Clients()), REGION_NAME[THERE]
+    stacks.create("stacked", region, template, {"Elsewhere": REGION_NAME[HERE]})
+    assert told() == [("shop-stacked", 5)]
+    stacks.update("stacked", region, template, {"Elsewhere": ""})
+    assert told() == []
+    stacks.update("stacked", region, template, {"Elsewhere": REGION_NAME[HERE]})
+    assert told() == [("shop-stacked", 5)]
