@@ -6,10 +6,11 @@ from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
-from relight import news
+from relight import news, release
 from relight.clients import client
 from relight.inspection import OWN, PEERS, Inspection
 from relight.ledger import Ledger
+from relight.readiness_gauges import gauges
 from relight.settings import ReadinessSettings
 
 logger = Logger()
@@ -20,14 +21,9 @@ bounds: dict[str, Any] = {"connect": settings.peer_connect_seconds, "read": sett
 peer_dynamodb = client("dynamodb", settings.peer_region, **bounds)
 ledger = Ledger(client("dynamodb", settings.aws_region), settings.ledger_table, settings.home_region)
 own = {service: client(service, settings.aws_region, read=5, attempts=2) for service in OWN}
-inspection = Inspection(
-    settings,
-    ledger,
-    Ledger(peer_dynamodb, settings.peer_ledger_table, settings.home_region),
-    own,
-    {service: client(service, settings.peer_region, **bounds) for service in PEERS},
-    time.time,
-)
+peer = {service: client(service, settings.peer_region, **bounds) for service in PEERS}
+peer_ledger = Ledger(peer_dynamodb, settings.peer_ledger_table, settings.home_region)
+inspection = Inspection(settings, ledger, peer_ledger, own, peer, time.time)
 origin = news.Origin(settings.application, settings.aws_region)
 
 
@@ -37,11 +33,14 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """{} or {"reason"} -> every check, which the ledger keeps, too."""
     readiness = inspection.readiness()
     said = readiness.to_dict()
-    changed = news.readiness_changed(origin, ledger.readiness(), said)
+    before = ledger.readiness()
+    changed = news.readiness_changed(origin, before, said)
     ledger.keep_readiness(said, readiness.at)
     unheard = news.put(own["events"], [changed]) if changed is not None else None
     if readiness.on_duty:
-        metrics.add_metric("ReadinessScore", MetricUnit.Count, readiness.score)
+        release.remember(peer["s3"], ledger, settings.peer_bucket, settings.release_key, readiness.at)
+    for name, value in gauges(before, readiness).items():
+        metrics.add_metric(name, MetricUnit.Count, value)
     short = {key: said[key] for key in ("region", "on_duty", "ready", "score", "sentence")}
     logger.info("judged", extra={"readiness": short, "reason": event.get("reason"), "unheard": unheard})
     return said

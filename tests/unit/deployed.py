@@ -80,7 +80,6 @@ class Deployed:
             "peer_ledger_table": TABLE,
             "domain": DOMAIN,
             "name_servers": (self.names.at,),
-            "seen_name": f"_seen.{DOMAIN}",
             "control_targets": (f"http://127.0.0.1:{self.web.port}/ping",),
             "sample_timeout_seconds": 4.0,
             "replica_id": REPLICA,
@@ -96,13 +95,10 @@ class Deployed:
             "peer_bucket": PEER_BUCKET,
             "release_key": KEY,
             "failover_machine": MACHINE,
-            "failback_machine": MACHINE.replace("-failover", "-failback"),
-            "drill_machine": MACHINE.replace("-failover", "-drill"),
             "topic_arn": self.topic,
             "switch_namespace": NAMESPACE,
             "max_data_loss_seconds": 300.0,
             "drill_days": 35.0,
-            "role_arns": (),
         }
         return ReadinessSettings(**(given | changed))
 

@@ -39,7 +39,6 @@ SETTINGS = DrillSettings(
     sample_timeout_seconds=1.0,
     look_again_seconds=10.0,
     application="shop",
-    account_id="123456789012",
     peer_connect_seconds=2.0,
     peer_read_seconds=5.0,
     peer_ledger_table=TABLE,

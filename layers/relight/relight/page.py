@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from relight.part import Part
 
 LONGEST = 3000
-UNSEEN = "not seen"
+UNSEEN, UNREAD = "not seen", "not readable"
 
 
 def seconds(part: Part) -> str | None:
@@ -71,10 +71,12 @@ KINDS = {"seconds": seconds, "moment": moment, "count": count, "usd": usd}
 
 
 def show(part: Part, kind: str = "words", longest: int = LONGEST) -> Markup:
-    """The value for people, with where it stands; what is null, or is not of this kind, was not seen."""
+    """The value for people, with where it stands; what is null was not seen."""
     text = words(part, longest) if kind == "words" else KINDS[kind](part)
     if text is None:
-        return Markup('<span class="unseen" data-path="{}">{}</span>').format(part.path, UNSEEN)
+        return Markup('<span class="unseen" data-path="{}">{}</span>').format(
+            part.path, UNREAD if part.seen else UNSEEN
+        )
     if kind == "words":
         return Markup('<span data-path="{}">{}</span>').format(part.path, text)
     return Markup('<data data-path="{}" value="{}">{}</data>').format(part.path, part.json, text)

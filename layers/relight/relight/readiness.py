@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from relight.checks import capacity, database, ledger, orchestrator, storage, traffic, watch
 from relight.head import State
+from relight.practice import DAY, age_days
 from relight.readiness_check import Area, Check, Level, Row
-from relight.readiness_facts import ReadinessFacts, Unseen
+from relight.readiness_facts import NotSeen, ReadinessFacts, Unseen, known
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,6 +49,8 @@ class Readiness:
     checks: tuple[Check, ...]
     version: str
     on_duty: bool = True
+    practised_days: float | None = None
+    """Since a drill last succeeded that touched something, or else since this Region is there; None where unknown."""
 
     @property
     def ready(self) -> bool:
@@ -80,6 +83,7 @@ class Readiness:
             "score": self.score,
             "sentence": self.sentence,
             "version": self.version,
+            "practised_days": self.practised_days,
             "checks": [asdict(check) | {"area": check.area.value, "level": check.level.value} for check in self.checks],
         }
 
@@ -90,7 +94,10 @@ class Readiness:
             Check(one["name"], Area(one["area"]), Level(one["level"]), one["sentence"], one["todo"])
             for one in kept["checks"]
         )
-        return cls(float(kept["at"]), kept["region"], int(kept["score"]), checks, kept["version"], kept["on_duty"])
+        days = kept.get("practised_days")
+        return cls(
+            float(kept["at"]), kept["region"], int(kept["score"]), checks, kept["version"], kept["on_duty"], days
+        )
 
 
 def score(checks: Sequence[Check]) -> int:
@@ -122,7 +129,15 @@ def judge(facts: ReadinessFacts, now: float) -> Readiness:
     if serves(facts.ledger.head, facts.here):
         return off_duty(facts.here, facts.peer, version, now)
     checks = tuple(row.judge(facts, now) for row in ROWS)
-    return Readiness(now, facts.here, score(checks), checks, version)
+    return Readiness(now, facts.here, score(checks), checks, version, practised_days=_practised_days(facts, now))
+
+
+def _practised_days(facts: ReadinessFacts, now: float) -> float | None:
+    try:
+        ago = age_days(known(facts.ledger.drills), now)
+        return facts.age(now) / DAY if ago is None else ago
+    except NotSeen:
+        return None
 
 
 def blocking(readiness: Readiness) -> tuple[Check, ...]:

@@ -7,6 +7,7 @@ missing.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 TEMPLATE = "report.html.jinja"
 LARGEST = 300_000  # bytes
-MOST_STEPS, MOST_LISTED = 400, 50
+MOST_STEPS, MOST_LISTED = 300, 50
 UNREADABLE = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
 
 MEANING = {
@@ -214,7 +215,7 @@ class Report:
     doc: Part
     limits: Limits
 
-    @property
+    @cached_property
     def problems(self) -> list[str]:
         """What is missing or wrong; a document that is nothing but wrong is not told field by field."""
         found = problems(self.doc.value)
@@ -237,7 +238,7 @@ class Report:
         """The class of the end."""
         return {"SUCCEEDED": "good", "FAILED": "bad"}.get(self.doc["status"].text or "", "plain")
 
-    @property
+    @cached_property
     def origin(self) -> float | None:
         """Where the timeline counts from: the first bad sample, else the start of the run, or of its first step."""
         started = [at for step in self.doc["steps"].items() if (at := step["started"].moment) is not None]
@@ -266,7 +267,7 @@ class Report:
             return "not measured"
         return "kept" if measured <= allowed else "missed"
 
-    @property
+    @cached_property
     def steps(self) -> list[Told]:
         """The steps that the page tells."""
         facts = self.limits.facts
@@ -275,7 +276,7 @@ class Report:
             for step in self._all_steps[: self.limits.steps]
         ]
 
-    @property
+    @cached_property
     def _all_steps(self) -> list[Part]:
         """All but the writing of this record, which has not ended when it is written."""
         steps = self.doc["steps"].items()

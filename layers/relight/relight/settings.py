@@ -352,7 +352,6 @@ class ReadinessSettings(PeerSettings):
     peer_ledger_table: str
     domain: str
     name_servers: tuple[str, ...]
-    seen_name: str
     control_targets: tuple[str, ...]
     sample_timeout_seconds: float
     replica_id: str
@@ -368,13 +367,10 @@ class ReadinessSettings(PeerSettings):
     peer_bucket: str | None
     release_key: str | None
     failover_machine: str
-    failback_machine: str
-    drill_machine: str
     topic_arn: str
     switch_namespace: str
     max_data_loss_seconds: float
     drill_days: float  # a successful drill that is older than this is too long ago
-    role_arns: tuple[str, ...]  # of the functions of a failover, for the simulation of their calls
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -382,7 +378,6 @@ class DrillSettings(VerifySettings):
     """A drill's throwaway database and site, in the Region that stands by."""
 
     application: str
-    account_id: str
     peer_connect_seconds: float
     peer_read_seconds: float
     peer_ledger_table: str

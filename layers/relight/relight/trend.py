@@ -194,7 +194,7 @@ def chart(figure: Figure, points: Sequence[Point], goal: float | None) -> str:
     ]
     if goal is not None:
         parts.append(f'<line class="goal" x1="{LEFT}" y1="{y(goal)}" x2="{RIGHT}" y2="{y(goal)}"/>')
-        parts.append(f'<text class="mark-name" x="{RIGHT}" y="{y(goal) - 4}" text-anchor="end">objective</text>')
+        parts.append(f'<text class="mark-name" x="{LEFT + 4}" y="{y(goal) - 4}">objective</text>')
     parts += [_dot(point, x(point.at), y(point.seconds)) for point in points]
     return "\n".join([*parts, "</svg>"])
 
