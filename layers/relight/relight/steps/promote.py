@@ -134,8 +134,9 @@ class Promote:
             return self._wait(f"{identifier} is {status}, but could not be asked to write: {error}", soon=True)
         if not answer["writable"]:
             return self._wait(f"{identifier} is {status}, and does not take writes: {answer['sentence']}", soon=True)
-        self.ledger.activate(run, self.settings.aws_region)
+        # Beside it `scale` looks at who is active, and capacity is not called healthy before the promotion.
         self.ledger.mark(run, "t4", self.clock())
+        self.ledger.activate(run, self.settings.aws_region)
         waited = _waited(head) if self.settings.lease_seconds > 0 else {}
         return Outcome.done(f"{identifier} is promoted and took a write", instance=identifier, **waited)
 
