@@ -33,7 +33,8 @@ _BACK_MINUTES = 10.0
 """Scaled minutes in which a Region that is back must be fenced and emptied, and in which a circle must be closed."""
 _UNRECEIVED = 10
 """So many acknowledged writes at least are on the primary alone before it is lost."""
-_BUSY = "ALREADY_IN_PROGRESS"
+_BUSY = frozenset({"ALREADY_IN_PROGRESS", "AnotherRunInProgress"})
+"""As a run that found another one at work says it, by its status or by its finding."""
 
 
 class Homeward:
@@ -152,9 +153,11 @@ class Homeward:
         """One execution that a person starts, from its start to its end; None where there was no end, or no start."""
         region = REGION_NAME[side]
         executions = self._world.workflows.executions
-        self._until(
-            f"no run in {region}", lambda: all(run.status != "RUNNING" for run in executions(region)), _LONGEST_MINUTES
-        )
+
+        def nothing_runs() -> bool:
+            return all(run.status != "RUNNING" for each in Side for run in executions(REGION_NAME[each]))
+
+        self._until("no run in either Region", nothing_runs, _LONGEST_MINUTES)
         try:
             arn = self._people[side].start(machine, **said)
         except (BotoCoreError, ClientError) as error:
@@ -191,7 +194,8 @@ class Homeward:
         """Of the loss that is measured: a circle's is the first half, and where the parts were exchanged the second."""
         if self._options.fault is Fault.NONE:
             # Nothing was lost, so there is no time to recovery: each switchover has an outage of its own.
-            return replace(score(attempts, Facts(active_ids=evidence.order_ids(Side.PRIMARY))), rto_seconds=None)
+            active = next((passage.to for passage in reversed(self._passages) if passage.phases), Side.PRIMARY)
+            return replace(score(attempts, Facts(active_ids=evidence.order_ids(active))), rto_seconds=None)
         if self._half is not None and self._options.circle:
             return self._half.figures
         lost = frozenset() if self._half is None else self._half.lost
@@ -228,4 +232,4 @@ def _phases(runs: Evidence) -> Mapping[str, float | None]:
 def _at_its_end(run: ExecutionRecord) -> bool:
     """One that was stopped, or gave way to another, is started again by whoever wants to go home."""
     said = json.loads(run.output) if run.output else {}
-    return run.status != "ABORTED" and said.get("status") != _BUSY
+    return run.status != "ABORTED" and _BUSY.isdisjoint({said.get("status"), said.get("finding")})

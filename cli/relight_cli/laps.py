@@ -14,6 +14,7 @@ from relight_cli.exit_code import Exit, Refused
 # an hour for the hardening, in which RDS makes a standby in another zone and a first backup.
 WAITS: Mapping[str, int] = {
     "Hold down": 120,
+    "Wait for instances": 300,
     "Wait for the promotion": 480,
     "Wait for capacity": 480,
     "Wait for a write": 60,

@@ -61,7 +61,7 @@ _INSTANCE = frozenset(
 _IGNORED_OF_REPLICA = frozenset({"Engine", "EngineVersion"})
 _REFUSED_OF_REPLICA = frozenset({"DBName", "ManageMasterUserPassword", "MasterUsername", "MasterUserPassword"})
 # Neither does it know these, or refuses them of PostgreSQL: CloudFormation modifies the replica as soon as it is
-# available. It reboots it then for the parameter group; here that is left to the next restart.
+# available, and reboots it then, so that the parameter group counts.
 _AFTER_REPLICATION = frozenset(
     {"BackupRetentionPeriod", "DBParameterGroupName", "PreferredBackupWindow", "PreferredMaintenanceWindow"}
 )
@@ -128,6 +128,9 @@ def _replicate(request: Request, own: Properties) -> Made:
     if later:
         made = _settle_instance(request, made)
         _modify(request, made, later)
+    if "DBParameterGroupName" in later:
+        _settle_instance(request, made)
+        request.call("rds", "reboot_db_instance", DBInstanceIdentifier=made.physical_id)
     return made
 
 

@@ -383,7 +383,8 @@ def test_the_functions_have_the_owners_rights_whoever_runs_the_file(primary: Pos
         WHERE proname LIKE 'relight%' ORDER BY 1
     """
     pinned = ["search_path=pg_catalog, pg_temp"]
-    names = ["relight_allow_writes", "relight_forget_stop", "relight_is_read_only", "relight_stop_writes"]
+    made = ("allow_writes", "drop_slots", "forget_stop", "is_read_only", "let_read", "stop_writes")
+    names = [f"relight_{name}" for name in made]
     for _ in range(2):
         assert primary.sql(query) == [(name, OWNER, pinned) for name in names]
         with connect(primary, SUPERUSER, primary.passwords.superuser) as session:

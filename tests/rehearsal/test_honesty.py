@@ -18,10 +18,10 @@ Altered = Callable[[Mapping[str, tuple[str, str]]], Path]
 
 
 def test_with_the_rule_and_the_schedule_disabled_no_run_starts(rehearse: Rehearse, altered: Altered) -> None:
-    schedule = "            State: !If [IsDr, ENABLED, DISABLED]\n"
-    template = altered({"stacks/watch.yaml": (schedule, "            State: DISABLED\n")})
+    schedule = "            Name: !Sub relight-${Application}-probe\n"
+    template = altered({"stacks/watch.yaml": (schedule, f"{schedule}            State: DISABLED\n")})
     failover = template.parent / "stacks" / "failover.yaml"
-    stateless = failover.read_text().replace(schedule, "")
+    stateless = re.sub(r" +State: !If \[IsDr, ENABLED, DISABLED\]\n", "", failover.read_text())
     text, rules = re.subn(r"( +)(RuleName: .*\n)", r"\1\2\1State: DISABLED\n", stateless)
     assert rules
     failover.write_text(text)

@@ -352,7 +352,12 @@ def test_only_these_states_touch_the_peer(definition: dict[str, Any], resources:
         for logical_id in re.findall(r"\w+", function_of[state["Arguments"]["FunctionName"]])
         if "PeerRegion" in json.dumps(resources.get(logical_id, {}).get("Properties", {}).get("Policies", []))
     }
-    scale = {"Warm up", "Bring instances into service", "Bring capacity up", "Restore capacity"}  # of these none does; `settle` on the way home
+    scale = {
+        "Warm up",
+        "Bring instances into service",
+        "Bring capacity up",
+        "Restore capacity",
+    }  # of these none does; `settle` on the way home
     switch = {"Switch to this Region", "Let traffic come", "Clear the switches"}  # nor of these; `release` there
     fence = {"Cut the old side off", "Lift the fence", "Empty the old side", "Let this side's application in"}
     quiesce = {"Stop writes", "See the last write arrive", "Let writes in"}

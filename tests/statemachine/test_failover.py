@@ -436,6 +436,13 @@ def test_a_planned_run_disturbs_nobody_while_its_instances_are_not_in_service() 
         assert_untouched(region)
 
 
+def test_where_nobody_serves_a_planned_run_waits_for_no_instance(region: Standby) -> None:
+    region.verdicts[0] = PLANNED | {"finding": "application_lost"}
+    region.waits["scale ready"] = 10_000
+    assert region.run().status == "SUCCEEDED"
+    assert region.stopped
+
+
 @pytest.mark.parametrize("step", ["quiesce stop", "quiesce replayed"])
 def test_a_stop_of_writes_that_fails_is_undone(region: Standby, step: str) -> None:
     region.verdicts[0] = PLANNED

@@ -135,7 +135,9 @@ AT_ONCE = {"RunSeconds": 0}
 # The first that enters a state is the one that is interrupted there.
 SCENARIOS = (
     Scenario("a lost Region", True, first=(REBOOTING,), waits=SLOW, changed={"GoAfter": "verify"}),
-    Scenario("planned", True, WELL, given=lambda: MANUAL, waits={"scale ready": 1, "quiesce stop": 1, "quiesce replayed": 1}),
+    Scenario(
+        "planned", True, WELL, given=lambda: MANUAL, waits={"scale ready": 1, "quiesce stop": 1, "quiesce replayed": 1}
+    ),
     Scenario("an alarm", True, given=alarm),
     Scenario("approved", True, APPLICATION_LOST, answer="approve"),
     Scenario("declined", False, approval=Approval.APPROVE, answer="decline"),

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import yaml
+from relight.decision import Action, Finding
+from relight.rules import RULES
 
 from tests.template.reading import ROOT, written
 
@@ -22,6 +24,7 @@ DURATIONS = ("ApprovalSeconds", "AskAgainSeconds", "DecideSeconds", "RunSeconds"
 # Since when each loop looks less and less often. Stopping writes is short by itself: nobody can write meanwhile.
 GROWING = {
     "Hold down": "started",
+    "Wait for instances": "decided",
     "Wait for the promotion": "decided",
     "Wait for capacity": "decided",
     "Wait for a write": "decided",
@@ -58,17 +61,29 @@ def questions() -> int:
     ("bound", "looking"), [("Default", "MinValue"), ("Default", "Default"), ("MaxValue", "Default")]
 )
 def test_the_longest_run_stays_within_the_history_of_an_execution(bound: str, looking: str) -> None:
-    """A planned one that asks as often and hesitates as long as it may, and is nearly there in every loop."""
+    """A planned one that hesitates as long as it may, and is nearly there in every loop.
+
+    It asks as often as it may; or a person has started it, then it waits for instances first and asks nobody.
+    """
     look_again = parameter("LookAgainSeconds", looking)
     seconds = {name: parameter(name, bound) for name in DURATIONS}
     hesitating = seconds["ApprovalSeconds"] + seconds["AskAgainSeconds"] + seconds["DecideSeconds"]
-    before = questions() * ROUND + laps(hesitating, look_again) * LAP
+    asking = questions() * ROUND + laps(hesitating, look_again) * LAP
+    by_hand = (laps(seconds["DecideSeconds"], look_again) + laps(seconds["RunSeconds"], look_again)) * LAP
     # Writes stop, and then arrive, within one deadline.
     quiesce = (seconds["QuiesceSeconds"] // look_again + 2) * LAP
     # Promotion beside capacity, or writes beside traffic; all of them within one deadline.
     after = 2 * laps(seconds["RunSeconds"], look_again / SOON) * LAP
     harden = laps(seconds["HardenSeconds"], look_again) * LAP
-    assert before + quiesce + after + harden + BETWEEN < LIMIT
+    assert max(asking, by_hand) + quiesce + after + harden + BETWEEN < LIMIT
+
+
+def test_nobody_is_asked_about_a_run_that_waits_for_instances() -> None:
+    """What the reckoning before rests on."""
+    assert "by_hand" in definition()["States"]["Can it wait for instances"]["Choices"][0]["Condition"]
+    before = RULES[: [rule.finding for rule in RULES].index(Finding.BY_HAND)]
+    assert before
+    assert Action.ASK not in {rule.action for rule in before}
 
 
 def test_each_loop_looks_less_and_less_often() -> None:
@@ -89,7 +104,9 @@ def test_steps_that_are_nearly_there_do_not_look_all_the_time() -> None:
 
 def test_the_run_ends_by_its_own_deadlines_and_not_by_the_outer_net() -> None:
     """An execution that times out neither records nor releases anything."""
-    assert sum(parameter(name, "MaxValue") for name in DURATIONS) + 3600 < definition()["TimeoutSeconds"]
+    instances = parameter("RunSeconds", "MaxValue")  # as long again, where a planned run waits for them first
+    longest = sum(parameter(name, "MaxValue") for name in DURATIONS) + instances
+    assert longest + 3600 < definition()["TimeoutSeconds"]
 
 
 def _waits(block: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -227,7 +227,7 @@ class Asking:
         yield "IF NOBODY ANSWERS"
         if question.urgency is Urgency.LAST:
             yield f"At {told(question.expires_at)} that counts as a no: the run stands down and undoes what it has"
-            yield "done. After a while another run asks again, if the primary stays dead."
+            yield "done. After a while another run asks again, if that Region stays dead."
         else:
             yield f"At {told(question.expires_at)} the facts are looked at again. If they still need a person, you are"
             yield f"asked once more, with a new token; until {told(self.request.ask_until)} there is time for that."

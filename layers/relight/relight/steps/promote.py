@@ -134,8 +134,9 @@ class Promote:
             return self._wait(f"{identifier} is {status}, but could not be asked to write: {error}", soon=True)
         if not answer["writable"]:
             return self._wait(f"{identifier} is {status}, and does not take writes: {answer['sentence']}", soon=True)
+        promoted_at = self.clock()  # taken first: `scale`, beside it, calls capacity healthy as soon as this is active
         self.ledger.activate(run, self.settings.aws_region)
-        self.ledger.mark(run, "t4", self.clock())
+        self.ledger.mark(run, "t4", promoted_at)
         waited = _waited(head) if self.settings.lease_seconds > 0 else {}
         return Outcome.done(f"{identifier} is promoted and took a write", instance=identifier, **waited)
 
