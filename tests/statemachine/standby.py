@@ -334,6 +334,8 @@ def settings[Kind: Settings](kind: type[Kind], **changed: str) -> Kind:
             "EVIDENCE_BUCKET": BUCKET,
             "TOPIC_ARN": TOPIC,
             "APPLICATION": "shop",
+            "RTO_SECONDS": "900",
+            "MAX_DATA_LOSS_SECONDS": "300",
             "PEER_CONNECT_SECONDS": "2",
             "PEER_READ_SECONDS": "5",
             "DOMAIN": "shop.example.com",

@@ -89,6 +89,8 @@ def settings(**changed: Any) -> RecordSettings:
         "evidence_bucket": "relight-evidence",
         "topic_arn": f"arn:aws:sns:{HERE}:123456789012:relight-shop",
         "application": "shop",
+        "rto_seconds": 900.0,
+        "max_data_loss_seconds": 300.0,
     }
     return RecordSettings(**(given | changed))
 

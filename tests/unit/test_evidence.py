@@ -137,19 +137,21 @@ def test_who_declined_has_approved_nothing() -> None:
     assert failover(kept=declined)["who"]["approved_by"] is None
 
 
-def test_a_drill_is_told_by_the_input_and_else_by_its_steps() -> None:
+def test_a_drill_is_told_by_its_steps() -> None:
+    source = {"origin": "snapshot", "name": "nightly", "gib": 20, "at": NOW, "encrypted": True}
     steps = [
-        StepStory("drill (plan)", NOW, NOW, "...", {"kind": "restore", "source": "a backup"}),
-        StepStory("drill (database)", NOW, NOW, "...", {"restore_seconds": 12, "database": "shop-drill-4"}),
+        StepStory("drill (plan)", NOW, NOW, "...", {"kind": "restore", "source": source}),
+        StepStory("drill (database)", NOW, NOW, "...", {"instance": "shop-drill-4", "source": None, "seconds": 14.5}),
+        StepStory("drill (teardown)", NOW, NOW, "...", {"left_over": []}),
     ]
-    said = {**ENDED, "drill": {"restore_seconds": 14.5, "left_over": [], "source": None}}
+    said = {**ENDED, "drill": {"kind": "restore"}}
     document = drill_evidence.document(RUN, settings(), said, replace(NOTHING, steps=steps), NOW)
     assert document["drill"] == {
         "kind": "restore",
         "database": "shop-drill-4",
         "promote_seconds": None,
         "restore_seconds": 14.5,
-        "source": "a backup",
+        "source": "snapshot nightly",
         "left_over": [],
     }
     text = drill_evidence.notification(document, "s3://there", "Report: here").text

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from relight.settings import RecordSettings
 
 KIND = "drill"  # as the input of `record` says it, and the evidence
-_STEP = "drill"  # and what begins with it: the steps whose facts are a drill's
 
 
 def document(run: Run, settings: RecordSettings, event: Mapping[str, Any], kept: Kept, now: float) -> dict[str, Any]:
@@ -32,19 +31,18 @@ def document(run: Run, settings: RecordSettings, event: Mapping[str, Any], kept:
 
 
 def drilled(event: Mapping[str, Any], kept: Kept) -> dict[str, Any]:
-    """What was rehearsed and measured."""
+    """What was rehearsed and measured, as the steps of the drill tell; the kind from the input, where it says so."""
     given = event.get("drill")
-    stories = [step for step in kept.steps if step.name.partition(" ")[0] == _STEP]
-    facts: dict[str, Any] = {}
-    for said in (*(step.facts for step in stories), given if isinstance(given, dict) else {}):
-        facts |= {name: value for name, value in said.items() if value is not None}
-    left = facts.get("left_over")
+    kind = given.get("kind") if isinstance(given, dict) else None
+    facts = {name: kept.facts(f"drill ({name})") or {} for name in ("plan", "database", "promote", "teardown")}
+    source = facts["database"].get("source") or facts["plan"].get("source")
+    left = facts["teardown"].get("left_over")
     return {
-        "kind": text_of(facts.get("kind")),
-        "database": text_of(facts.get("database")),
-        "promote_seconds": seconds_of(facts.get("promote_seconds")),
-        "restore_seconds": seconds_of(facts.get("restore_seconds")),
-        "source": text_of(facts.get("source")),
+        "kind": text_of(kind or facts["plan"].get("kind")),
+        "database": text_of(facts["database"].get("instance")),
+        "promote_seconds": seconds_of(facts["promote"].get("promote_seconds")),
+        "restore_seconds": seconds_of(facts["database"].get("seconds")),
+        "source": f"{source['origin']} {source['name']}" if isinstance(source, dict) else text_of(source),
         "left_over": [str(one) for one in left] if isinstance(left, list | tuple) else None,
     }
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from relight import alarm_history, calls, drill_evidence, evidence, failback_evidence
+from relight import alarm_history, calls, drill_evidence, evidence, failback_evidence, news
 from relight.answering import answer_of, sentence_of
 from relight.asking import LONGEST_SENTENCE, Asking, Request, Warm
 from relight.delivery import LINK_SECONDS, Delivery
+from relight.drill_question import DrillAsking, DrillRequest
 from relight.errors import InputInvalid, RecordIncomplete, RunSuperseded
 from relight.evidence import NO_OBJECTIVES, End, Kept, Objectives
 from relight.failback_question import FailbackAsking, FailbackRequest
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_stepfunctions import SFNClient
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from relight.calls import Calls
     from relight.head import Head
     from relight.ledger import Ledger, StepStory
+    from relight.news import Entry
     from relight.question import Answer, Question
     from relight.settings import RecordSettings
 
@@ -60,6 +63,7 @@ class Recorder:
     objectives: Objectives = NO_OBJECTIVES
     cloudwatch: CloudWatchClient | None = None  # without it the evidence has no history of the alarms
     stepfunctions: SFNClient | None = None  # without it the evidence does not count calls
+    events: EventBridgeClient | None = None  # without it no event bus hears of the run
 
     def handle(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Keep an event of AWS Health, or do for a run `what` its input says."""
@@ -79,7 +83,7 @@ class Recorder:
     def record(self, run: Run, event: Mapping[str, Any]) -> dict[str, Any]:
         """What the input says in `what`; InputInvalid for anything else. RunSuperseded, and nothing is done, for a run
         that has lost its lock."""
-        acts = {"end": self._end, "ask": self._ask, "tell": self._tell, "answer": self._answer}
+        acts = {"end": self._end, "ask": self._ask, "tell": self._tell, "answer": self._answer, "news": self._news}
         what = event.get("what", "end")
         if not isinstance(what, str) or what not in acts:
             raise InputInvalid(f'"what" is {what!r}; it is {", ".join(acts)}')
@@ -109,7 +113,9 @@ class Recorder:
         notice = way.notification(said, put.where, report)
         told = _try("notification", lambda: self._teller.tell(run.id, notice))
         failed = [problem for problem in (put.not_kept, told) if problem]
+        self._close_drill(run, end, now)
         facts |= {"mirror": _try("mirror", self._mirror) or "done", "report": put.not_reported or "done"}
+        facts |= {"news": self._put(news.ended(self._origin, run, said, put.where))}
         facts |= {"capacity_before": _sizes(kept.capacity_before)}
         self.ledger.step_says(run, "record", self.clock(), f"{end.value}: {sentence}", done=not failed, facts=facts)
         if failed:
@@ -137,6 +143,12 @@ class Recorder:
             return
         if end is End.FAILED and own_end:
             self.ledger.failed(run, now)
+
+    def _close_drill(self, run: Run, end: End, now: float) -> None:
+        """What the ledger remembers of a drill is how it ended, too; of a run that is none there is nothing."""
+        for drill in self.ledger.drills():
+            if drill.run == run.id and drill.ended_at is None:
+                self.ledger.keep_drill(replace(drill, ended_at=now, status=end.value))
 
     def _kept(self, run: Run, head: Head, now: float) -> tuple[Kept, dict[str, Any]]:
         """What is known of the run, and by name what could not be read and why."""
@@ -188,7 +200,7 @@ class Recorder:
 
     def _ask(self, run: Run, event: Mapping[str, Any]) -> dict[str, Any]:
         """Keep a question, then put it to people. RecordIncomplete where nobody could be asked: then nobody answers."""
-        request = FailbackRequest.from_event(event) if _is_failback(event) else Request.from_event(event)
+        request = _REQUESTS.get(_kind(event), Request).from_event(event)
         self.ledger.require(run)
         now = self.clock()
         kept = self.ledger.question(run.id)
@@ -210,12 +222,15 @@ class Recorder:
             "mode": question.mode,
             "expires_at": question.expires_at,
         }
+        facts["news"] = self._put(news.question_asked(self._origin, news.Subject(run, _kind(event)), question))
         self._deliver(run, "ask", notice, said, facts, secret=question.token)
         return {"asked": question.asked, "urgency": question.urgency.value, "sentence": said}
 
-    def _question(self, run: Run, request: Request | FailbackRequest, question: Question) -> Notice:
+    def _question(self, run: Run, request: Request | FailbackRequest | DrillRequest, question: Question) -> Notice:
         if isinstance(request, FailbackRequest):
             return FailbackAsking(self.settings, run, request, question).notice
+        if isinstance(request, DrillRequest):
+            return DrillAsking(self.settings, run, request, question).notice
         warm = _warm(self.ledger.timeline(run.id)[1])
         return Asking(self.settings, run, request, question, warm).notice
 
@@ -230,8 +245,26 @@ class Recorder:
             raise InputInvalid('the input needs a "sentence" to tell')
         self.ledger.require(run)
         self.ledger.step_began(run, "tell", self.clock())
-        self._deliver(run, "tell", word_of(run, self.settings, sentence), sentence, {})
+        facts = {"news": self._put(self._told(run, event))} if "news" in event else {}
+        self._deliver(run, "tell", word_of(run, self.settings, sentence), sentence, facts)
         return {"sentence": sentence}
+
+    def _news(self, run: Run, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Tell the event bus something while the run goes on; that nobody could be told is said, and harms nothing."""
+        self.ledger.require(run)
+        unheard = self._put(self._told(run, event))
+        return {"sentence": unheard if unheard != "done" else "the event bus was told"}
+
+    def _told(self, run: Run, event: Mapping[str, Any]) -> Entry:
+        return news.from_event(self._origin, run, event, self.settings.peer_region, self.clock())
+
+    def _put(self, entry: Entry) -> str:
+        """Put it on the event bus; "done", or why nobody heard."""
+        return "done" if self.events is None else news.put(self.events, [entry]) or "done"
+
+    @property
+    def _origin(self) -> news.Origin:
+        return news.Origin(self.settings.application, self.settings.aws_region)
 
     def _deliver(self, run: Run, step: str, notice: Notice, said: str, facts: dict[str, Any], secret: str = "") -> None:
         problem = _try("notification", lambda: self._teller.tell(run.id, notice))
@@ -246,17 +279,18 @@ class Recorder:
     def _answer(self, run: Run, event: Mapping[str, Any]) -> dict[str, Any]:
         """Keep who answered what; after a no, the next question is not asked at once.
 
-        A no to going home says nothing of the day on which the Region that serves is lost.
+        A no to going home, or to a drill, says nothing of the day on which the Region that serves is lost.
         """
         answer = answer_of(event, self.clock())
         self.ledger.require(run)
         answer = self._as_first_kept(run, answer)
         self.ledger.step_began(run, "answer", answer.at)
         self.ledger.keep_answer(run, answer)
-        if answer.answer is not Reply.APPROVED and not _is_failback(event):
+        if answer.answer is not Reply.APPROVED and _kind(event) == evidence.KIND:
             self.ledger.refuse(run, answer.by, answer.because, answer.at)
         said = sentence_of(answer)
-        facts = {"answer": answer.answer.value, "finding": answer.finding}
+        entry = news.question_answered(self._origin, news.Subject(run, _kind(event)), answer)
+        facts = {"answer": answer.answer.value, "finding": answer.finding, "news": self._put(entry)}
         self.ledger.step_says(run, "answer", answer.at, said, done=True, facts=facts)
         return {"answer": answer.answer.value, "sentence": said}
 
@@ -273,6 +307,12 @@ class Recorder:
 
 WAYS = {evidence.KIND: evidence, failback_evidence.KIND: failback_evidence, drill_evidence.KIND: drill_evidence}
 """What writes the evidence of each kind of run, by what the input says in `kind`."""
+
+
+_REQUESTS: Mapping[str, type[FailbackRequest | DrillRequest]] = {
+    failback_evidence.KIND: FailbackRequest,
+    drill_evidence.KIND: DrillRequest,
+}
 
 
 def _kind(event: Mapping[str, Any]) -> str:

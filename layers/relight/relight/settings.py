@@ -275,6 +275,8 @@ class RecordSettings(PeerSettings):
     evidence_bucket: str
     topic_arn: str
     application: str
+    rto_seconds: float  # the objectives that evidence measures against
+    max_data_loss_seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
