@@ -31,8 +31,9 @@ class _Refused(ServiceException):  # type: ignore[misc]  # moto is untyped
 
 
 def install(seams: Seams) -> None:
-    """Let moto's IAM answer. MotoChangedError if it can do so itself now."""
-    seams.add(IamResponse, "simulate_principal_policy", _simulate)
+    """Let moto's IAM answer, where it does not yet. MotoChangedError if it can do so itself now."""
+    if getattr(IamResponse, "simulate_principal_policy", None) is not _simulate:
+        seams.add(IamResponse, "simulate_principal_policy", _simulate)
 
 
 def judged(
