@@ -8,7 +8,7 @@ and at what is left in both Regions in the end.
 import json
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Self
@@ -242,8 +242,8 @@ class Drilling:
             client_failures=client_failures(attempts, begun, over),
             standby_streaming_always=self._streaming,
             standby_seen=self._breaks,
-            promote_seconds=_last(one.promote_seconds for one in self._drilled),
-            restore_seconds=_last(one.restore_seconds for one in self._drilled),
+            promote_seconds=_last(one.promote_seconds for one in self._drilled if one.kind == DrillKind.PROMOTE),
+            restore_seconds=_last(one.restore_seconds for one in self._drilled if one.kind == DrillKind.RESTORE),
         )
 
 
@@ -293,7 +293,7 @@ def _status(run: ExecutionRecord | None) -> Status:
     return Status(said["status"])
 
 
-def _last[T](values: "Collection[T | None] | Any") -> T | None:
+def _last[T](values: Iterable[T | None]) -> T | None:
     """The last one that was measured."""
     found = [value for value in values if value is not None]
     return found[-1] if found else None
