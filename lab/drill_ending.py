@@ -3,11 +3,16 @@
 from collections.abc import Iterator
 
 from lab.options import DrillKind
-from lab.report import Drilled, Result, Status
+from lab.report import Drilled, Readied, Result, Status
+
+MOST_CALLS, MOST_SECONDS = 60, 10.0
+"""One look at the standby's readiness takes fewer API calls and less time, whatever it finds."""
 
 
 def drilled(result: Result) -> Iterator[str]:
     """What is wrong with drills during which nothing may have happened to anybody else."""
+    yield from _ready("before", result.readiness)
+    yield from _ready("after", result.readiness_after)
     made = {one.kind: one for one in result.drills}
     for kind in result.drills_asked:
         yield from _one(made[kind]) if kind in made else (f"no drill ({kind}) was made",)
@@ -15,6 +20,19 @@ def drilled(result: Result) -> Iterator[str]:
         yield "the drill that promotes asked nobody"
     yield from nothing_left(result)
     yield from _untouched(result)
+
+
+def _ready(when: str, readied: Readied | None) -> Iterator[str]:
+    """Whether the standby was ready by its own word, and had it cheaply."""
+    if readied is None:
+        yield f"nobody asked how ready the standby was {when} the drills"
+        return
+    if readied.score != 100:
+        yield f"readiness was {readied.score} of 100 {when} the drills: {'; '.join(readied.not_passed)}"
+    if readied.calls >= MOST_CALLS:
+        yield f"readiness took {readied.calls} API calls {when} the drills; fewer than {MOST_CALLS} is right"
+    if readied.seconds >= MOST_SECONDS:
+        yield f"readiness took {readied.seconds:.1f} s {when} the drills; less than {MOST_SECONDS:.0f} s is right"
 
 
 def _untouched(result: Result) -> Iterator[str]:

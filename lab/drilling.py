@@ -23,8 +23,9 @@ from lab.left_over import is_throwaway, left_over
 from lab.options import DrillKind, Options, Reply
 from lab.person import Person
 from lab.postgres import Postgres
+from lab.readying import await_ready, prepare
 from lab.region import REGION_NAME, Side
-from lab.report import Drilled, Result, Status
+from lab.report import Drilled, Readied, Result, Status
 from lab.score import Facts, Figures, client_failures, score
 from lab.stage import Stage
 from lab.timings import Timings
@@ -108,11 +109,18 @@ class Drilling:
         self._streaming: bool | None = None
         self._breaks: tuple[str, ...] = ()
         self._left: tuple[str, ...] | None = None
+        self._readied: tuple[Readied | None, Readied | None] = (None, None)
 
     # -- on the way ---------------------------------------------------------------------------------------------
 
     def go(self, kinds: Sequence[DrillKind]) -> None:
-        """A person starts a drill of each kind, one after the other, and waits until nothing of it is left."""
+        """A person starts a drill of each kind, one after the other, and waits until nothing of it is left.
+
+        The standby says before and after it how ready it is.
+        """
+        self._stage.observer.does("upload a release, subscribe to what is told, and ask the standby how ready it is")
+        prepare(self._world)
+        before = await_ready(self._world, self._minute)
         self.evidence.note_before()
         self._await_backup(kinds)
         source, standing = (self._world.databases.database(side, self._world.database_id(side)) for side in Side)
@@ -123,6 +131,8 @@ class Drilling:
                 self._drill(kind)
             self.note_left()
         self._streaming, self._breaks = watch.always, watch.breaks
+        self._stage.observer.does("ask the standby once more how ready it is")
+        self._readied = (before, await_ready(self._world, self._minute))
 
     def begin(self, kind: DrillKind) -> None:
         """A person starts a drill, and it gets as far as to have its throwaway database."""
@@ -236,8 +246,11 @@ class Drilling:
         if not self._drilled:
             return result
         begun, over = self._drilled[0].started, self._drilled[-1].ended
+        before, after = self._readied
         return replace(
             result,
+            readiness=before,
+            readiness_after=after,
             drills=tuple(self._drilled),
             client_failures=client_failures(attempts, begun, over),
             standby_streaming_always=self._streaming,

@@ -145,6 +145,21 @@ class Drilled:
 
 
 @dataclass(frozen=True)
+class Readied:
+    """What the standby's own function said of how ready it is."""
+
+    score: int | None
+    """0 to 100; None where it did not get to its end."""
+    seconds: float
+    """How long the call took."""
+    calls: int
+    """API calls that it made."""
+    checks: int
+    not_passed: tuple[str, ...]
+    """Name, level and sentence of each check that does not pass."""
+
+
+@dataclass(frozen=True)
 class Capacity:
     """The sizes of an Auto Scaling group."""
 
@@ -261,6 +276,10 @@ class Result:
     switchovers: tuple[Switchover, ...] = ()
     drills_asked: tuple[str, ...] = ()
     during_drill: str | None = None
+    readiness: Readied | None = None
+    """Before the first drill."""
+    readiness_after: Readied | None = None
+    """After the last one."""
     drills: tuple[Drilled, ...] = ()
     client_failures: int | None = None
     standby_streaming_always: bool | None = None
@@ -368,6 +387,10 @@ def _rows(result: Result) -> Iterator[tuple[str, str, str]]:
 
 def _drills(result: Result) -> Iterator[tuple[str, str, str]]:
     """What the drills came to, and what they left alone."""
+    for when, one in (("before", result.readiness), ("after", result.readiness_after)):
+        if one is not None:
+            score = "unknown" if one.score is None else f"{one.score} of 100"
+            yield f"readiness {when}", score, f"{one.checks} checks by {one.calls} API calls in {one.seconds:.2f} s"
     for one in result.drills:
         yield f"drill: {one.kind}", f"{one.ended - one.started:.2f} s", f"{one.status}, from its start to its end"
     yield "promotion", _seconds(result.promote_seconds, "not measured"), "of a throwaway replica"

@@ -37,7 +37,7 @@ from lab.options import DrillKind, Fault, Options
 from lab.port import free_port
 from lab.quotas import STANDARD_VCPUS, Quotas
 from lab.region import BALANCERS, REGION_NAME, Side, Vantage, alb_address, instance_address
-from lab.report import Answered, Capacity, Drilled, Execution, Result, ScalingGroup, Status, closing
+from lab.report import Answered, Capacity, Drilled, Execution, Readied, Result, ScalingGroup, Status, closing
 from lab.route53 import moto_backend
 from lab.score import client_failures
 from lab.seam import Seams
@@ -489,6 +489,9 @@ def drilled(kind: str = "promote", **changes: Any) -> Drilled:
     return replace(made, **changes)
 
 
+READY = Readied(score=100, seconds=1.5, calls=55, checks=42, not_passed=())
+
+
 def rehearsed(**changes: Any) -> Result:
     """A rehearsal of both drills as it should end."""
     options = Options(fault=Fault.NONE, drill=(DrillKind.PROMOTE, DrillKind.RESTORE))
@@ -507,6 +510,8 @@ def rehearsed(**changes: Any) -> Result:
         missing_streamed_writes=0,
         writes_on_both_sides=0,
         drills_asked=tuple(kind.value for kind in options.drill),
+        readiness=READY,
+        readiness_after=READY,
         drills=(drilled("promote"), drilled("restore")),
         client_failures=0,
         standby_streaming_always=True,
@@ -535,6 +540,13 @@ def test_drills_that_touched_nothing_ended_as_they_should() -> None:
         ({"drills": (drilled("promote", marked=False), drilled("restore"))}, "RELIGHT_DRILL=1"),
         ({"drills": (drilled("promote", reached_standing=True), drilled("restore"))}, "reached the standing replica"),
         ({"drills": (drilled("promote", ways_out=("nat-1",)), drilled("restore"))}, "had a way out, by nat-1"),
+        ({"readiness": None}, "nobody asked how ready the standby was before"),
+        (
+            {"readiness": replace(READY, score=97, not_passed=("lag: WARN: behind",))},
+            "readiness was 97 of 100 before the drills: lag: WARN: behind",
+        ),
+        ({"readiness_after": replace(READY, calls=60)}, "60 API calls after the drills; fewer than 60 is right"),
+        ({"readiness_after": replace(READY, seconds=10.0)}, "took 10.0 s after the drills"),
         ({"client_failures": 3}, "3 attempts of clients failed"),
         ({"client_failures": None}, "not known how clients fared"),
         ({"standby_streaming_always": False, "standby_seen": ("catchup",)}, "all the while: catchup"),
@@ -559,7 +571,7 @@ def test_the_closing_table_says_what_drills_took_and_left_alone() -> None:
     with console.capture() as capture:
         console.print(closing(rehearsed()))
     text = capture.get()
-    for words in ("7.10 s", "2.20 s", "all the while", "left over", "--drill promote,restore"):
+    for words in ("7.10 s", "2.20 s", "all the while", "left over", "--drill promote,restore", "100 of 100", "55 API calls"):
         assert words in text
     assert "RTO" not in text
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.rehearsal.conftest import Rehearsed
 
-pytestmark = [pytest.mark.rehearsal, pytest.mark.drill]
+pytestmark = [pytest.mark.rehearsal, pytest.mark.drill, pytest.mark.readiness]
 Rehearse = Callable[..., Rehearsed]
 _SLOW = "the run's record of the RTO differs"  # a matter of speed, which benchmarks/ looks at
 
@@ -29,6 +29,11 @@ def test_drills_touch_neither_clients_nor_the_standing_replica_and_leave_nothing
     assert document["acknowledged_writes"] > 0
     assert document["missing_writes"] == []
     assert document["standby_streaming_always"] is True
+    # Regions that were just created are ready, by the function's own word, and so they are after the drills.
+    for readiness in (document["readiness"], document["readiness_after"]):
+        assert (readiness["not_passed"], readiness["score"]) == ([], 100)
+        assert 30 < readiness["calls"] < 60
+        assert readiness["seconds"] < 10
     assert document["promotions"] == 0, "the standing replica is one still"
     promoted, restored = document["drills"]
     assert document["promote_seconds"] == promoted["promote_seconds"] > 0
