@@ -29,7 +29,9 @@ _IAM_NAMES = {
     "service-quotas": "servicequotas",
     "stepfunctions": "states",
 }
-_READING = re.compile(r"(Describe|Get|List|Query|Scan|BatchGet|Head)")
+_READING = re.compile(r"(Describe|Get|List|Query|Scan|BatchGet|Head|Simulate)")
+# Where a call of ours gives what it makes its tags.
+_TAGGING = frozenset({"cloudformation", "ec2", "rds"})
 
 
 class PermissionUnknown(Exception):
@@ -126,8 +128,11 @@ def _object(call: Call) -> list[str]:
 
 
 def _alarms(call: Call) -> list[str]:
-    # Of metric alarms only: one that is composed can be described on "*" only.
-    return [call.arn(f"alarm:{name}") for name in call.parameters["AlarmNames"]]
+    """Those that are named, or all; who asks for composite alarms, too, must be allowed to on "*"."""
+    if "CompositeAlarm" in call.parameters.get("AlarmTypes", []):
+        return ["*"]
+    named = call.parameters.get("AlarmNames") or [call.parameters.get("AlarmName", "*")]
+    return [call.arn(f"alarm:{name}") for name in named]
 
 
 # Objects.
@@ -155,8 +160,20 @@ def _pass_on(call: Call, _: Keys) -> list[Need]:
 
 
 def _stack(call: Call) -> list[str]:
-    """CloudFormation numbers the stacks of a name; without a name all are meant."""
-    return [call.arn(f"stack/{call.parameters.get('StackName', '*')}/{_STACK_ID}")]
+    """CloudFormation numbers the stacks of a name; without a name no stack is the resource."""
+    name = call.parameters.get("StackName")
+    return [call.arn(f"stack/{name}/{_STACK_ID}")] if name else ["*"]
+
+
+def _every_stack(call: Call, _: Keys) -> list[Need]:
+    """https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html"""
+    return [] if "StackName" in call.parameters else [Need("cloudformation:ListStacks", "*", _of(call))]
+
+
+def _new_stack(call: Call, keys: Keys) -> list[Need]:
+    """It is given its tags, and made by a role."""
+    tagged = [Need("cloudformation:TagResource", _stack(call)[0], _of(call))] if call.parameters.get("Tags") else []
+    return [*tagged, *_made_by_role(call, keys)]
 
 
 def _made_by_role(call: Call, _: Keys) -> list[Need]:
@@ -205,9 +222,13 @@ def _queue(call: Call) -> list[str]:
 
 
 def _databases(*more: Callable[[Call], Iterable[str]]) -> Callable[[Call], list[str]]:
-    """The instance that is called, or made, and what the call names beside it."""
-    named = _named("db:", "DBInstanceIdentifier")
-    return lambda call: [*named(call), *(resource for each in more for resource in each(call))]
+    """The instance that is called, or made, and what the call names beside it. Who names none asks for all."""
+
+    def resources(call: Call) -> list[str]:
+        named = call.arn(f"db:{call.parameters.get('DBInstanceIdentifier', '*')}")
+        return [named, *(resource for each in more for resource in each(call))]
+
+    return resources
 
 
 def _snapshot(call: Call, parameter: str = "DBSnapshotIdentifier") -> list[str]:
@@ -215,9 +236,11 @@ def _snapshot(call: Call, parameter: str = "DBSnapshotIdentifier") -> list[str]:
 
 
 def _snapshots(call: Call) -> list[str]:
-    """One by its name; or those of an instance, which RDS names."""
+    """One by its name; those of an instance, which RDS names; or all."""
     if "DBSnapshotIdentifier" in call.parameters:
         return _snapshot(call)
+    if "DBInstanceIdentifier" not in call.parameters:
+        return [call.arn("db:*"), call.arn("snapshot:*")]
     identifier = call.parameters["DBInstanceIdentifier"]
     return [call.arn(f"db:{identifier}"), call.arn(f"snapshot:rds:{identifier}-2026-01-31-01-00")]
 
@@ -240,7 +263,8 @@ def _changed_groups(call: Call) -> Iterator[str]:
 
 
 def _backups(call: Call) -> list[str]:
-    return [str(call.parameters["DBInstanceAutomatedBackupsArn"])]
+    named = call.parameters.get("DBInstanceAutomatedBackupsArn")
+    return [str(named)] if named else [call.arn("auto-backup:*"), call.arn("db:*")]
 
 
 def _backups_of(call: Call) -> list[str]:
@@ -321,8 +345,20 @@ def _database_user(call: Call) -> list[str]:
 
 
 def _of(call: Call) -> dict[str, str]:
-    """What the context of every request holds."""
-    return {"aws:requestedregion": call.region, "aws:securetransport": "true"}
+    """What the context of every request holds; the tags that it gives, too."""
+    given = [*call.parameters.get("Tags", ()), *_specified(call)] if call.service in _TAGGING else ()
+    tags = {f"aws:requesttag/{tag['Key'].lower()}": str(tag["Value"]) for tag in given}
+    return {"aws:requestedregion": call.region, "aws:securetransport": "true"} | tags
+
+
+def _specified(call: Call) -> Iterator[Mapping[str, str]]:
+    for specification in call.parameters.get("TagSpecifications", ()):
+        yield from specification["Tags"]
+
+
+def _sources(call: Call) -> dict[str, str]:
+    """All entries of ours have the same one."""
+    return {"events:source": str(call.parameters["Entries"][0]["Source"])}
 
 
 def _in_region(call: Call) -> dict[str, str]:
@@ -353,11 +389,11 @@ _RULES: Mapping[tuple[str, str], _Rule] = {
     ("autoscaling", "ResumeProcesses"): _Rule(_group),
     # ec2:RunInstances is asked for, too, where the call names a launch template, which none of ours does.
     ("autoscaling", "UpdateAutoScalingGroup"): _Rule(_group),
-    ("cloudformation", "CreateStack"): _Rule(_stack, beside=_made_by_role),
+    ("cloudformation", "CreateStack"): _Rule(_stack, beside=_new_stack),
     ("cloudformation", "DeleteStack"): _Rule(_stack, beside=_made_by_role),
     ("cloudformation", "DescribeStackEvents"): _Rule(_stack),
-    ("cloudformation", "DescribeStacks"): _Rule(_stack),
-    ("cloudwatch", "DescribeAlarmHistory"): _Rule(_named("alarm:", "AlarmName")),
+    ("cloudformation", "DescribeStacks"): _Rule(_stack, beside=_every_stack),
+    ("cloudwatch", "DescribeAlarmHistory"): _Rule(_alarms),
     ("cloudwatch", "DescribeAlarms"): _Rule(_alarms),
     ("cloudwatch", "GetMetricData"): _Rule(_none),
     ("cloudwatch", "GetMetricStatistics"): _Rule(_none),
@@ -384,10 +420,12 @@ _RULES: Mapping[tuple[str, str], _Rule] = {
     ("elbv2", "DescribeLoadBalancers"): _Rule(_none),
     ("elbv2", "DescribeTargetGroups"): _Rule(_none),
     ("elbv2", "DescribeTargetHealth"): _Rule(_none),
+    ("events", "ListRuleNamesByTarget"): _Rule(_none),
     ("events", "ListRules"): _Rule(_none),
-    ("events", "PutEvents"): _Rule(_bus),
+    ("events", "PutEvents"): _Rule(_bus, _sources),
     ("iam", "SimulatePrincipalPolicy"): _Rule(_named("role/", "PolicySourceArn")),
     ("kms", "DescribeKey"): _Rule(_named("key/", "KeyId")),
+    ("lambda", "GetFunction"): _Rule(_named("function:", "FunctionName")),
     ("lambda", "Invoke"): _Rule(_named("function:", "FunctionName"), action="lambda:InvokeFunction"),
     # Who names its resource tags it.
     ("rds", "AddTagsToResource"): _Rule(_named("", "ResourceName")),
@@ -396,6 +434,7 @@ _RULES: Mapping[tuple[str, str], _Rule] = {
     ("rds", "CreateDBSnapshot"): _Rule(_databases(_snapshot), beside=_tagged_snapshot),
     ("rds", "DeleteDBInstance"): _Rule(_databases(), beside=_last_snapshot),
     ("rds", "DeleteDBSnapshot"): _Rule(_snapshot),
+    ("rds", "DescribeAccountAttributes"): _Rule(_none),
     ("rds", "DescribeDBInstanceAutomatedBackups"): _Rule(_backups),
     ("rds", "DescribeDBInstances"): _Rule(_databases()),
     ("rds", "DescribeDBParameters"): _Rule(_named("pg:", "DBParameterGroupName")),
@@ -591,6 +630,8 @@ def _holds(operator: str, key: str, values: Sequence[str], context: Mapping[str,
     name = operator.removeprefix(_FOR_ALL).removesuffix("IfExists")
     negated = name in _NEGATED
     test = _OPERATORS.get(_NEGATED.get(name, name))
+    if operator == "Null":
+        return any((each.lower() == "true") is (key not in context) for each in values)
     if test is None:
         raise PermissionUnknown(f"the operator {operator} of a policy's condition is not known here")
     if key not in context:

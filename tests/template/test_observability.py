@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from moto import mock_aws
 from moto.backends import get_backend
+from relight import readiness_gauges
 from relight.gauges import gauges
 from relight.ledger import Head, State
 from relight.probe import MEASURED
+from relight.readiness import Readiness
 from relight.switches import switches
 
 from lab.alarm_rule import read
@@ -180,6 +182,7 @@ TOLD_AT_ONCE = {
         "GuardSilent",
         "NotReady",
         "Unprotected",
+        "NotPractised",
         "RunFailed",
         "EventLost",
         "FunctionErrors",
@@ -224,30 +227,33 @@ def test_a_freeze_keeps_the_composite_alarm_silent(role: str) -> None:
 def test_what_only_one_role_needs_is_there_once() -> None:
     only_dr = alarms("dr").keys() - alarms("primary").keys()
     only_primary = alarms("primary").keys() - alarms("dr").keys()
-    assert (only_dr, only_primary) == ({"Stop", "NoGo", "PrimaryDown", "Unprotected"}, {"Hold"})
+    assert (only_dr, only_primary) == ({"Stop", "NoGo", "PrimaryDown", "Unprotected", "NotPractised"}, {"Hold"})
 
 
 # What some of them stand for.
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_one_alarm_is_on_the_errors_of_each_function_that_is_at_work_there_each_minute(role: str) -> None:
+def test_one_alarm_is_on_the_errors_of_each_function_that_is_at_work_in_both_regions_each_minute(role: str) -> None:
     """What a run calls is told by the run's own failure; what a rule calls, or a schedule now and then, by its dead
-    letter. So is the probe of the primary, which is at work only while that Region is the standby."""
+    letter. So is the probe, which is at work only where a Region is the standby."""
     here = region(role)
     schedules = here.of("AWS::Scheduler::Schedule").values()
     called = {each["Target"]["Arn"] for each in schedules if each["ScheduleExpression"] == "rate(1 minute)"}
     functions = {r.arn: r.properties for r in here.resources.values() if r.type == "AWS::Lambda::Function"}
     found = {dimensions["FunctionName"] for _, _, dimensions in metrics(alarms(role)["FunctionErrors"])}
     scheduled = {functions[arn]["FunctionName"] for arn in called}
-    assert scheduled - found == (set() if role == "dr" else {"relight-shop-probe"})
+    assert scheduled - found == {"relight-shop-probe"}
     assert found <= scheduled
-    for function in (functions[schedule["Target"]["Arn"]] for schedule in schedules):
-        assert function["DeadLetterConfig"]["TargetArn"] == here.resources["Ledger/DeadLetters"].arn
+    for target in (schedule["Target"] for schedule in schedules):
+        assert target["DeadLetterConfig"]["Arn"] == here.resources["Ledger/DeadLetters"].arn
+        if target["Arn"] in functions:  # a state machine is started or not, and has a record
+            assert functions[target["Arn"]]["DeadLetterConfig"]["TargetArn"] == target["DeadLetterConfig"]["Arn"]
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_failover_that_fails_and_any_run_that_takes_too_long_are_told(role: str) -> None:
+def test_a_failover_that_fails_or_takes_too_long_is_told(role: str) -> None:
+    """Of a failback and a drill each stage has a deadline, and the record that follows it tells people."""
     looked_at = {
         (name, dimensions["StateMachineArn"].rpartition("-")[2])
         for _, name, dimensions in metrics(alarms(role)["RunFailed"])
@@ -255,8 +261,24 @@ def test_a_failover_that_fails_and_any_run_that_takes_too_long_are_told(role: st
     assert looked_at == {
         ("ExecutionsFailed", "failover"),
         ("ExecutionsTimedOut", "failover"),
-        ("ExecutionsTimedOut", "failback"),
     }
+
+
+def test_that_nobody_has_practised_for_too_long_is_told_once_a_day() -> None:
+    """By whoever tells it: the standby's readiness, once in each day."""
+    alarm = alarms("dr")["NotPractised"]
+    variables = next(
+        each["Environment"]["Variables"]
+        for each in region("dr").of("AWS::Lambda::Function").values()
+        if each["FunctionName"] == "relight-shop-readiness"
+    )
+    assert (alarm["Period"], alarm["EvaluationPeriods"]) == (readiness_gauges.AGE_SECONDS, 1)
+    assert float(alarm["Threshold"]) == float(variables["DRILL_DAYS"])
+    assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
+    told = readiness_gauges.gauges(None, Readiness(0.0, DR, 100, (), "1", practised_days=1.0))
+    assert alarm["MetricName"] in told
+    assert alarm["Dimensions"] == [{"Name": "service", "Value": variables["POWERTOOLS_SERVICE_NAME"]}]
+    assert alarm["TreatMissingData"] == "missing", "a Region that is active tells nothing"
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -427,7 +449,11 @@ def targets() -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 # Nothing is done because of what AWS says of its health, and what is kept of an old database is kept for days: an hour
 # makes no difference.
-IN_NO_HURRY = ("Failover/RecordHealth", "Failover/HealthForward", "Failback/RetireEachDay")
+IN_NO_HURRY = (
+    *("Failover/RecordHealth", "Failover/HealthForward", "Failback/RetireEachDay"),
+    # A look at what there is, and drills: ten minutes, or an hour, make them no worse.
+    *("Watch/ReadinessEachHalfHour", "Drill/DrillFunctionSweep", "Drill/DrillPlan", "Drill/DrillRestore"),
+)
 
 
 def test_what_cannot_be_delivered_in_two_minutes_is_kept_and_never_comes_late() -> None:
@@ -454,10 +480,11 @@ def test_a_function_that_is_called_asynchronously_gets_no_old_news_either(role: 
     configured = {each["FunctionName"]: each for each in here.of("AWS::Lambda::EventInvokeConfig").values()}
     asynchronous = [functions[arn] for arn in called & functions.keys()]
     assert {each["FunctionName"] for each in asynchronous} == {
-        f"relight-shop-{n}" for n in ("probe", "guard", "dbcheck", "record", "retire")
+        f"relight-shop-{n}" for n in ("probe", "guard", "dbcheck", "readiness", "record", "retire", "drill")
     }
+    unhurried = {f"relight-shop-{n}" for n in ("readiness", "record", "retire", "drill")}
     for function in asynchronous:
-        longest = 3600 if function["FunctionName"] in {"relight-shop-record", "relight-shop-retire"} else 120
+        longest = 3600 if function["FunctionName"] in unhurried else 120
         assert configured[function["FunctionName"]]["MaximumEventAgeInSeconds"] <= longest
         assert function["DeadLetterConfig"] == {"TargetArn": here.resources["Ledger/DeadLetters"].arn}
 
@@ -489,6 +516,7 @@ class Stage:
         given = {
             "Application": "shop",
             "Role": role,
+            "DrillDays": "45",
             "TopicArn": self.topic,
             "MachineArn": f"arn:aws:states:{self.region}:{ACCOUNT}:stateMachine:relight-shop-failover",
             "BalancerFullName": "app/shop/1",

@@ -100,7 +100,7 @@ class Recorder:
         head = self.ledger.require(run)
         now = self.clock()
         self._keep_sizes(run, head, now)
-        self._close(run, end, now, own_end=_kind(event) == evidence.KIND)
+        self._close(run, end, now, _kind(event))
         self.ledger.step_began(run, "record", now)
         kept, facts = self._kept(run, head, now)
         way = WAYS[_kind(event)]
@@ -129,12 +129,16 @@ class Recorder:
             facts = {"capacity_before": _sizes(head.capacity_before)}
             self.ledger.step_says(run, "record", now, "the run is being closed", done=False, facts=facts)
 
-    def _close(self, run: Run, end: End, now: float, *, own_end: bool) -> None:
+    def _close(self, run: Run, end: End, now: float, kind: str) -> None:
         """A run that failed behind the one-way door leaves the door open: the next one goes on from there.
 
-        A failback itself promotes nothing, the run that it starts does, and a drill promotes what nobody uses: of
-        neither it is the `own_end`. No cooldown begins with it, and it keeps no run of the probe waiting.
+        A failback itself promotes nothing, the run that it starts does: it is not its own end. No cooldown begins with
+        it, and it keeps no run of the probe waiting. A drill closes nothing at all: it activates nothing, and what it
+        found half done is for another run to finish.
         """
+        if kind == drill_evidence.KIND:
+            return
+        own_end = kind == evidence.KIND
         try:
             self.ledger.finish(run, succeeded=end is End.SUCCEEDED and own_end, now=now)
         except RunSuperseded:

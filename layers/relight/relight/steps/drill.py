@@ -318,11 +318,17 @@ class Drilling:
                 self.ledger.keep_drill(replace(drill, left=tuple(left)))
 
     def _note_all(self, found: tuple[Found, ...], *, seen: bool) -> None:
-        """What is still there of each; and of those that were stopped, that they are over."""
-        for drill in self.ledger.drills():
+        """What is still there of each that is over; and of those that were stopped, that they are over.
+
+        One that is at work notes its own end, and how it came to it: that must not be written over.
+        """
+        over = {drill.run for drill in self.ledger.drills() if drill.ended_at is not None or self._is_over(drill.run)}
+        for drill in self.ledger.drills():  # once more: who has ended just now has noted how
+            if drill.run not in over:
+                continue
             there = tuple(str(one) for one in found if one.run == drill.run)
             now = replace(drill, left=there) if seen or there else drill
-            if drill.ended_at is None and self._is_over(drill.run):
+            if drill.ended_at is None:
                 now = replace(now, ended_at=self.clock())
             if now != drill:
                 self.ledger.keep_drill(now)
