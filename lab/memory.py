@@ -52,7 +52,7 @@ def _resident(pid: int) -> int:
 class MemoryWatch:
     """Samples in a thread of its own from entry to exit, and keeps the highest sum."""
 
-    def __init__(self, also: Callable[[], Iterable[int]] = tuple, every: float = 1.0) -> None:
+    def __init__(self, also: Callable[[], Iterable[int]] = tuple, every: float = 3.0) -> None:
         """`also` names processes that belong to the lab and are no descendants of this one (a daemon is not)."""
         self._also = also
         self._every = every

@@ -74,12 +74,13 @@ class ScalingApi:
             _check(least, desired, most)
             wanted |= {"min_size": least, "max_size": most, "desired_capacity": desired}
             wanted["mixed_instances_policy"] = wanted.get("mixed_instances_policy") or _kept_policy(group, wanted)
-            original(backend, name, **wanted)
-            self._changed(
-                group,
+            reason = (
                 f"a user request update of AutoScalingGroup constraints to min: {least}, max: {most}, desired: "
-                f"{desired} changing the desired capacity from {before} to {desired}",
+                f"{desired} changing the desired capacity from {before} to {desired}"
             )
+            self._changed(group, reason)  # first, because the group is followed all the while
+            original(backend, name, **wanted)
+            self._changed(group, reason)
             return group
 
         return update_auto_scaling_group
@@ -96,12 +97,13 @@ class ScalingApi:
                     raise ValidationError(
                         f"New SetDesiredCapacity value {desired} is {word} value {limit} for the AutoScalingGroup."
                     )
-            group.set_desired_capacity(desired)
-            self._changed(
-                group,
+            reason = (
                 "a user request explicitly set group desired capacity changing the desired capacity from "
-                f"{before} to {desired}",
+                f"{before} to {desired}"
             )
+            self._changed(group, reason)  # first, because the group is followed all the while
+            group.set_desired_capacity(desired)
+            self._changed(group, reason)
 
         return set_desired_capacity
 

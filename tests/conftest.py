@@ -3,9 +3,15 @@
 A scheduler, and no `xdist_group`: pytest-xdist 3.8 writes a group into an attribute that pytest 9.2 does not read.
 """
 
+from functools import cache
+
+import botocore.session
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+
+# One for all sessions of a process: tests make clients of their own, and reading AWS's models takes longer than most.
+botocore.session.create_loader = cache(botocore.session.create_loader)
 
 REHEARSALS = "tests/rehearsal/"
 ONE_FOR_ALL = frozenset({"tests/rehearsal/test_bring_your_own.py"})

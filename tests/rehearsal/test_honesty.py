@@ -32,17 +32,6 @@ def test_with_the_rule_and_the_schedule_disabled_no_run_starts(rehearse: Rehears
     assert done.document["outage_seconds"] is None, "nobody brought the site back"
 
 
-def test_a_threshold_that_is_changed_in_the_template_moves_the_detection(rehearse: Rehearse, altered: Altered) -> None:
-    before = "  FailureThreshold:\n    Type: Number\n    Default: 3\n"
-    template = altered({"stacks/global.yaml": (before, before.replace("Default: 3", "Default: 8"))})
-    done = rehearse("--template", str(template))
-    assert done.document["status"] == "SUCCEEDED", done.said
-    phases = done.document["phases"]
-    # Eight looks, a second apart, of which the first may come at once: seven seconds at the very least.
-    assert phases["t1"] - done.document["lost_at"] >= 7
-    assert done.document["rto_floor_seconds"] == 25
-
-
 def test_while_the_promotion_is_paused_dr_answers_nobody_and_loses_no_instance(folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("paused.py"))],

@@ -36,6 +36,7 @@ def test_a_circle_ends_where_it_began_though_its_orchestrator_is_stopped_three_t
     assert home[-1]["status"] == "SUCCEEDED"
 
 
+@pytest.mark.long
 def test_a_dr_region_that_is_lost_while_active_is_failed_over_to_home(rehearse: Rehearse) -> None:
     done = rehearse("--fault", "dr-lost-while-active", "--seed-orders", "50", "--clients", "3")
     _as_it_should_be(done)
