@@ -324,9 +324,28 @@ def test_somebody_elses_replica_is_refused(scene: Scene) -> None:
 
 
 def test_two_that_may_both_be_the_old_one_are_left_to_a_person(scene: Scene) -> None:
-    scene.rds.add(DBInstanceIdentifier=KEPT)
+    scene.rds.add(DBInstanceIdentifier=KEPT, DbiResourceId="db-ANOTHER")
     with pytest.raises(DatabaseNotKept, match=f"there are both {OLD}, which is no replica, and {KEPT}"):
         scene.look()
+
+
+def test_one_that_gets_its_name_while_both_are_asked_for_is_not_taken_for_two(scene: Scene) -> None:
+    scene.look()
+    scene.rds.tick()
+    scene.look()
+    while scene.rds.instances[OLD]["DBInstanceStatus"] != "renaming":
+        scene.rds.tick()
+    asked = scene.rds.describe_db_instances
+
+    def rename_after(**given: Any) -> dict[str, Any]:
+        answer = asked(**given)
+        if OLD in scene.rds.instances:
+            scene.rds.tick()
+        return answer
+
+    scene.rds.describe_db_instances = rename_after  # type: ignore[method-assign]
+    assert scene.look().sentence == f"{OLD} has just been renamed to {KEPT}"
+    assert scene.until_done().facts["retired"] == WHERE
 
 
 def test_a_snapshot_that_is_there_is_used_if_it_is_of_this_instance(scene: Scene) -> None:

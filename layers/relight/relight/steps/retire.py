@@ -132,6 +132,8 @@ class Keeping:
             return self._look_for_it(kept)
         if source := old.get("ReadReplicaSourceDBInstanceIdentifier"):
             return self._replaced(source, kept)
+        if kept is not None and same_life(shape_of(old), shape_of(kept)):
+            return self.step.wait(f"{self.old_id} has just been renamed to {self.name}")
         if kept is not None:
             raise DatabaseNotKept(
                 f"there are both {self.old_id}, which is no replica, and {self.name}: Relight does not know which of "
