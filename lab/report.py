@@ -387,10 +387,10 @@ def _rows(result: Result) -> Iterator[tuple[str, str, str]]:
 
 def _drills(result: Result) -> Iterator[tuple[str, str, str]]:
     """What the drills came to, and what they left alone."""
-    for when, one in (("before", result.readiness), ("after", result.readiness_after)):
-        if one is not None:
-            score = "unknown" if one.score is None else f"{one.score} of 100"
-            yield f"readiness {when}", score, f"{one.checks} checks by {one.calls} API calls in {one.seconds:.2f} s"
+    for when, look in (("before", result.readiness), ("after", result.readiness_after)):
+        if look is not None:
+            score = "unknown" if look.score is None else f"{look.score} of 100"
+            yield f"readiness {when}", score, f"{look.checks} checks by {look.calls} API calls in {look.seconds:.2f} s"
     for one in result.drills:
         yield f"drill: {one.kind}", f"{one.ended - one.started:.2f} s", f"{one.status}, from its start to its end"
     yield "promotion", _seconds(result.promote_seconds, "not measured"), "of a throwaway replica"
