@@ -29,6 +29,7 @@ WAITS: Mapping[str, int] = {
     "Wait for the write": 60,
     "Wait until it is gone": 900,
     "Wait for the failover": 0,
+    "Serve from here for a while": 0,
     "Wait for the way home": 0,
     "Wait for the lock": 0,
 }

@@ -34,7 +34,8 @@ def of_a_region(deployed: Region) -> dict[str, tuple[str, Needs]]:
     for path, profile in deployed.of("AWS::IAM::InstanceProfile").items():
         own = f"relight-drill-shop-{ACCOUNT}-{deployed.name}" if path.startswith("DrillSite/") else None
         found[str(profile["Roles"][0])] = "ec2.amazonaws.com", _instance(deployed, own)
-    found["DrillSite/SiteRole"] = "cloudformation.amazonaws.com", _site(deployed)
+    if "DrillSite/SiteRole" in deployed.resources:
+        found["DrillSite/SiteRole"] = "cloudformation.amazonaws.com", _site(deployed)
     return found
 
 

@@ -79,6 +79,7 @@ SETTINGS: dict[str, type[Settings]] = {
     "assess": known.ViewSettings,
     "compare": known.CompareSettings,
     "dbcheck": known.DbcheckSettings,
+    "drill": known.DrillSettings,
     "fence": FenceSettings,
     "guard": GuardSettings,
     "harden": known.HardenSettings,
@@ -86,6 +87,7 @@ SETTINGS: dict[str, type[Settings]] = {
     "probe": known.ProbeSettings,
     "promote": known.PromoteSettings,
     "quiesce": known.QuiesceSettings,
+    "readiness": known.ReadinessSettings,
     "record": known.RecordSettings,
     "reprotect": known.ReprotectSettings,
     "retire": known.RetireSettings,
@@ -107,6 +109,7 @@ def test_only_the_orchestrator_is_made(role: str) -> None:
         "Watch",
         "Failover",
         "Failback",
+        "Drill",
         "Observability",
         "Dashboard",
     }

@@ -281,6 +281,15 @@ def test_that_nobody_has_practised_for_too_long_is_told_once_a_day() -> None:
     assert alarm["TreatMissingData"] == "missing", "a Region that is active tells nothing"
 
 
+def test_a_readiness_that_cannot_tell_when_there_was_a_drill_leaves_a_dead_letter() -> None:
+    """Without data there is no alarm on drills."""
+    (letters,) = (dimensions["QueueName"] for _, _, dimensions in metrics(alarms("dr")["EventLost"]))
+    queue = region("dr").resources["Ledger/DeadLetters"]
+    assert queue.properties["QueueName"] == letters
+    assert region("dr")["Watch/ReadinessEachHalfHour"]["Target"]["DeadLetterConfig"] == {"Arn": queue.arn}
+    assert region("dr")["Watch/Readiness"]["DeadLetterConfig"] == {"TargetArn": queue.arn}
+
+
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("silent", ["ProbeSilent", "GuardSilent"])
 def test_silence_is_an_alarm(role: str, silent: str) -> None:

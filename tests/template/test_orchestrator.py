@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -234,26 +234,37 @@ def in_peer(side: str, role: Mapping[str, Any]) -> list[tuple[str, str]]:
     return found
 
 
+def tasks(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each state of a definition that calls a function, by the name that its stack gives the function."""
+    match value:
+        case {"Type": "Task", "Arguments": {"FunctionName": str(name)}, "TimeoutSeconds": int()}:
+            function = name.removeprefix("${").removesuffix("}").removesuffix("Function")
+            yield "DrillFunction" if function == "Drill" else function, value  # its machine has the shorter name
+        case dict():
+            for item in value.values():
+                yield from tasks(item)
+        case list():
+            for item in value:
+                yield from tasks(item)
+
+
 @cache
+def calls() -> list[tuple[str, dict[str, Any]]]:
+    """What all state machines call."""
+    definitions = (ROOT / "statemachine").glob("*.asl.yaml")
+    return [found for path in sorted(definitions) for found in tasks(yaml.safe_load(path.read_text()))]
+
+
+def is_news(task: Mapping[str, Any]) -> bool:
+    return bool(task["Arguments"]["Payload"].get("what") == "news")
+
+
 def awaited() -> dict[str, int]:
     """The shortest TimeoutSeconds with which a state machine awaits each function; a question is awaited for longer."""
     found: dict[str, int] = {}
-
-    def look(value: Any) -> None:
-        match value:
-            case {"Type": "Task", "Arguments": {"FunctionName": str(name)}, "TimeoutSeconds": int(seconds)}:
-                function = name.removeprefix("${").removesuffix("}").removesuffix("Function")
-                function = "DrillFunction" if function == "Drill" else function  # its machine has the shorter name
-                found[function] = min(seconds, found.get(function, seconds))
-            case dict():
-                for item in value.values():
-                    look(item)
-            case list():
-                for item in value:
-                    look(item)
-
-    for machine in ("failover", "failback", "drill"):
-        look(yaml.safe_load((ROOT / "statemachine" / f"{machine}.asl.yaml").read_text()))
+    for function, task in calls():
+        if not is_news(task):
+            found[function] = min(task["TimeoutSeconds"], found.get(function, task["TimeoutSeconds"]))
     return found
 
 
@@ -287,6 +298,18 @@ def test_functions_run_on_one_runtime_and_end_before_the_state_machine_gives_the
     # What no state machine awaits comes by a schedule.
     watching = functions(region("dr")).keys() - awaited().keys()
     assert watching == {"Probe", "Guard", "Dbcheck", "Readiness"}
+    # Readiness is asked by a person, too, who sees an answer within the half minute.
+    assert functions(region("dr"))["Readiness"]["Timeout"] <= 30
+
+
+def test_news_is_given_up_soon_and_nothing_fails_of_it() -> None:
+    """Each kind of run says that it has begun; a failover, beside the fence, what was decided."""
+    news = [task for _, task in calls() if is_news(task)]
+    assert sorted(task["TimeoutSeconds"] for task in news) == [5, 20, 20, 20]
+    for task in news:
+        (caught,) = task["Catch"]
+        assert caught["ErrorEquals"] == ["States.ALL"]
+        assert caught["Next"] == task.get("Next", "Not said")
 
 
 # Who may do what.
