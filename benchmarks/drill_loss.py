@@ -1,7 +1,7 @@
 """RTO of a Region that is lost in the middle of a drill, against one without: python benchmarks/drill_loss.py [N].
 
-N pairs (3 without it) are rehearsed in turn, so that both kinds see the same machine. Prints a table in Markdown and the
-ratio of the medians; exit code 1 where a drill has cost more than a tenth, or a rehearsal did not end as it should.
+N pairs (3 without it) are rehearsed in turn, so that both kinds see the same machine. Prints a table in Markdown and
+the ratio of the medians; exit code 1 where a drill has cost more than a tenth, or a rehearsal did not end as it should.
 """
 
 import json

@@ -23,7 +23,7 @@ from lab.left_over import is_throwaway, left_over
 from lab.options import DrillKind, Options, Reply
 from lab.person import Person
 from lab.postgres import Postgres
-from lab.readying import await_ready, prepare
+from lab.readying import await_ready, look, prepare
 from lab.region import REGION_NAME, Side
 from lab.report import Drilled, Readied, Result, Status
 from lab.score import Facts, Figures, client_failures, score
@@ -109,18 +109,20 @@ class Drilling:
         self._streaming: bool | None = None
         self._breaks: tuple[str, ...] = ()
         self._left: tuple[str, ...] | None = None
-        self._readied: tuple[Readied | None, Readied | None] = (None, None)
+        self._readied: dict[str, Readied] = {}
 
     # -- on the way ---------------------------------------------------------------------------------------------
 
     def go(self, kinds: Sequence[DrillKind]) -> None:
         """A person starts a drill of each kind, one after the other, and waits until nothing of it is left.
 
-        The standby says before and after it how ready it is.
+        Both Regions say before it how ready they are, and the standby once more after it.
         """
-        self._stage.observer.does("upload a release, subscribe to what is told, and ask the standby how ready it is")
+        self._stage.observer.does("upload a release, subscribe to what is told, and ask each Region how ready it is")
         prepare(self._world)
-        before = await_ready(self._world, self._minute)
+        # The active Region says its version by it, as its schedule does every half hour.
+        self._readied["readiness_active"] = look(self._world, Side.PRIMARY)
+        self._readied["readiness"] = await_ready(self._world, self._minute)
         self.evidence.note_before()
         self._await_backup(kinds)
         source, standing = (self._world.databases.database(side, self._world.database_id(side)) for side in Side)
@@ -132,7 +134,7 @@ class Drilling:
             self.note_left()
         self._streaming, self._breaks = watch.always, watch.breaks
         self._stage.observer.does("ask the standby once more how ready it is")
-        self._readied = (before, await_ready(self._world, self._minute))
+        self._readied["readiness_after"] = await_ready(self._world, self._minute)
 
     def begin(self, kind: DrillKind) -> None:
         """A person starts a drill, and it gets as far as to have its throwaway database."""
@@ -246,11 +248,9 @@ class Drilling:
         if not self._drilled:
             return result
         begun, over = self._drilled[0].started, self._drilled[-1].ended
-        before, after = self._readied
         return replace(
             result,
-            readiness=before,
-            readiness_after=after,
+            **self._readied,
             drills=tuple(self._drilled),
             client_failures=client_failures(attempts, begun, over),
             standby_streaming_always=self._streaming,

@@ -1,12 +1,15 @@
 """What a person does once both Regions are deployed, and whether the standby could be failed over to then.
 
-A release is put into both Regions' buckets, and somebody subscribes to the notifications and confirms. Then the
-standby's own function says how ready it is, asked as `relight readiness` asks it, until it has nothing left to say.
+A release is put into both Regions' buckets, and somebody subscribes to the notifications and confirms. Then each
+Region's own function says how ready it is, asked as `relight readiness` asks it: the active one that it is the active
+one, and the standby's until it has nothing left to say.
 """
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import count
 from typing import Any
 
 from lab.drill_ending import MOST_CALLS
@@ -35,23 +38,22 @@ def prepare(world: World) -> None:
 def await_ready(world: World, minute: float) -> Readied:
     """The standby's readiness, as soon as every check passes, or the last one in so many scaled minutes.
 
-    The other Region's function is called as well, as its schedule does: by it that Region says its version. A look that
-    the schedule's own comes into is taken again, for the calls of the two cannot be told apart.
+    A look that the schedule's own comes into is taken again, for the calls of the two cannot be told apart.
     """
-    _invoke(world, Side.PRIMARY)
     deadline = time.monotonic() + _PATIENCE_MINUTES * minute
-    while True:
-        readied = look(world)
+    for looks in count(1):
+        readied = replace(look(world, Side.DR), looks=looks)
         if (readied.score == 100 and readied.calls < MOST_CALLS) or time.monotonic() > deadline:
-            return readied
+            break
         time.sleep(minute / 3)
+    return readied
 
 
-def look(world: World) -> Readied:
-    """The standby's readiness now, how long its function took, and how many API calls it made."""
-    with world.cloud.heard(token_of(REGION_NAME[Side.DR], FUNCTION)) as calls:
+def look(world: World, side: Side) -> Readied:
+    """That Region's readiness now, how long its function took, and how many API calls it made."""
+    with world.cloud.heard(token_of(REGION_NAME[side], FUNCTION)) as calls:
         began = time.monotonic()
-        said = _invoke(world, Side.DR)
+        said = _invoke(world, side)
         seconds = time.monotonic() - began
     checks = said.get("checks", [])
     return Readied(
@@ -59,10 +61,14 @@ def look(world: World) -> Readied:
         seconds=round(seconds, 3),
         calls=len(calls),
         checks=len(checks),
-        not_passed=tuple(f"{one['name']}: {one['level']}: {one['sentence']}" for one in checks if one["level"] != "PASS")
-        if checks
-        else (f"it did not get to the end: {said.get('errorMessage', said)}",),
+        not_passed=tuple(_not_passed(checks)) if checks else (f"it did not get to the end: {said}",),
     )
+
+
+def _not_passed(checks: Iterable[Mapping[str, str]]) -> Iterator[str]:
+    for one in checks:
+        if one["level"] != "PASS":
+            yield f"{one['name']}: {one['level']}: {one['sentence']}"
 
 
 def _invoke(world: World, side: Side) -> Mapping[str, Any]:

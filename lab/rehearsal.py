@@ -26,6 +26,7 @@ from lab.evidence import Evidence, standing_promotions
 from lab.fault import Inflicted, bring_back, cut_stream, inflict
 from lab.homeward import Homeward
 from lab.interrupts import shield
+from lab.kept_runs import keep_runs
 from lab.memory import MemoryWatch, tree
 from lab.network_acl import NetworkAclEntries
 from lab.observer import Observer
@@ -128,6 +129,7 @@ class _Conduct:
             # The last events of the fault may have started one more meanwhile.
             self._await_runs(evidence)
             result = self._measure(world, evidence, attempts, memory)
+            result = replace(result, reports=self._keep_runs(world, observer))
             if self._options.keep:
                 self._keep(world, view, result)
             self._remember_processes()
@@ -347,6 +349,15 @@ class _Conduct:
         )
         result = result if homeward is None else homeward.amend(result, attempts)
         return result if drilling is None else drilling.amend(result, attempts)
+
+    @staticmethod
+    def _keep_runs(world: World, observer: Observer) -> tuple[str, ...]:
+        """The reports that are kept; what came of the rehearsal is told all the same where none can be."""
+        try:
+            return keep_runs(world)
+        except OSError as error:
+            observer.does(f"no report could be kept: {error}")
+            return ()
 
     def _keep(self, world: World, view: View, result: Result) -> None:
         """Leave it running until Ctrl-C; what it came to is said and written before."""

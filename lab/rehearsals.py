@@ -144,8 +144,8 @@ def page(rehearsed: Sequence[Rehearsed], now: datetime) -> str:
     lines = [
         "# How each fault ends",
         "",
-        "Written by `make rehearse-all`, which rehearses every fault once, each way home and the drills, and fails where",
-        "one ends otherwise than it should. **Not on AWS**: all of it in the lab, on one machine",
+        "Written by `make rehearse-all`, which rehearses every fault once, each way home and the drills, and fails",
+        "where one ends otherwise than it should. **Not on AWS**: all of it in the lab, on one machine",
         "([what that imitates](limits.md)). What the faults and the columns mean is in [the rehearsal](rehearsal.md).",
         "",
         f"{' to '.join(days)}, timings `{document.get('timings', '')}`. {_machine(document.get('machine', {}))}",
@@ -221,8 +221,8 @@ def _drills(rehearsed: Iterable[Rehearsed]) -> Iterator[str]:
     if document is None:
         return
     yield from ("", "## Drills", "")
-    yield f"Both in one lab, while {document['clients']} clients order. Readiness, as the standby's own function says it,"
-    yield f"was {_readied(document['readiness'])} before them and {_readied(document['readiness_after'])} after them."
+    yield f"Both in one lab, while {document['clients']} clients order. Readiness, as the standby's own function says"
+    yield f"it, was {_readied(document['readiness'])} before them and {_readied(document['readiness_after'])} after them."
     yield f"Attempts of clients that failed meanwhile: {document['client_failures']}. Left over of the drills:"
     yield f"{_counted(document['left_over'])}. The standing replica streamed {_streamed(document)}."
     yield from ("", "| drill | ended | promotion | restore | instances | whole |", "|---|---|---|---|---|---|")

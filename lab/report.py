@@ -24,6 +24,8 @@ from lab.score import PHASES, Floor, Outage
 SCHEMA = 1
 """Grows when a field changes its meaning or goes away."""
 
+_REPORTS_TOLD = 3
+"""The reports of so many runs are named at the end: the last ones."""
 _PHASE_SENTENCES = {
     "t0": "first bad sample",
     "t1": "detected",
@@ -146,7 +148,7 @@ class Drilled:
 
 @dataclass(frozen=True)
 class Readied:
-    """What the standby's own function said of how ready it is."""
+    """What a Region's own function said of how ready it is."""
 
     score: int | None
     """0 to 100; None where it did not get to its end."""
@@ -157,6 +159,8 @@ class Readied:
     checks: int
     not_passed: tuple[str, ...]
     """Name, level and sentence of each check that does not pass."""
+    looks: int = 1
+    """How often it was asked until it said this."""
 
 
 @dataclass(frozen=True)
@@ -278,6 +282,8 @@ class Result:
     during_drill: str | None = None
     readiness: Readied | None = None
     """Before the first drill."""
+    readiness_active: Readied | None = None
+    """The active Region's own word then."""
     readiness_after: Readied | None = None
     """After the last one."""
     drills: tuple[Drilled, ...] = ()
@@ -287,6 +293,8 @@ class Result:
     left_over: tuple[str, ...] | None = None
     promote_seconds: float | None = None
     restore_seconds: float | None = None
+    reports: tuple[str, ...] = ()
+    """Where the runs' reports have been copied to, oldest run first."""
     waited_in_vain: tuple[str, ...] = ()
     promotions: int = 0
     executions: tuple[Execution, ...] = ()
@@ -329,8 +337,9 @@ def publish(result: Result, path: Path | None, console: Console) -> None:
     if path is not None:
         result.write(path)
     console.print(closing(result))
-    if path is not None:
-        console.print(f" The result is in {path}", soft_wrap=True, markup=False, highlight=False)
+    told = [f"A run's report is in {report}" for report in result.reports[-_REPORTS_TOLD:]]
+    for line in told if path is None else [*told, f"The result is in {path}"]:
+        console.print(f" {line}", soft_wrap=True, markup=False, highlight=False)
 
 
 def closing(result: Result) -> RenderableType:

@@ -490,6 +490,7 @@ def drilled(kind: str = "promote", **changes: Any) -> Drilled:
 
 
 READY = Readied(score=100, seconds=1.5, calls=55, checks=42, not_passed=())
+ACTIVE = Readied(score=100, seconds=0.2, calls=3, checks=1, not_passed=())
 
 
 def rehearsed(**changes: Any) -> Result:
@@ -511,6 +512,7 @@ def rehearsed(**changes: Any) -> Result:
         writes_on_both_sides=0,
         drills_asked=tuple(kind.value for kind in options.drill),
         readiness=READY,
+        readiness_active=ACTIVE,
         readiness_after=READY,
         drills=(drilled("promote"), drilled("restore")),
         client_failures=0,
@@ -536,17 +538,19 @@ def test_drills_that_touched_nothing_ended_as_they_should() -> None:
         ({"drills": (drilled("promote", status=Status.FAILED), drilled("restore"))}, "drill (promote) ended FAILED"),
         ({"drills": (drilled("promote", promote_seconds=None), drilled("restore"))}, "has not told how long"),
         ({"drills": (drilled("promote"), drilled("restore", restore_seconds=None))}, "has not told how long"),
+        ({"drills": (drilled("promote", restore_seconds=2.0), drilled("restore"))}, "how long a restore took, and"),
+        ({"drills": (drilled("promote"), drilled("restore", promote_seconds=7.0))}, "how long a promotion took, and"),
         ({"drills": (drilled("promote"), drilled("restore", instances=0))}, "nothing was verified"),
         ({"drills": (drilled("promote", marked=False), drilled("restore"))}, "RELIGHT_DRILL=1"),
         ({"drills": (drilled("promote", reached_standing=True), drilled("restore"))}, "reached the standing replica"),
         ({"drills": (drilled("promote", ways_out=("nat-1",)), drilled("restore"))}, "had a way out, by nat-1"),
-        ({"readiness": None}, "nobody asked how ready the standby was before"),
+        ({"readiness": None}, "nobody asked about the readiness of the standby before"),
         (
             {"readiness": replace(READY, score=97, not_passed=("lag: WARN: behind",))},
-            "readiness was 97 of 100 before the drills: lag: WARN: behind",
+            "the readiness of the standby before the drills was 97 of 100: lag: WARN: behind",
         ),
-        ({"readiness_after": replace(READY, calls=60)}, "60 API calls after the drills; fewer than 60 is right"),
-        ({"readiness_after": replace(READY, seconds=10.0)}, "took 10.0 s after the drills"),
+        ({"readiness_active": replace(ACTIVE, score=None)}, "the active Region before the drills was None of 100"),
+        ({"readiness_after": replace(READY, calls=60)}, "after the drills took 60 API calls; fewer than 60 is right"),
         ({"client_failures": 3}, "3 attempts of clients failed"),
         ({"client_failures": None}, "not known how clients fared"),
         ({"standby_streaming_always": False, "standby_seen": ("catchup",)}, "all the while: catchup"),
@@ -571,7 +575,7 @@ def test_the_closing_table_says_what_drills_took_and_left_alone() -> None:
     with console.capture() as capture:
         console.print(closing(rehearsed()))
     text = capture.get()
-    for words in ("7.10 s", "2.20 s", "all the while", "left over", "--drill promote,restore", "100 of 100", "55 API calls"):
+    for words in ("7.10 s", "2.20 s", "all the while", "left over", "--drill promote,restore", "100 of 100", "55 API"):
         assert words in text
     assert "RTO" not in text
 

@@ -154,7 +154,7 @@ def test_drills_have_a_table_of_their_own() -> None:
         promotions=0,
     )
     text = page([Rehearsed(DRILLS, 0, drills)], NOW)
-    assert "was 100 of 100 (57 API calls, 1.5 s) before them and 97 of 100" in text
+    assert "it, was 100 of 100 (57 API calls, 1.5 s) before them and 97 of 100" in text
     assert "streamed all the while." in text
     assert "| promote | SUCCEEDED | 7.25 s |  | 2 | 30 s |" in text
     assert "| restore | SUCCEEDED |  | 2.50 s | 2 | 30 s |" in text
