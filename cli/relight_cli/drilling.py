@@ -30,11 +30,9 @@ SILENCE_SECONDS = 300.0
 """For so long AWS may be silent while a drill is followed: it goes on in any case."""
 ASKS = frozenset({Kind.PROMOTE, Kind.GAMEDAY})
 """What costs something beyond the throwaway asks a person first."""
-_REFUSALS = frozenset(
-    {"DrillRefused", "DrillTooLarge", "BackupNotFound", "PeerUnreachable", "InputInvalid", "AnotherRunInProgress"}
-)
+_REFUSALS = frozenset({"InputInvalid", "LockUnavailable"})
 """Errors with which the state machine ends before anything is there."""
-_STOOD_DOWN = frozenset({"STOOD_DOWN", "REFUSED", "IGNORED"})
+_STOOD_DOWN = frozenset({"STOOD_DOWN", "ALREADY_IN_PROGRESS"})
 _LONGEST = 1000
 
 

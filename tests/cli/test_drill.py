@@ -52,10 +52,6 @@ DEFINITION = {
 }
 
 
-class DrillRefused(Exception):
-    """As the function raises it."""
-
-
 class Site:
     """The DR Region while a drill is on."""
 
@@ -195,10 +191,10 @@ def test_two_starts_in_one_minute_are_one_or_the_second_is_refused(site: Site) -
 
 
 def test_a_refused_one_is_one_line_with_its_reason(site: Site, capfd: pytest.CaptureFixture[str]) -> None:
-    site.error = DrillRefused("a failover is on: failover-4-1")
+    site.end = {"status": "STOOD_DOWN", "finding": "DrillRefused", "sentence": "too few vCPUs: 2 of 4"}
     assert run(["drill", *THERE]) == Exit.DRILL_REFUSED
     said = complaint(capfd)
-    assert said.endswith("ended FAILED: DrillRefused: a failover is on: failover-4-1")
+    assert said.endswith("ended STOOD_DOWN: too few vCPUs: 2 of 4")
 
 
 def test_a_failed_one_is_one_line_too_and_json_has_it(site: Site, capfd: pytest.CaptureFixture[str]) -> None:
@@ -245,8 +241,16 @@ def test_one_that_is_stopped_has_failed(site: Site) -> None:
         ),
         ({"status": "SUCCEEDED", "output": "3"}, Ended("SUCCEEDED", "SUCCEEDED", Exit.DONE)),
         (
-            {"status": "FAILED", "error": "BackupNotFound", "cause": '{"errorMessage": "there is no\\nbackup"}'},
-            Ended("FAILED", "BackupNotFound: there is no backup", Exit.DRILL_REFUSED),
+            {"status": "SUCCEEDED", "output": '{"status": "ALREADY_IN_PROGRESS", "sentence": "already in progress: x"}'},
+            Ended("ALREADY_IN_PROGRESS", "already in progress: x", Exit.DRILL_REFUSED),
+        ),
+        (
+            {"status": "FAILED", "error": "LockUnavailable", "cause": "The lock could not be taken"},
+            Ended("FAILED", "LockUnavailable: The lock could not be taken", Exit.DRILL_REFUSED),
+        ),
+        (
+            {"status": "FAILED", "error": "DrillFailed", "cause": "the site did\nnot come up"},
+            Ended("FAILED", "DrillFailed: the site did not come up", Exit.DRILL_FAILED),
         ),
         (
             {"status": "FAILED", "error": "States.Timeout"},
@@ -254,8 +258,8 @@ def test_one_that_is_stopped_has_failed(site: Site) -> None:
         ),
         ({"status": "TIMED_OUT"}, Ended("TIMED_OUT", "no cause was given", Exit.DRILL_FAILED)),
         (
-            {"status": "ABORTED", "error": "DrillRefused", "cause": "by hand"},
-            Ended("ABORTED", "DrillRefused: by hand", Exit.DRILL_FAILED),
+            {"status": "ABORTED", "error": "InputInvalid", "cause": "by hand"},
+            Ended("ABORTED", "InputInvalid: by hand", Exit.DRILL_FAILED),
         ),
     ],
 )

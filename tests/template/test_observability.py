@@ -371,10 +371,15 @@ def test_each_question_is_answered_below_it(question: str, answers: set[str]) ->
 
 def test_drills_are_shown_for_longer_than_the_longest_pause_between_two_of_them() -> None:
     age, drills = below("When did we last practise")
-    assert "start" not in age["properties"], "the newest value"
+    assert age["properties"]["start"] == "-P3D", "told once a day, and a dashboard shows three hours by itself"
     assert (drills["properties"]["start"], drills["properties"]["period"]) == ("-P35D", 86400), "one is each month"
     machines = {metric[3].rpartition(":")[2] for metric in drills["properties"]["metrics"]}
     assert machines == {"relight-shop-drill"}
+
+
+def test_readiness_is_shown_for_longer_than_the_pause_between_two_tellings() -> None:
+    score = below("Can we fail over now")[0]
+    assert score["properties"]["start"] == "-P2D", "told four times a day where it does not change"
 
 
 def test_it_is_within_what_cloudwatch_takes() -> None:

@@ -81,7 +81,7 @@ type Entry = PutEventsRequestEntryTypeDef
 
 
 def run_started(origin: Origin, of: Subject, trigger: str, reason: str, at: float) -> Entry:
-    """A run has taken the lock; `trigger` is automatic or manual."""
+    """A run has taken the lock; `trigger` is automatic, manual or, of a drill, schedule."""
     said = f"{of.kind} {of.run.id} (epoch {of.run.epoch}) has begun in {origin.region}: {reason}"
     return _entry(origin, News.RUN_STARTED, of, at, said, trigger=trigger, reason=_line(reason))
 
@@ -206,7 +206,7 @@ def from_event(origin: Origin, run: Run, event: Mapping[str, Any], before: str, 
     match event.get("news"):
         case "started":
             trigger, reason = event.get("trigger"), event.get("reason")
-            given = "automatic" if trigger == "automatic" else "manual"
+            given = trigger if trigger in {"automatic", "schedule"} else "manual"
             return run_started(origin, of, given, str(reason or "no reason given"), at)
         case "decided" if verdict:
             return run_decided(origin, of, verdict, at)
