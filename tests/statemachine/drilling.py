@@ -1,7 +1,7 @@
 """Both Regions of `homecoming` before anything is lost, and the drills of the one that stands by.
 
-The state machines, both ledgers, a drill's steps, `record`, the sweeper and the news are the product's own. What AWS has
-is played: databases, snapshots, launch templates and stacks, each one phase further whenever a drill looks.
+The state machines, both ledgers, a drill's steps, `record`, the sweeper and the news are the product's own. What there
+is in AWS is played: databases, snapshots, launch templates and stacks, each one phase further whenever a drill looks.
 """
 
 import base64
@@ -19,8 +19,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from botocore.exceptions import ClientError
+from jsonschema import Draft202012Validator
 from relight.drill import Drill, throwaway
 from relight.ledger import State
+from relight.news import News
 from relight.run import Run
 from relight.settings import DrillSettings
 from relight.steps.drill import Drilling, Intent
@@ -46,6 +48,7 @@ from tests.statemachine.homecoming import (
 )
 from tests.statemachine.standby import DEFINITION, DRILL, RAISED, STEADY, TABLE, client
 from tests.statemachine.table import Table
+from tests.unit.announcements import schema
 from tests.unit.loopback import LOCALHOST, NameServer, WebServer
 from tests.unit.practice import SETTINGS, STANDBY, DrillRds, Pages
 from tests.unit.rds import error
@@ -255,15 +258,24 @@ class Cloud:
         return {"Quota": {"Value": self.vcpus}}
 
 
+@cache
+def said_of(news: News) -> Draft202012Validator:
+    """What that kind of news may say."""
+    return Draft202012Validator(schema(news.schema))
+
+
 @dataclass
 class Bus:
-    """EventBridge: what it was told."""
+    """EventBridge: what it was told, each held against its schema."""
 
     heard: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def put_events(self, *, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803 (boto3's names)
         """As AWS."""
-        self.heard += [(entry["DetailType"], json.loads(entry["Detail"])) for entry in Entries]
+        for entry in Entries:
+            detail = json.loads(entry["Detail"])
+            said_of(News(entry["DetailType"])).validate(detail)
+            self.heard.append((entry["DetailType"], detail))
         return {"Entries": [{} for _ in Entries]}
 
     def of(self, kind: str) -> list[str]:
@@ -288,7 +300,9 @@ class Practising(Side):
     def open(self, names: NameServer, shop: WebServer) -> None:
         """With who tells where the site is, and its application."""
         url = f"http://dr.shop.example:{shop.port}"
-        self._practice = replace(SETTINGS, resolver=names.at, self_url=url, look_again_seconds=1.0)
+        # It looks after a fifth of it where something is about to be so, and no second of such a clock goes by in less.
+        again = 5.0 if isinstance(self.clock, VirtualTime) else 1.0
+        self._practice = replace(SETTINGS, resolver=names.at, self_url=url, look_again_seconds=again)
         self.shop = shop
 
     def silence(self, describe: Callable[..., Any]) -> None:
@@ -298,6 +312,11 @@ class Practising(Side):
             describe_execution=describe, exceptions=others.exceptions, start_execution=others.start_execution
         )
         self.drilling = replace(self.drilling, peer_machines=told)
+
+    def without_a_site(self) -> None:
+        """As where nothing is given that keeps the instances of a drill apart."""
+        bare = replace(self._practice, bucket=None)
+        self.drilling = replace(self.drilling, settings=bare, site=replace(self.drilling.site, settings=bare))
 
     def watch(self, machines: Any) -> None:
         """Have this Region's executions told by that."""
@@ -408,10 +427,10 @@ class Drills(Homecoming):
 
     # What has come of it.
 
-    def assert_nothing_made(self) -> None:
+    def assert_nothing_made(self, *, tried: bool = False) -> None:
         """Nothing was ever asked of AWS."""
         assert self.away.cloud.made == []
-        self.assert_as_before()
+        self.assert_as_before(tried=tried)
 
     def assert_nothing_left(self) -> None:
         """Nothing is left of any drill, and nothing else is missing."""
@@ -424,14 +443,17 @@ class Drills(Homecoming):
         named = {str(name) for _, given in cloud.rds.calls for name in _names(given)}
         assert all(map(_THROWAWAY.fullmatch, named)), "RDS changes throwaways alone"
 
-    def assert_as_before(self) -> None:
-        """Both Regions are as they were before any drill, and both locks are free."""
+    def assert_as_before(self, *, tried: bool = False) -> None:
+        """Both Regions are as they were before any drill, and both locks are free.
+
+        What was `tried` is a failover: that it failed is remembered.
+        """
         self.assert_nothing_left()
-        for side in self.sides:
-            head = side.ledger.head()
+        heads = [side.ledger.head() for side in self.sides]
+        for head in heads:
             assert (head.active, head.active_epoch, head.state, head.owner) == (HOME, 0, State.STEADY, None)
             assert (head.promotion, head.quiesce, head.capacity_before, head.held) == (None, None, None, False)
-            assert (head.refused_at, head.failed_at) == (None, None)
+            assert (head.refused_at, head.failed_at is not None) == (None, tried and head is heads[1])
         assert self.writable() == [HOME]
         assert (self.home.capacity, self.away.capacity) == (RAISED, STEADY)
         assert self.away.published == {"STOP": 0.0, "GO": 0.0}
@@ -477,8 +499,8 @@ def drilling(
 ) -> Iterator[Drills]:
     """Both Regions at work, each wait cut short, or by that clock.
 
-    Without `children` the two runs of a game day are played. `changed` overrides the drill's substitutions, `home` those
-    of the way home.
+    Without `children` the two runs of a game day are played. `changed` overrides the drill's substitutions, `home`
+    those of the way home.
     """
     world = Drills(clock or time.time, 1)
     failover, failback = definitions(HOME, **(home or {}))

@@ -1,10 +1,14 @@
 """Drills run from their definition: each end that each kind can have, and that nothing is left of any of them."""
 
+import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from jsonschema import Draft202012Validator
 
 from tests.statemachine.drilling import (
     GAMEDAY,
@@ -16,7 +20,7 @@ from tests.statemachine.drilling import (
 )
 from tests.statemachine.harness import Outcome, until
 from tests.statemachine.homecoming import AWAY, FAILBACK, FAILOVER, HOME, VirtualTime, held_at
-from tests.statemachine.standby import AUTOMATIC, RAISED, StepBrokenError, client
+from tests.statemachine.standby import AUTOMATIC, DEFINITION, RAISED, StepBrokenError, client
 from tests.unit.practice import STANDBY
 from tests.unit.rds import error
 
@@ -44,11 +48,24 @@ def steps(both: Drills) -> list[str]:
     return list(dict.fromkeys(step.removeprefix("drill ") for step in both.away.looks))
 
 
+@cache
+def record() -> Draft202012Validator:
+    """What evidence may say."""
+    return Draft202012Validator(json.loads((DEFINITION.parents[1] / "docs/evidence.schema.json").read_text()))
+
+
 def go(both: Drills, given: Any) -> tuple[Outcome, dict[str, Any]]:
-    """A drill, from its start to its end, and its evidence."""
+    """A drill, from its start to its end, and its evidence, which is a whole record."""
     execution = both.start(given)
     ended = both.away.drill.outcome(execution)
-    return ended, both.away.evidence(execution)
+    kept = both.away.evidence(execution)
+    record().validate(kept)
+    assert (kept["kind"], kept["who"]["reason"], kept["drill"]["kind"]) == (
+        "drill",
+        given["reason"],
+        given.get("kind", "restore"),
+    )
+    return ended, kept
 
 
 # Each kind comes to its end.
@@ -61,7 +78,7 @@ def test_a_plan_touches_nothing(both: Drills) -> None:
     assert ended.output["sentence"].startswith("a drill of the kind plan may begin: about ")
     assert steps(both) == ["plan", "record"]
     both.assert_nothing_made()
-    assert (kept["kind"], kept["status"], kept["drill"]["kind"]) == ("drill", "SUCCEEDED", "plan")
+    assert kept["status"] == "SUCCEEDED"
     (noted,) = both.practised
     assert (noted.kind, noted.status, noted.left) == ("plan", "SUCCEEDED", ())
 
@@ -88,6 +105,41 @@ def test_a_restore_comes_from_a_backup_to_a_write_and_leaves_nothing(both: Drill
     assert (noted.kind, noted.epoch, noted.status, noted.left) == ("restore", 1, "SUCCEEDED", ())
     assert "Nothing is left of it." in both.away.messages()[-1]
     assert both.away.bus.of("drill") == ["Run Started", "Drill Ended"]
+
+
+def test_a_restore_from_a_backup_of_this_region_needs_nobody_there(both: Drills) -> None:
+    """As when the primary is lost."""
+    backup = f"arn:aws:rds:{AWAY}:123456789012:auto-backup:ab-1"
+    until_then = {"LatestTime": datetime(2026, 11, 21, tzinfo=UTC)}
+    both.away.cloud.rds.backups.append(
+        {
+            "DBInstanceAutomatedBackupsArn": backup,
+            "DBInstanceIdentifier": "shop-primary",
+            "Region": HOME,
+            "Status": "replicating",
+            "AllocatedStorage": 20,
+            "RestoreWindow": until_then,
+        }
+    )
+    unreachable(both)
+
+    ended, kept = go(both, RESTORE)
+
+    assert ended.output["finding"] == "rehearsed"
+    assert both.away.cloud.rds.names == ["RestoreDBInstanceToPointInTime", "DeleteDBInstance"]
+    assert kept["drill"]["source"] == f"replicated-backup {backup}"
+    both.assert_as_before()
+
+
+def test_without_a_site_a_write_is_proven_at_the_database(both: Drills) -> None:
+    both.away.without_a_site()
+
+    ended, kept = go(both, RESTORE)
+
+    assert ended.output["sentence"] == f"the drill has come to its end: {STANDBY}-drill-1 took a write"
+    assert (both.away.cloud.templates.calls, both.away.cloud.stacks.calls) == ([], [])
+    assert kept["status"] == "SUCCEEDED"
+    both.assert_as_before()
 
 
 def test_a_promotion_is_asked_about_and_timed(both: Drills) -> None:
@@ -228,7 +280,7 @@ def test_a_failover_that_fails_before_the_door_is_told_and_has_undone_what_it_di
     ended, _ = go(both, GAMEDAY)
 
     assert_red(both, ended, "the failover arn:aws:states:eu-central-1:", "is FAILED: ", "StepBrokenError")
-    both.assert_nothing_made()
+    both.assert_nothing_made(tried=True)
     assert both.home.failback.executions() == []
 
 
@@ -406,6 +458,7 @@ REFUSALS: dict[str, tuple[Callable[[Drills], None], Any, str, str]] = {
     "a standby that is none": (no_replica, RESTORE, "DrillRefused", "rebuild the standby before you practise"),
     "the primary is unreachable": (unreachable, PROMOTE, "PeerUnreachable", "a drill of the kind promote needs it"),
     "nobody to play with": (unreachable, GAMEDAY, "PeerUnreachable", "a drill of the kind gameday needs it"),
+    "a backup that is unreachable": (unreachable, RESTORE, "PeerUnreachable", "a drill of the kind restore needs it"),
     "no backup": (no_backup, RESTORE, "BackupNotFound", "a restore has nothing to begin with"),
     "no quota": (no_room, RESTORE, "DrillRefused", "vCPUs of standard EC2 instances: 0 of 3 are in use"),
     "too large": (too_large, PROMOTE, "DrillTooLarge", "has 101 GiB, and a drill copies 100 at most"),
@@ -737,7 +790,7 @@ def test_what_is_left_over_makes_it_red_and_the_sweeper_goes_on(raises: bool) ->
         both.sweep()
         both.sweep()
         assert both.practised[0].left == (database,)
-        both.away.cloud.rds.refusals = both.away.breaks = {}
+        both.away.cloud.rds.refusals, both.away.breaks = {}, {}
         both.sweep_up()
 
         both.assert_as_before()

@@ -306,9 +306,7 @@ def preempts(both: Drills, held: Hold, then: Callable[[Drills], None] = nothing)
     both.renew()
 
 
-@pytest.mark.parametrize(
-    "story", [story for story in STORIES if story.name in SERVED], ids=lambda story: story.name
-)
+@pytest.mark.parametrize("story", [story for story in STORIES if story.name in SERVED], ids=lambda story: story.name)
 def test_a_failover_stops_a_drill_at_any_of_its_states_and_succeeds(story: Story) -> None:
     with drilling(**story.options) as both:
         stopping = Stopping(both, story)

@@ -26,6 +26,9 @@ from relight.telling import Notice, word_of
 
 from tests.unit.standby import HERE, HOME, NOW, TABLE, execution
 
+type Steps = dict[str, tuple[str, dict[str, Any]]]
+"""By name: the last sentence of each, and its facts."""
+
 PAGE = Path(__file__).parents[2] / "docs/notifications.md"
 TOKEN = "AQCkAAAAKgAAAAMAAAAAAAAAAcL+0f/8Zq=="
 VIEWS: dict[str, Any] = {
@@ -180,14 +183,13 @@ def drill_question() -> Notice:
     return DrillAsking(settings(), DRILL, request, request.question(NOW)).notice
 
 
-def drill_ending(end: dict[str, Any], steps: dict[str, tuple[str, dict[str, Any]]], answer: Answer | None) -> Notice:
-    """The notice of the end of a drill; `steps` by name, with their last sentence and their facts."""
+def drill_ending(end: dict[str, Any], steps: Steps, answer: Answer | None) -> Notice:
+    """The notice of the end of a drill."""
     stories = [StepStory(f"drill ({name})", NOW, NOW, said, facts) for name, (said, facts) in steps.items()]
     given = {"trigger": "manual", "reason": "a quarter of a year has passed", "drill": {"kind": "promote"}, **end}
     said = drill_evidence.document(DRILL, settings(), given, Kept({}, stories, None, answer, []), NOW + 4000)
-    return drill_evidence.notification(
-        said, f"s3://relight-evidence/runs/{DRILL.id}/run.json", report_of(DRILL.id)
-    )
+    where = f"s3://relight-evidence/runs/{DRILL.id}/run.json"
+    return drill_evidence.notification(said, where, report_of(DRILL.id))
 
 
 def question(event: dict[str, Any], now: float = NOW, warm: Warm | None = Warm(2, 1)) -> Notice:  # noqa: B008
@@ -259,21 +261,22 @@ def drill_examples() -> dict[str, Notice]:
     """Those of drills."""
     approved = Answer(Reply.APPROVED, "arn:aws:iam::123456789012:user/ann", "it is quiet", NOW + 60, "drill_promote")
     built = f"{THROWAWAY} answers, made in 41 min from arn:aws:rds:{HOME}:123456789012:db:shop-primary, by replication"
-    made = {
+    written = f"order {ORDER} was written through https://dr.shop.example/orders and read back"
+    made: Steps = {
         "database": (built, {"instance": THROWAWAY, "seconds": 2460.0}),
         "promote": (f"{THROWAWAY} was promoted and took a write after 6 min 52 s", {"promote_seconds": 412.0}),
         "site": ("1 of 1 instances of the drill's site are healthy, 1 needed: https://shop-drill-6.example", {}),
-        "writes": (f"order {ORDER} was written through https://dr.shop.example/orders and read back", {"order": ORDER}),
+        "writes": (written, {"order": ORDER}),
     }
-    gone = {"teardown": ("nothing is left of the drill", {"left_over": []})}
+    gone: Steps = {"teardown": ("nothing is left of the drill", {"left_over": []})}
     failed = {"end": "FAILED", "finding": "error"}
     refused = f"ThrowawayNotBuilt: {THROWAWAY} is storage-full, and comes no further (in: Make the throwaway database)"
     left = f"database {THROWAWAY}"
-    stuck = {"teardown": (f"{left} is being deleted", {"left_over": [left]})}
+    stuck: Steps = {"teardown": (f"{left} is being deleted", {"left_over": [left]})}
     return {
         "drill asks": drill_question(),
         "drilled": drill_ending(
-            {"end": "SUCCEEDED", "finding": "rehearsed", "sentence": f"the drill has come to its end: {made['writes'][0]}"},
+            {"end": "SUCCEEDED", "finding": "rehearsed", "sentence": f"the drill has come to its end: {written}"},
             made | gone,
             approved,
         ),
