@@ -109,7 +109,8 @@ class Drilling:
         self._streaming: bool | None = None
         self._breaks: tuple[str, ...] = ()
         self._left: tuple[str, ...] | None = None
-        self._readied: dict[str, Readied] = {}
+        self._readied: tuple[Readied | None, Readied | None, Readied | None] = (None, None, None)
+        """The active Region's, and the standby's before and after."""
 
     # -- on the way ---------------------------------------------------------------------------------------------
 
@@ -121,8 +122,8 @@ class Drilling:
         self._stage.observer.does("upload a release, subscribe to what is told, and ask each Region how ready it is")
         prepare(self._world)
         # The active Region says its version by it, as its schedule does every half hour.
-        self._readied["readiness_active"] = look(self._world, Side.PRIMARY)
-        self._readied["readiness"] = await_ready(self._world, self._minute)
+        active = look(self._world, Side.PRIMARY)
+        before = await_ready(self._world, self._minute)
         self.evidence.note_before()
         self._await_backup(kinds)
         source, standing = (self._world.databases.database(side, self._world.database_id(side)) for side in Side)
@@ -134,7 +135,7 @@ class Drilling:
             self.note_left()
         self._streaming, self._breaks = watch.always, watch.breaks
         self._stage.observer.does("ask the standby once more how ready it is")
-        self._readied["readiness_after"] = await_ready(self._world, self._minute)
+        self._readied = (active, before, await_ready(self._world, self._minute))
 
     def begin(self, kind: DrillKind) -> None:
         """A person starts a drill, and it gets as far as to have its throwaway database."""
@@ -248,9 +249,12 @@ class Drilling:
         if not self._drilled:
             return result
         begun, over = self._drilled[0].started, self._drilled[-1].ended
+        active, before, after = self._readied
         return replace(
             result,
-            **self._readied,
+            readiness_active=active,
+            readiness=before,
+            readiness_after=after,
             drills=tuple(self._drilled),
             client_failures=client_failures(attempts, begun, over),
             standby_streaming_always=self._streaming,

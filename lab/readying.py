@@ -9,7 +9,6 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from itertools import count
 from typing import Any
 
 from lab.drill_ending import MOST_CALLS
@@ -40,13 +39,14 @@ def await_ready(world: World, minute: float) -> Readied:
 
     A look that the schedule's own comes into is taken again, for the calls of the two cannot be told apart.
     """
+    earlier: list[str] = []
     deadline = time.monotonic() + _PATIENCE_MINUTES * minute
-    for looks in count(1):
-        readied = replace(look(world, Side.DR), looks=looks)
+    while True:
+        readied = replace(look(world, Side.DR), earlier=tuple(earlier))
         if (readied.score == 100 and readied.calls < MOST_CALLS) or time.monotonic() > deadline:
-            break
+            return readied
+        earlier.append("; ".join([f"{readied.score} of 100 by {readied.calls} API calls", *readied.not_passed]))
         time.sleep(minute / 3)
-    return readied
 
 
 def look(world: World, side: Side) -> Readied:

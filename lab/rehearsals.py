@@ -222,9 +222,9 @@ def _drills(rehearsed: Iterable[Rehearsed]) -> Iterator[str]:
         return
     yield from ("", "## Drills", "")
     yield f"Both in one lab, while {document['clients']} clients order. Readiness, as the standby's own function says"
-    yield f"it, was {_readied(document['readiness'])} before them and {_readied(document['readiness_after'])} after them."
-    yield f"Attempts of clients that failed meanwhile: {document['client_failures']}. Left over of the drills:"
-    yield f"{_counted(document['left_over'])}. The standing replica streamed {_streamed(document)}."
+    yield f"it, was {_readied(document['readiness'])} before them and {_readied(document['readiness_after'])}"
+    yield f"after them. Attempts of clients that failed meanwhile: {document['client_failures']}. Left over of the"
+    yield f"drills: {_counted(document['left_over'])}. The standing replica streamed {_streamed(document)}."
     yield from ("", "| drill | ended | promotion | restore | instances | whole |", "|---|---|---|---|---|---|")
     for row in document["drills"]:
         figures = [_seconds(row[f"{name}_seconds"], 2) for name in ("promote", "restore")]

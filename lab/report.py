@@ -159,8 +159,8 @@ class Readied:
     checks: int
     not_passed: tuple[str, ...]
     """Name, level and sentence of each check that does not pass."""
-    looks: int = 1
-    """How often it was asked until it said this."""
+    earlier: tuple[str, ...] = ()
+    """What the looks before this one said, where there was one."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ def _nothing_left(done: Rehearsed) -> None:
 
 
 def test_drills_touch_neither_clients_nor_the_standing_replica_and_leave_nothing(rehearse: Rehearse) -> None:
-    done = rehearse("--drill", "promote,restore")
+    done = rehearse("--drill", "promote,restore", "--seed-orders", "50", "--clients", "6")
     document = done.document
     assert document["problems"] == [], done.said
     assert (done.code, document["status"]) == (0, "SUCCEEDED"), done.said
