@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 from jsonschema import Draft202012Validator
@@ -24,7 +24,6 @@ from relight.drill import Drill, throwaway
 from relight.ledger import State
 from relight.news import News
 from relight.run import Run
-from relight.settings import DrillSettings
 from relight.steps.drill import Drilling, Intent
 from relight.steps.drill_site import DrillSite
 from relight.steps.remains import Remains
@@ -52,6 +51,9 @@ from tests.unit.announcements import schema
 from tests.unit.loopback import LOCALHOST, NameServer, WebServer
 from tests.unit.practice import SETTINGS, STANDBY, DrillRds, Pages
 from tests.unit.rds import error
+
+if TYPE_CHECKING:
+    from relight.settings import DrillSettings
 
 PRACTICE = Path(DEFINITION).with_name("drill.asl.yaml")
 RESTORE: Mapping[str, Any] = {"reason": "the day of the drill has come"}
@@ -295,7 +297,7 @@ class Practising(Side):
         self.shop: WebServer
         self.drill: Machine
         self.drilling: Drilling
-        self._practice: DrillSettings
+        self._practice: "DrillSettings"
 
     def open(self, names: NameServer, shop: WebServer) -> None:
         """With who tells where the site is, and its application."""
