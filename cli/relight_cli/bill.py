@@ -34,10 +34,10 @@ class Owner(StrEnum):
 
 RULE = (
     "To the orchestrator belongs what stands in template.yaml, watch, failover, drill, ledger, dashboard and global, "
-    "the key of the topic, and each alarm but those on a metric of the workload (RDS, balancer, EC2, Auto Scaling, S3), "
-    "on such alarms, or only there to silence them. To the pilot light belongs the rest of the DR Region, and in the "
-    "primary what is there for the standby's sake alone. The rest of the primary is the application, with Relight or "
-    "without."
+    "the key of the topic, and each alarm but those on a metric of the workload (RDS, balancer, EC2, Auto Scaling, "
+    "S3), on such alarms, or only there to silence them. To the pilot light belongs the rest of the DR Region, and in "
+    "the primary what is there for the standby's sake alone. The rest of the primary is the application, with Relight "
+    "or without."
 )
 _ORCHESTRATOR = frozenset({"template", "watch", "failover", "drill", "ledger", "dashboard", "global"})
 _WORKLOAD_METRICS = frozenset({"AWS/RDS", "AWS/ApplicationELB", "AWS/EC2", "AWS/AutoScaling", "AWS/S3"})

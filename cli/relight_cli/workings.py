@@ -124,6 +124,16 @@ READINESS_LOOK: Mapping[str, int] = {
     "sqs-request": 1,
 }
 SWEEP: Mapping[str, int] = {"dynamodb-read": 3}
+# What a call of a function asks of other services, by what it has to do; one of the probe's samples.
+ASKED: Mapping[str, Mapping[str, int]] = {
+    "guard": GUARD_RUN,
+    "retire": {"dynamodb-read": 1},
+    "drill": SWEEP,
+    "readiness": READINESS_LOOK,
+    "readiness_off_duty": READINESS_OFF_DUTY,
+    "probe": PROBE_SAMPLE,
+    "probe_off_duty": {"dynamodb-read": 1},
+}
 # Every so many seconds readiness tells a metric, which CloudWatch charges for that hour.
 READINESS_METRICS: Mapping[str, float] = {
     "ReadinessScore": readiness_gauges.SCORE_SECONDS,
@@ -215,33 +225,20 @@ class Workings:
 
     def per_call(self, function: Resource) -> Mapping[str, Decimal]:
         """What a call asks of other services while nothing happens, by price."""
-        match self.short(function):
-            case "guard":
-                return {key: Decimal(number) for key, number in GUARD_RUN.items()}
-            case "retire":
-                return {"dynamodb-read": Decimal(1)}
-            case "drill":
-                return {key: Decimal(number) for key, number in SWEEP.items()}
-            case "readiness" if self.is_home(function):
-                return {key: Decimal(number) for key, number in READINESS_OFF_DUTY.items()}
-            case "readiness":
-                asked = {key: Decimal(number) for key, number in READINESS_LOOK.items()}
-                kept = self.assumed("readiness_kilobytes")  # a unit writes 1 kB and reads 4; it is read here and there
-                return asked | {
-                    "dynamodb-write": asked["dynamodb-write"] + kept,
-                    "dynamodb-read": asked["dynamodb-read"] + 2 * kept / 4,
-                }
-            case "probe" if self.is_home(function):
-                return {"dynamodb-read": Decimal(1)}
-            case "probe":
-                samples = self.variable(function, "SAMPLES")
-                pause = (samples - 1) * self.variable(function, "SAMPLE_SECONDS")
-                kept = 1 + pause // (self.variable(function, "FRESH_SECONDS") / 3)
-                asked = {key: number * samples for key, number in PROBE_SAMPLE.items()}
-                asked["dynamodb-read"] += 1  # whether it is on duty at all
-                return asked | {"dynamodb-write": kept * len(View) + PROBE_KEPT_ONCE}
-            case _:
-                return {}
+        duty = self._duty(function)
+        asked = {key: Decimal(number) for key, number in ASKED.get(duty, {}).items()}
+        if duty == "readiness":
+            kept = self.assumed("readiness_kilobytes")  # a unit writes 1 kB and reads 4; it is read here and there
+            asked["dynamodb-write"] += kept
+            asked["dynamodb-read"] += 2 * kept / 4
+        if duty == "probe":
+            samples = self.variable(function, "SAMPLES")
+            pause = (samples - 1) * self.variable(function, "SAMPLE_SECONDS")
+            kept = 1 + pause // (self.variable(function, "FRESH_SECONDS") / 3)
+            asked = {key: number * samples for key, number in asked.items()}
+            asked["dynamodb-read"] += 1  # whether it is on duty at all
+            asked["dynamodb-write"] = kept * len(View) + PROBE_KEPT_ONCE
+        return asked
 
     def log_bytes(self, function: Resource) -> Decimal:
         """What a call of a function writes to the log."""

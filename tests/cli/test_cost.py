@@ -34,10 +34,10 @@ from relight_cli.command import run
 from relight_cli.exit_code import Refused
 from relight_cli.inventory import Resource, resources
 from relight_cli.laps import Loop, Passage, loops, passage
+from relight_cli.practice import minutes
 from relight_cli.prices import EVERYWHERE, FILE, Prices, load
 from relight_cli.rates import FREE, RATES, uses
 from relight_cli.samconfig import Slot, environment
-from relight_cli.practice import minutes
 from relight_cli.workings import ASSUMPTIONS, RARE_METRICS, READINESS_METRICS, Workings
 
 from lab.expression import Expression, Scope
@@ -279,7 +279,8 @@ def test_readiness_by_hand() -> None:
     assert month["lambda-request"] == 1460
     assert month["lambda-arm64"] == 1460 * 5 * 512 / 1024
     # Sixteen kilobytes of checks are written once, and read here and by the other Region; eight more items.
-    assert (month["dynamodb-write"], month["dynamodb-read"]) == (1460 * 17, 1460 * 16)
+    assert month["dynamodb-write"] == 1460 * 17
+    assert month["dynamodb-read"] == 1460 * 16
     assert month["metric-get"] == 1460 * 5
     # Told four times a day, and once: each for an hour.
     assert round(month["metric"] * 24, 6) == 4 + 1
@@ -434,7 +435,8 @@ def test_a_new_loop_is_refused_until_somebody_says_how_long_it_lasts(tmp_path: P
 def test_a_drill_costs_what_its_database_and_its_site_do_for_as_long_as_it_takes() -> None:
     """By hand: 20 GiB of `db.t4g.medium`, two instances, and the balancer with its two addresses."""
     drills, gib, hour = reckoned().drills, Decimal(20), load().of
-    assert (minutes("restore", gib), minutes("promote", gib)) == (45, 75)
+    assert minutes("restore", gib) == 45
+    assert minutes("promote", gib) == 75
     for kind, lasts in (("restore", Decimal("0.75")), ("promote", Decimal("1.25"))):
         a_month = {"database db.t4g.medium": 1, "alb": 1, "public-ipv4": 2, "instance t4g.small": 2}
         by_hand = sum((hour(key, DR).usd * number * lasts for key, number in a_month.items()), Decimal(0))
@@ -540,9 +542,7 @@ def test_a_region_without_prices_is_refused_by_name() -> None:
 # The command
 
 
-def test_the_command_shows_all_four_answers(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_shows_all_four_answers(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(ROOT)
     assert run(["cost"]) == 0
     said = capfd.readouterr().out

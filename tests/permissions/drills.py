@@ -136,9 +136,7 @@ def a_dead_drill_is_swept_up(estate: Estate) -> None:
         cloud.tick()
     assert said["sentence"] == "nothing is left of a drill that is over"
     assert cloud.rds.instances.keys() == {"shop-dr"}
-    head = client("dynamodb", HERE).get_item(
-        TableName="relight-shop", Key={"pk": {"S": "region"}, "sk": {"S": "head"}}
-    )
+    head = client("dynamodb", HERE).get_item(TableName="relight-shop", Key={"pk": {"S": "region"}, "sk": {"S": "head"}})
     assert "owner" not in head["Item"], "its lock is given back"
 
 
@@ -216,7 +214,10 @@ def readiness_is_judged(estate: Estate) -> None:
     }
     group = {
         "AutoScalingGroupName": "shop-dr",
-        **{"MinSize": 0, "DesiredCapacity": 0, "MaxSize": 4, "HealthCheckType": "EC2"},
+        "MinSize": 0,
+        "DesiredCapacity": 0,
+        "MaxSize": 4,
+        "HealthCheckType": "EC2",
         "AvailabilityZones": [f"{HERE}a"],
         "LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": "1"},
     }

@@ -129,8 +129,9 @@ def _site(deployed: Region) -> Needs:
     """What CloudFormation does to make the site of a drill, and to delete it.
 
     By the handlers of these types of resources, and for the group by
-    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-launch-template-permissions.html: Auto Scaling
-    asks whether who makes it may run instances of its launch template, which it does by a role of its own then.
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-launch-template-permissions.html:
+    Auto Scaling asks whether who makes it may run instances of its launch template, which it does by a role of its own
+    then.
     """
     where = deployed.name
     balancing, ec2 = (f"arn:aws:{service}:{where}:{ACCOUNT}" for service in ("elasticloadbalancing", "ec2"))
