@@ -90,7 +90,7 @@ PROMOTES = Facts(
     here=HERE,
     peer=HOME,
     head=Head(True, 6, HOME, State.STEADY),
-    peer_head=None,
+    peer_head=Head(True, 6, HOME, State.STEADY),
     replica_id="shop-dr",
     standby={"DBInstanceClass": "db.t4g.small"},
     follows=True,
@@ -99,6 +99,8 @@ PROMOTES = Facts(
     primary_status="available",
     primary_backups=7,
     max_gib=1000,
+    max_usd=25.0,
+    drill_seconds=14400.0,
     instances=1,
     instance_type="t4g.small",
 )

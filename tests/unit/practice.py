@@ -46,6 +46,7 @@ SETTINGS = DrillSettings(
     peer_database_id=PRIMARY,
     dbcheck_function="relight-shop-dbcheck",
     group_arns=(f"arn:aws:autoscaling:{HERE}:123456789012:autoScalingGroup:1:autoScalingGroupName/shop-dr",),
+    peer_group_names=("shop-primary",),
     default_capacity=1,
     healthy_percent=100,
     subnet_group="shop-drill",
@@ -62,6 +63,9 @@ SETTINGS = DrillSettings(
     data_key_arn=KEY,
     site_role_arn="arn:aws:iam::123456789012:role/shop-drill-site",
     max_gib=100,
+    max_usd=25.0,
+    drill_seconds=14400.0,
+    backup_retention_days=7,
     failover_machine=MACHINE,
     peer_failback_machine=f"arn:aws:states:{HOME}:123456789012:stateMachine:relight-shop-failback",
 )

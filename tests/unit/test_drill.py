@@ -21,10 +21,11 @@ from relight.errors import (
     SiteNotBuilt,
     WriteNotReadBack,
 )
-from relight.ledger import Ledger, State
+from relight.ledger import Capacity, Ledger, State
 from relight.run import Run
 from relight.settings import DrillSettings
-from relight.steps.drill import Drilling, Intent
+from relight.signal import Seen, Signal, View
+from relight.steps.drill import FRESH_SECONDS, Drilling, Intent
 from relight.steps.drill_site import SITE, DrillSite
 from relight.steps.remains import Found, Remains, Thing
 from relight.steps.room import Room, is_standard
@@ -160,11 +161,14 @@ def test_the_plan_says_what_would_be_done_and_touches_nothing(scene: Scene) -> N
     scene.backup()
     said = scene.ask("plan", kind="plan")
     assert said["status"] == "DONE"
-    assert said["sentence"] == "a drill of the kind plan may begin: about 35 minutes, 0.02 USD"
+    assert said["sentence"] == (
+        "a drill of the kind plan may begin: about 35 minutes, 0.02 USD; no look at its readiness is known"
+    )
     facts = said["facts"]
     assert (facts["gib"], facts["minutes"], facts["cost_usd"]) == (25, 35.0, 0.02)
     assert facts["source"]["name"] == "kept-here"
-    assert facts["would"][0].startswith(f"{STANDBY}-drill-<epoch>, in one zone and without backups, is restored from")
+    assert facts["would"][0] == f"a failover now would promote {STANDBY}, and bring up 1 instance in {HERE}"
+    assert facts["would"][1].startswith(f"{STANDBY}-drill-<epoch>, in one zone and without backups, is restored from")
     assert (scene.rds.calls, scene.peer.calls, scene.there) == ([], [], [])
     (noted,) = scene.ledger.drills()
     assert noted == Drill("run-1", Kind.PLAN, 1, scene.run.started_at)
@@ -236,6 +240,30 @@ def test_a_lost_primary_refuses_what_needs_it_and_nothing_else(scene: Scene) -> 
     refused(scene, PeerUnreachable, "and a drill of the kind gameday needs it", kind="gameday")
     scene.backup()
     assert scene.ask("plan")["status"] == "DONE"
+
+
+def test_where_the_active_region_may_be_lost_nobody_practises(scene: Scene) -> None:
+    scene.backup()
+    now = scene.clock()
+    down = Signal(View.FROM_DR, Seen.DOWN, now - 30, now, "no answer from here")
+    before = scene.ledger.signals()[View.FROM_DR]
+    assert scene.ledger.move_signal(down, before)
+    refused(scene, DrillRefused, f"{HOME} is seen to be down .from_dr: no answer from here")
+    scene.clock.advance(FRESH_SECONDS + 1)
+    assert scene.ask("plan")["status"] == "DONE", "silent for so long, it says nothing of now"
+
+
+def test_a_silent_ledger_of_the_active_region_refuses(scene: Scene) -> None:
+    scene.backup()
+    scene.peer_ledger = Ledger(scene.peer_ledger.dynamodb, "relight-gone", HOME)
+    refused(scene, PeerUnreachable, f"the ledger of {HOME} does not answer")
+
+
+def test_a_failover_needs_what_the_active_region_had_last(scene: Scene) -> None:
+    scene.backup()
+    scene.ledger.keep_capacity("shop-primary", Capacity(2, 8, 12), scene.clock())
+    would = scene.ask("plan", kind="plan")["facts"]["would"]
+    assert would[0].endswith(f"and bring up 8 instances in {HERE}")
 
 
 def test_without_a_backup_there_is_no_restore_and_without_room_no_copy(scene: Scene) -> None:
@@ -397,7 +425,9 @@ def test_it_deletes_once_and_what_aws_refuses_is_tried_again(scene: Scene) -> No
     said = scene.ask("teardown")["sentence"]
     assert f"database {THROWAWAY} is not deleted yet: it is creating" in said
     assert f"snapshot {THROWAWAY} is not deleted yet: it is being created" in said
-    assert scene.there == [f"database {THROWAWAY}", f"snapshot {THROWAWAY}"], "the others did not wait for them"
+    left = [f"launch template {SITE_NAME}", f"database {THROWAWAY}", f"snapshot {THROWAWAY}"]
+    assert scene.there == left, "the stack did not wait for them, and its template for it"
+    assert f"launch template {SITE_NAME} is not deleted yet: its stack goes first" in said
     scene.rds.tick()
     scene.ask("teardown")
     scene.ask("teardown")
@@ -414,6 +444,8 @@ def test_a_service_that_does_not_answer_hides_none_of_the_others_and_is_not_take
     said = scene.ask("teardown")
     assert said["status"] == "WAIT"
     assert all("could not" not in one for one in said["facts"]["left_over"])
+    assert len(said["facts"]["left_over"]) == 3
+    said = scene.ask("teardown")
     assert len(said["facts"]["left_over"]) == 2
     scene.rds.reached = True
     assert scene.there == [f"database {THROWAWAY}", f"snapshot {THROWAWAY}"]
@@ -481,6 +513,7 @@ def test_the_sweep_takes_away_what_a_stopped_drill_has_left_and_gives_its_lock_b
     ended = scene.clock()
     scene.clock.advance(3600)
     scene.rds.tick()
+    assert scene.sweep()["sentence"] == "launch template relight-shop-drill-2 is being deleted"
     assert scene.sweep()["sentence"] == "nothing is left of a drill that is over"
     assert scene.ledger.drills() == [Drill("drill-1", Kind.RESTORE, 2, 1.0, ended, None, ())]
     assert scene.there == []
@@ -500,6 +533,15 @@ def test_the_sweep_needs_no_ledger_to_find_what_is_left(scene: Scene) -> None:
     assert scene.sweep()["swept"] == ["long-forgotten"]
     scene.rds.tick()
     scene.sweep()
+    assert scene.there == []
+
+
+def test_a_ledger_that_does_not_answer_keeps_nothing_alive(scene: Scene) -> None:
+    scene.left_behind()
+    scene.ledger = Ledger(scene.ledger.dynamodb, "relight-gone", HOME)
+    assert "; the ledger does not know: " in scene.ask("teardown")["sentence"]
+    scene.rds.tick()
+    assert "; the ledger does not know: " in scene.sweep()["sentence"]
     assert scene.there == []
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from relight.drill import Kind
-from relight.drill_plan import RULES, Facts, Origin, Quota, Source, cost, minutes, refusal, would
+from relight.drill_plan import RULES, Facts, Origin, Quota, Source, cost, looked, minutes, refusal, would
 from relight.errors import BackupNotFound, DrillRefused, DrillTooLarge, PeerUnreachable
 from relight.head import Head, Promotion, Quiesce, State
 
@@ -31,6 +31,8 @@ READY = Facts(
     primary_status="available",
     primary_backups=7,
     max_gib=100,
+    max_usd=25.0,
+    drill_seconds=14400.0,
     instances=1,
     instance_type="t4g.small",
 )
@@ -40,6 +42,8 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"head": replace(STEADY, active=HERE)}, DrillRefused, "drills run in the standby"),
     ({"head": replace(STEADY, state=State.PROMOTING, promotion=DOOR)}, DrillRefused, f"activates {HERE} was begun"),
     ({"peer_head": replace(STEADY, quiesce=Quiesce(1.0, None))}, DrillRefused, f"activates {HOME} is under way"),
+    ({"down": ("outside: no answer",)}, DrillRefused, f"{HOME} is seen to be down (outside: no answer)"),
+    ({"peer_head": None}, PeerUnreachable, f"the ledger of {HOME} does not answer"),
     ({"left_over": ("database shop-dr-drill-0",)}, DrillRefused, "left something over: database shop-dr-drill-0"),
     ({"unseen": ("stacks (Throttling)",)}, DrillRefused, "could not be seen: stacks"),
     ({"standby": None}, DrillRefused, "there is no standby to practise with"),
@@ -49,6 +53,8 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"kind": Kind.PROMOTE, "source": REPLICA, "primary_status": "backing-up"}, DrillRefused, "is backing-up"),
     ({"kind": Kind.PROMOTE, "source": REPLICA, "primary_backups": 0}, DrillRefused, "no automated backups"),
     ({"source": replace(BACKUP, gib=101)}, DrillTooLarge, "has 101 GiB, and a drill copies 100 at most"),
+    ({"kind": Kind.PROMOTE, "source": REPLICA, "drill_seconds": 3599.0}, DrillTooLarge, "about 1 h until its write"),
+    ({"max_usd": 0.01}, DrillTooLarge, "about 0.07 USD, and may cost 0.01 (parameter DrillMaxUsd)"),
     ({"source": replace(BACKUP, origin=Origin.COPY), "key_known": False}, DrillRefused, "no key of"),
     ({"quotas": (Quota("vCPUs", 4, 2, 5),)}, DrillRefused, "vCPUs: 4 of 5 are in use, 2 are needed"),
 ]
@@ -84,15 +90,38 @@ def test_a_head_that_is_being_activated_is_half_done_before_its_door_is_open() -
     assert refusal(replace(READY, head=replace(STEADY, state=State.PROMOTING))) is not None
 
 
-def test_neither_a_freeze_nor_a_silent_ledger_of_the_other_region_refuses() -> None:
+def test_a_freeze_does_not_refuse() -> None:
     frozen = replace(STEADY, frozen_until=9e9, frozen_because="sale")
-    assert refusal(replace(READY, head=frozen, peer_head=None, primary_status=None)) is None
+    assert refusal(replace(READY, head=frozen, primary_status=None)) is None
 
 
-def test_a_plan_is_the_plan_of_a_restore() -> None:
-    plan = replace(READY, kind=Kind.PLAN)
+def test_what_is_kept_for_people_does_not_count_against_its_time() -> None:
+    assert refusal(replace(READY, drill_seconds=1800.0, keep_minutes=480)) is None
+    assert isinstance(refusal(replace(READY, drill_seconds=1799.0)), DrillTooLarge)
+
+
+def test_a_price_that_is_not_known_refuses_nothing() -> None:
+    assert refusal(replace(READY, standby={"DBInstanceClass": "db.r9g.large"}, max_usd=0.01)) is None
+
+
+def test_the_last_look_at_the_readiness_is_told_with_what_did_not_pass() -> None:
+    checks = [
+        {"name": "stream", "level": "PASS", "sentence": "it streams"},
+        {"name": "quota", "level": "FAIL", "sentence": "8 vCPUs of 4"},
+    ]
+    look = {"at": 100.0, "on_duty": True, "score": 24, "checks": checks}
+    said = "10 min ago its readiness was 24 of 100, 1 of 2 checks passed"
+    assert looked(look, 700.0) == (said, ["FAIL quota: 8 vCPUs of 4"])
+    assert looked(None, 700.0) == looked(look | {"on_duty": False}, 700.0) == ("no look at its readiness is known", [])
+
+
+def test_a_plan_is_that_of_a_failover_and_of_a_restore() -> None:
+    plan = replace(READY, kind=Kind.PLAN, failover_instances=3)
     assert refusal(plan) is None
-    assert would(plan) == would(READY)
+    assert would(plan) == [
+        f"a failover now would promote {STANDBY}, and bring up 3 instances in {HERE}",
+        *would(READY),
+    ]
     assert isinstance(refusal(replace(plan, source=None)), BackupNotFound)
 
 

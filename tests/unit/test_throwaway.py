@@ -371,11 +371,11 @@ def promote_until_done(scene: Scene) -> Outcome:
     raise AssertionError(f"it is not done: {outcome.sentence}")
 
 
-def test_it_is_promoted_without_backups_and_the_time_runs_to_the_first_write(scene: Scene) -> None:
+def test_it_is_promoted_as_a_failover_promotes_and_the_time_runs_to_the_first_write(scene: Scene) -> None:
     scene.replica()
     called = scene.clock()
     done = promote_until_done(scene)
-    assert scene.rds.made("PromoteReadReplica") == [{"DBInstanceIdentifier": THROWAWAY, "BackupRetentionPeriod": 0}]
+    assert scene.rds.made("PromoteReadReplica") == [{"DBInstanceIdentifier": THROWAWAY, "BackupRetentionPeriod": 7}]
     assert scene.ears.asked[-1]["check"] == "write"
     assert done.facts == {"instance": THROWAWAY, "called_at": called, "promote_seconds": scene.clock() - called}
     scene.clock.advance(600)

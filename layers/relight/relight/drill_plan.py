@@ -270,7 +270,12 @@ class Facts:
     left_over: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
     quotas: tuple[Quota, ...] = ()
+    down: tuple[str, ...] = ()  # the fresh views of the active Region that say DOWN
+    failover_instances: int = 0  # that a failover brings up, as far as they are known
+    readiness: Mapping[str, Any] | None = None  # the last look of `readiness`, as the ledger keeps it
     max_gib: int = 0
+    max_usd: float = 0.0
+    drill_seconds: float = 0.0
     site: str | None = None  # why there will be no site of its own; None where there will
     instances: int = 0
     instance_type: str | None = None
@@ -322,6 +327,17 @@ RULES: tuple[Rule, ...] = (
         DrillRefused,
         lambda f: _half_done(f.peer_head),
         lambda f: f"a run that activates {f.peer} is under way, or was not brought to its end: that comes first",
+    ),
+    # Where the active Region may be lost, whatever is used here is missed.
+    Rule(
+        DrillRefused,
+        lambda f: bool(f.down),
+        lambda f: f"{f.peer} is seen to be down ({', '.join(f.down)}): this is no time to practise",
+    ),
+    Rule(
+        PeerUnreachable,
+        lambda f: f.peer_head is None,
+        lambda f: f"the ledger of {f.peer} does not answer: whether it is being lost is not known",
     ),
     # Then what is here.
     Rule(
@@ -380,6 +396,19 @@ RULES: tuple[Rule, ...] = (
         ),
     ),
     Rule(
+        DrillTooLarge,
+        lambda f: (until_proven(f) or 0.0) * 60 > f.drill_seconds,
+        lambda f: (
+            f"it would take about {lasting((until_proven(f) or 0.0) * 60)} until its write, and may take "
+            f"{lasting(f.drill_seconds)} (parameter DrillSeconds)"
+        ),
+    ),
+    Rule(
+        DrillTooLarge,
+        lambda f: (cost(f) or 0.0) > f.max_usd,
+        lambda f: f"it would cost about {cost(f)} USD, and may cost {f.max_usd:g} (parameter DrillMaxUsd)",
+    ),
+    Rule(
         DrillRefused,
         lambda f: f.copies and f.source is not None and f.source.crosses and f.source.encrypted and not f.key_known,
         lambda f: f"the database in {f.peer} is encrypted, and no key of {f.here} is known for a copy (DATA_KEY_ARN)",
@@ -404,8 +433,29 @@ def refusal(facts: Facts) -> RelightError | None:
 # What it would do.
 
 
+def looked(readiness: Mapping[str, Any] | None, now: float) -> tuple[str, list[str]]:
+    """What the last look of `readiness` said, in half a sentence, and the checks that did not pass, a line each."""
+    if readiness is None or not readiness.get("on_duty", True):
+        return "no look at its readiness is known", []
+    failing = [check for check in readiness["checks"] if check["level"] != "PASS"]
+    passed = len(readiness["checks"]) - len(failing)
+    said = (
+        f"{lasting(max(0.0, now - readiness['at']))} ago its readiness was {readiness['score']} of 100, "
+        f"{passed} of {len(readiness['checks'])} checks passed"
+    )
+    return said, [f"{check['level']} {check['name']}: {check['sentence']}" for check in failing]
+
+
 def would(facts: Facts) -> list[str]:
-    """What it would do, in sentences, in the order in which it does it."""
+    """What it would do, in sentences, in the order in which it does it; of a `plan` what a failover would do, first."""
+    if facts.kind is Kind.PLAN:
+        many = f"{facts.failover_instances} instance{'' if facts.failover_instances == 1 else 's'}"
+        first = f"a failover now would promote {facts.replica_id}, and bring up {many} in {facts.here}"
+        return [first, *_rehearsal(facts)]
+    return _rehearsal(facts)
+
+
+def _rehearsal(facts: Facts) -> list[str]:
     if facts.rehearses is Kind.GAMEDAY:
         return [
             f"a failover to {facts.here} in planned mode: writes stop first, and none is lost",
@@ -433,6 +483,12 @@ def would(facts: Facts) -> list[str]:
 
 def minutes(facts: Facts) -> float | None:
     """About how long it takes, to the end of its teardown; None where nothing is known of that."""
+    proven = until_proven(facts)
+    return None if proven is None else round(proven + facts.keep_minutes + TEARDOWN_MINUTES, 1)
+
+
+def until_proven(facts: Facts) -> float | None:
+    """About how many minutes it takes until its write is proven; None where nothing is known of that."""
     source = facts.source
     if source is None or not facts.copies:
         return None
@@ -440,7 +496,7 @@ def minutes(facts: Facts) -> float | None:
     copied = estimate.AT_LEAST_SECONDS + (source.gib / estimate.GIB_PER_MINUTE * 60 if source.crosses else 0)
     site = SITE_MINUTES if facts.site is None else 0.0
     promotion = PROMOTION_MINUTES if source.origin is Origin.REPLICA else 0.0
-    return round(copied / 60 + site + promotion + facts.keep_minutes + TEARDOWN_MINUTES, 1)
+    return copied / 60 + site + promotion
 
 
 def cost(facts: Facts) -> float | None:

@@ -14,7 +14,7 @@ from relight.errors import SettingsInvalid
 from relight.policy import Approval, GoAfter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 # How far two clocks may run apart over a lease's term, with room to spare: AWS keeps its hosts within milliseconds by
@@ -122,6 +122,12 @@ class ProbeSettings(ViewSettings):
     quiet_seconds: float  # after a person has declined, or did not answer, the next question comes no sooner
 
 
+def counterparts(group_arns: Sequence[str], peer_group_names: Sequence[str]) -> dict[str, str | None]:
+    """Each group of this Region by name, with the name of the group in its place in the peer; None without one."""
+    names = (arn.rpartition("autoScalingGroupName/")[2] for arn in group_arns)
+    return dict(zip_longest(names, peer_group_names[: len(group_arns)]))
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScaleSettings(RegionSettings):
     """Capacity of this Region: one Auto Scaling group or several, each beside its counterpart in the peer."""
@@ -134,9 +140,8 @@ class ScaleSettings(RegionSettings):
 
     @property
     def counterparts(self) -> dict[str, str | None]:
-        """Each group of this Region by name, with the name of the group in its place in the peer; None without one."""
-        names = (arn.rpartition("autoScalingGroupName/")[2] for arn in self.group_arns)
-        return dict(zip_longest(names, self.peer_group_names[: len(self.group_arns)]))
+        """As `counterparts` has them."""
+        return counterparts(self.group_arns, self.peer_group_names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -387,6 +392,7 @@ class DrillSettings(VerifySettings):
     peer_database_id: str
     dbcheck_function: str
     group_arns: tuple[str, ...]
+    peer_group_names: tuple[str, ...]
     default_capacity: int
     healthy_percent: int
     subnet_group: str | None  # None, as all that follows, where the workload is not ours
@@ -403,5 +409,8 @@ class DrillSettings(VerifySettings):
     data_key_arn: str | None
     site_role_arn: str | None  # by which CloudFormation makes the site
     max_gib: int  # a larger database is not copied for a drill
+    max_usd: float  # nor is there a drill that would cost more
+    drill_seconds: float  # which it may take until its write is proven
+    backup_retention_days: int  # of the database that a failover promotes
     failover_machine: str
     peer_failback_machine: str

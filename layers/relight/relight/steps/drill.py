@@ -17,9 +17,12 @@ from relight import database, drill_plan, names
 from relight.drill import Drill, Kind
 from relight.drill_plan import Facts
 from relight.errors import BackupNotFound, DrillRefused, InputInvalid, PeerUnreachable
+from relight.settings import counterparts
+from relight.signal import Seen, View
 from relight.step import Outcome, perform
 from relight.steps.drill_site import Blueprint
 from relight.steps.promote import replicates
+from relight.steps.remains import Thing
 from relight.steps.verify import Verify
 
 if TYPE_CHECKING:
@@ -39,6 +42,9 @@ if TYPE_CHECKING:
     from relight.steps.throwaway import Throwaway
 
 LONGEST_KEEP_MINUTES = 480
+FRESH_SECONDS = 120.0
+"""An older look of the probe, which looks each minute at least, says nothing of now."""
+_AGAIN = frozenset({"ThrottlingException", "TooManyRequestsException", "ExecutionLimitExceeded"})
 
 
 class Intent(StrEnum):
@@ -103,12 +109,14 @@ class Drilling:
             raise refusal
         self.ledger.keep_drill(Drill(run.id, kind, run.epoch, run.started_at))
         lasts, usd, source = drill_plan.minutes(facts), drill_plan.cost(facts), facts.source
+        looked, unfit = drill_plan.looked(facts.readiness, self.clock())
         told = [] if lasts is None else [f"about {lasts:g} minutes", "cost unknown" if usd is None else f"{usd} USD"]
         copied = source if facts.copies else None
         return Outcome.done(
-            f"a drill of the kind {kind} may begin{': ' if told else ''}{', '.join(told)}",
+            f"a drill of the kind {kind} may begin{': ' if told else ''}{', '.join(told)}; {looked}",
             kind=kind.value,
             would=drill_plan.would(facts),
+            not_passing=unfit,
             source=None if copied is None else copied.to_dict(),
             gib=None if copied is None else copied.gib,
             cost_usd=usd,
@@ -124,7 +132,7 @@ class Drilling:
         standby = self._standby()
         blueprint = self._blueprint() if rehearsed is not Kind.GAMEDAY else "a real failover has the Region's own"
         instance_type = blueprint.instance_type if isinstance(blueprint, Blueprint) else None
-        failover = len(s.group_arns) * s.default_capacity
+        failover = self._failover_instances()
         quotas, notes = (
             ((), ())
             if rehearsed is Kind.GAMEDAY
@@ -147,7 +155,12 @@ class Drilling:
             left_over=tuple(str(one) for one in sight.found if one.run != run.id),
             unseen=sight.unseen,
             quotas=quotas,
+            down=self._down(),
+            failover_instances=failover,
+            readiness=self.ledger.readiness(),
             max_gib=s.max_gib,
+            max_usd=s.max_usd,
+            drill_seconds=s.drill_seconds,
             site=blueprint if isinstance(blueprint, str) else None,
             instances=self.site.capacity,
             instance_type=instance_type,
@@ -183,6 +196,18 @@ class Drilling:
         except (BotoCoreError, ClientError) as error:
             raise DrillRefused(f"what the standby's instances are made from is not told: {error}") from None
 
+    def _failover_instances(self) -> int:
+        """What a failover brings up: what each group's counterpart had last, or the default."""
+        groups = counterparts(self.settings.group_arns, self.settings.peer_group_names)
+        served = (self.ledger.capacity(name) if name else None for name in groups.values())
+        return sum(had.desired if had and had.desired > 0 else self.settings.default_capacity for had in served)
+
+    def _down(self) -> tuple[str, ...]:
+        """The views that see the active Region down, just now."""
+        signals, now = self.ledger.signals(), self.clock()
+        seen = (signals[view].at(now, FRESH_SECONDS) for view in (View.OUTSIDE, View.FROM_DR))
+        return tuple(f"{one.view}: {one.sentence}" for one in seen if one.seen is Seen.DOWN and one.ever_up)
+
     def _peer_head(self) -> Head | None:
         try:
             return self.peer_ledger.head()
@@ -217,12 +242,15 @@ class Drilling:
 
         Of a drill that has lost its lock, too: what it deletes is its own, and nobody else's.
         """
-        name = f"drill ({Intent.TEARDOWN})"
-        self.ledger.step_began(run, name, self.clock())
-        outcome = self._teardown(run.id)
+        name, began = f"drill ({Intent.TEARDOWN})", self.clock()
+        outcome = self._teardown(run.id)  # first of all: a ledger that does not answer keeps nothing alive
         done = outcome.status == "DONE"
-        self.ledger.step_says(run, name, self.clock(), outcome.sentence, done=done, facts=outcome.facts)
-        self._note(run.id, outcome.facts["left_over"])
+        try:
+            self.ledger.step_began(run, name, began)
+            self.ledger.step_says(run, name, self.clock(), outcome.sentence, done=done, facts=outcome.facts)
+            self._note(run.id, outcome.facts["left_over"])
+        except (BotoCoreError, ClientError) as silent:
+            return replace(outcome, sentence=f"{outcome.sentence}; the ledger does not know: {silent}")
         return outcome
 
     def home(self, run: Run) -> Outcome:
@@ -247,7 +275,7 @@ class Drilling:
         except self.peer_machines.exceptions.ExecutionDoesNotExist:
             return self._go_home(machine, started, json.dumps(told))
         except (BotoCoreError, ClientError) as silent:
-            return self._wait(f"{there} does not answer ({type(silent).__name__}): it is asked again")
+            return self._once_more(f"{there} does not answer", silent)
         if found["status"] == "RUNNING":
             return self._wait(f"{started} is at work in {there}")
         said = json.loads(found["output"]) if found["status"] == "SUCCEEDED" else {}
@@ -259,13 +287,21 @@ class Drilling:
         try:
             self.peer_machines.start_execution(stateMachineArn=machine, name=name, input=told)
         except (BotoCoreError, ClientError) as refused:
-            return self._wait(f"{name} could not be started ({type(refused).__name__}): it is tried again")
+            return self._once_more(f"{name} could not be started", refused)
         return self._wait(f"{name} has been started in {self.settings.peer_region}")
+
+    def _once_more(self, said: str, error: BotoCoreError | ClientError) -> Outcome:
+        """What passes is waited for; what does not is raised at once, so that people hear of it."""
+        if isinstance(error, ClientError):
+            answer = error.response
+            if answer["ResponseMetadata"]["HTTPStatusCode"] < 500 and answer["Error"]["Code"] not in _AGAIN:
+                raise error
+        return self._wait(f"{said} ({type(error).__name__}: {error}): it is tried again")
 
     def _teardown(self, run_id: str) -> Outcome:
         sight = self.remains.look()
         mine = sight.of(run_id)
-        refused = self.remains.delete(mine)
+        refused = self.remains.delete(mine, stacks_seen=sight.sees(Thing.STACK))
         left = [*(str(one) for one in mine), *sight.unseen]
         if not left:
             return Outcome.done("nothing is left of the drill", left_over=[])
@@ -278,14 +314,17 @@ class Drilling:
 
         A drill of which Step Functions does not say whether it is at work is left alone until it does.
         """
-        self._unlock()
         sight = self.remains.look()
         dead = {run_id for run_id in {one.run for one in sight.found} if self._is_over(run_id)}
         over = [one for one in sight.found if one.run in dead]
-        refused = self.remains.delete(over)
-        self._note_all(sight.found, seen=not sight.unseen)
+        refused = self.remains.delete(over, stacks_seen=sight.sees(Thing.STACK))
         left = [f"{one} {_told(one, refused)}" for one in over]
         left += [f"what there is of {unseen} could not be seen" for unseen in sight.unseen]
+        try:
+            self._unlock()
+            self._note_all(sight.found, seen=not sight.unseen)
+        except (BotoCoreError, ClientError) as silent:
+            left.append(f"the ledger does not know: {silent}")
         at_work = [str(one) for one in sight.found if one.run not in dead]
         said = "; ".join(left) if left else "nothing is left of a drill that is over"
         return {"swept": sorted(dead), "left": [str(one) for one in over], "at_work": at_work, "sentence": said}

@@ -64,6 +64,10 @@ class Sight:
     found: tuple[Found, ...]
     unseen: tuple[str, ...]
 
+    def sees(self, thing: Thing) -> bool:
+        """Whether AWS has told of that kind."""
+        return not any(unseen.startswith(f"{thing}s ") for unseen in self.unseen)
+
     def of(self, run_id: str) -> tuple[Found, ...]:
         """What there is of that drill."""
         return tuple(one for one in self.found if one.run == run_id)
@@ -102,14 +106,20 @@ class Remains:
                 unseen.append(f"{thing}s ({type(error).__name__}: {error})")
         return Sight(tuple(found), tuple(unseen))
 
-    def delete(self, those: Iterable[Found]) -> dict[Found, str]:
+    def delete(self, those: Iterable[Found], *, stacks_seen: bool) -> dict[Found, str]:
         """Have each of them deleted, whatever becomes of the others; why AWS would not just now, of those it refused.
 
-        What is being deleted already is not asked for again. All that was refused is asked for at the next look.
+        What is being deleted already is not asked for again. All that was refused is asked for at the next look. A
+        launch template stays for as long as its stack: CloudFormation scales the group to nothing by it.
         """
         refused: dict[Found, str] = {}
-        for one in those:
+        given = tuple(those)
+        built = {one.run for one in given if one.thing is Thing.STACK}
+        for one in given:
             if one.going:
+                continue
+            if one.thing is Thing.TEMPLATE and (one.run in built or not stacks_seen):
+                refused[one] = "its stack goes first"
                 continue
             try:
                 self._delete(one)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from relight import database, estimate
 from relight.drill import TAG, Kind, throwaway
@@ -118,6 +118,8 @@ class Throwaway:
         try:
             found = self._found(run)
             return self._make(run, kind) if found is None else self._follow(run, kind, found)
+        except ParamValidationError:  # no answer will ever come
+            raise
         except BotoCoreError as error:
             return self._wait(f"RDS of this Region does not answer ({type(error).__name__}): it is asked again")
 
@@ -291,7 +293,9 @@ class Throwaway:
         called_at = now if known is None else known["called_at"]
         self._keep(run, {"called_at": called_at, "asked_at": now, "promoted_at": None})
         try:
-            self.rds.promote_read_replica(DBInstanceIdentifier=name, BackupRetentionPeriod=0)
+            self.rds.promote_read_replica(
+                DBInstanceIdentifier=name, BackupRetentionPeriod=self.settings.backup_retention_days
+            )
         except BotoCoreError as error:
             return self._wait(f"RDS has not said whether it promotes {name} ({type(error).__name__})", soon=True)
         except ClientError as error:
