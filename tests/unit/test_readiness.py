@@ -81,6 +81,16 @@ def signals(**values: Any) -> ReadinessFacts:
     return changed(ledger={"signals": {**READY.ledger.signals, View.OUTSIDE: other}})
 
 
+def lost(facts: ReadinessFacts = READY, *, here: float = 700, outside: float = 640, seen: float = 20) -> ReadinessFacts:
+    """The same where the active Region is down since so many seconds, seen from here and from outside."""
+    assert not isinstance(READY.ledger.signals, Unseen)
+    down = {
+        view: replace(READY.ledger.signals[view], seen=Seen.DOWN, since=NOW - since, last_seen=NOW - seen)
+        for view, since in ((View.FROM_DR, here), (View.OUTSIDE, outside))
+    }
+    return changed(facts, ledger={"signals": {**READY.ledger.signals, **down}})
+
+
 def launch(*types: str, image: str | None = "ami-1", reservation: str | None = "none") -> ReadinessFacts:
     return group(launch=Launch(image, types or ("t4g.small",), reservation))
 
@@ -178,18 +188,30 @@ CASES: list[tuple[str, Level, ReadinessFacts, str]] = [
     ("replica", FAIL, changed(database={"here": None}), "knows no instance"),
     ("stream", PASS, READY, "streams"),
     ("stream", WARN, stream(receiver="catchup"), "catchup"),
+    ("stream", WARN, lost(stream(receiver=None)), "nothing to receive: the active Region is down since"),
+    ("stream", FAIL, lost(stream(receiver=None), seen=301), "no WAL receiver"),
+    ("stream", FAIL, lost(stream(in_recovery=False)), "is no replica"),
     ("stream", FAIL, stream(receiver=None), "no WAL receiver"),
     ("stream", FAIL, stream(in_recovery=False), "is no replica"),
     ("lag", PASS, READY, "2 s ago"),
     ("lag", PASS, changed(database={"stream": DENIED, "lag": Lag(3, NOW - 60)}), "3 s ago"),
     ("lag", PASS, young(stream(last_replayed_at=None)), "for 1 min only"),
     ("lag", PASS, changed(stream(last_replayed_at=NOW - 149), max_data_loss_seconds=0.0), "2 min 29 s"),
+    ("lag", PASS, lost(stream(last_replayed_at=NOW - 700)), "1 min before the active Region went down at"),
+    ("lag", PASS, lost(stream(last_replayed_at=NOW - 600)), "of 0 s before"),
+    ("lag", PASS, lost(changed(database={"stream": DENIED, "lag": Lag(200, NOW - 500)})), "1 min before"),
+    ("lag", PASS, lost(changed(database={"stream": DENIED, "lag": Lag(3, NOW - 800)})), "3 s before"),
     ("lag", WARN, stream(last_replayed_at=NOW - 200), "3 min 20 s ago"),
+    ("lag", WARN, lost(stream(last_replayed_at=NOW - 840)), "3 min 20 s before"),
     ("lag", WARN, stream(last_replayed_at=None), "nobody can say what would be lost"),
     ("lag", WARN, changed(database={"stream": DENIED, "lag": Lag(-1, NOW - 60)}), "could not be seen"),
     ("lag", FAIL, stream(last_replayed_at=NOW - 301), "may lose 5 min"),
+    # The way between the Regions broke hours before: what has not come since then would be lost.
+    ("lag", FAIL, lost(stream(last_replayed_at=NOW - 9000), here=9000), "2 h 19 min before"),
+    ("lag", FAIL, changed(lost(stream(last_replayed_at=NOW - 700), seen=301)), "may lose 5 min"),
     ("heartbeat", PASS, READY, "30 s ago"),
     ("heartbeat", PASS, young(NO_HEARTBEAT), "yet"),
+    ("heartbeat", PASS, lost(stream(heartbeat_at=NOW - 700)), "1 min before the active Region went down at"),
     ("heartbeat", WARN, stream(heartbeat_at=NOW - 200), "3 min 20 s ago"),
     ("heartbeat", FAIL, stream(heartbeat_at=NOW - 700), "11 min"),
     ("heartbeat", FAIL, NO_HEARTBEAT, "no heartbeat"),
@@ -513,6 +535,15 @@ def test_without_the_other_region_this_one_is_judged_all_the_same() -> None:
     assert unseen == compared
     assert all("does not answer" in check.sentence for check in readiness.of(WARN))
     assert readiness.ready
+
+
+def test_a_standby_is_ready_while_the_primary_is_lost() -> None:
+    """Which is what it is there for: for an hour, nothing has come."""
+    readiness = judge(
+        lost(stream(receiver=None, last_replayed_at=NOW - 3610, heartbeat_at=NOW - 3640), here=3600, outside=3570), NOW
+    )
+    assert [check for check in readiness.checks if check.level is FAIL] == []
+    assert {check.name for check in readiness.of(WARN)} == {"stream", "views"}
 
 
 def test_nothing_seen_is_neither_ready_to_the_full_nor_failed() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from relight.checks.ledger import lost_since
 from relight.decision import Finding
 from relight.facts import BUSY, ENGINE, PROMOTABLE
-from relight.moment import lasting
+from relight.moment import lasting, told
 from relight.readiness_check import Area, Row, fails, is_young, passes, warns
 from relight.readiness_facts import NotSeen, Unseen, known
 
@@ -78,6 +79,9 @@ def _stream(facts: ReadinessFacts, now: float) -> Judgement:
     stream = known(facts.database.stream)
     if not stream.in_recovery:
         return fails("the database of this Region is no replica")
+    lost = lost_since(facts, now)
+    if lost is not None and stream.receiver != "streaming":
+        return warns(f"nothing to receive: the active Region is down since {told(lost)}")
     if stream.receiver is None:
         return fails("the replica receives nothing: it has no WAL receiver")
     if stream.receiver != "streaming":
@@ -89,36 +93,39 @@ def _lag(facts: ReadinessFacts, now: float) -> Judgement:
     stream = facts.database.stream
     if not isinstance(stream, Unseen) and stream.last_replayed_at is None and is_young(facts, now):
         return passes(f"nothing has been replayed yet; this Region has been there for {lasting(facts.age(now))} only")
-    behind = _behind(facts, now)
+    lost = lost_since(facts, now)
+    behind = _behind(facts, now if lost is None else lost)
     limit = facts.max_data_loss_seconds
-    said = f"the newest commit here is of {lasting(behind)} ago; a failover may lose {lasting(limit)}"
+    before = "ago" if lost is None else f"before the active Region went down at {told(lost)}"
+    said = f"the newest commit here is of {lasting(behind)} {before}; a failover may lose {lasting(limit)}"
     if behind > max(limit, AT_REST_SECONDS):
         return fails(said)
     return warns(said) if behind > max(limit / 2, AT_REST_SECONDS) else passes(said)
 
 
-def _behind(facts: ReadinessFacts, now: float) -> float:
-    """Seconds that the replica is behind, by the database itself, or else by CloudWatch."""
+def _behind(facts: ReadinessFacts, at: float) -> float:
+    """Seconds that the replica was behind at that time, by the database itself, or else by CloudWatch."""
     stream = facts.database.stream
     if not isinstance(stream, Unseen):
         if stream.last_replayed_at is None:
             raise NotSeen("nothing that carries a time has been replayed yet, so nobody can say what would be lost")
-        return max(0.0, now - stream.last_replayed_at)
+        return max(0.0, at - stream.last_replayed_at)
     lag = facts.database.lag
     if isinstance(lag, Unseen) or lag is None or lag.replayed_at is None:
         raise NotSeen(stream.why)
-    return max(0.0, lag.seconds)
+    return max(0.0, min(at, lag.at) - lag.replayed_at)
 
 
 def _heartbeat(facts: ReadinessFacts, now: float) -> Judgement:
-    at = known(facts.database.stream).heartbeat_at
+    at, lost = known(facts.database.stream).heartbeat_at, lost_since(facts, now)
     if at is None:
         said = "no heartbeat of the primary has arrived"
         if is_young(facts, now):
             return passes(f"{said} yet; this Region has been there for {lasting(facts.age(now))} only")
         return fails(said)
-    late = now - at
-    said = f"the newest heartbeat of the primary that has arrived is of {lasting(late)} ago"
+    late = max(0.0, (now if lost is None else lost) - at)
+    before = "ago" if lost is None else f"before the active Region went down at {told(lost)}"
+    said = f"the newest heartbeat of the primary that has arrived is of {lasting(late)} {before}"
     if late > HEARTBEAT_LOST_SECONDS:
         return fails(said)
     return warns(said) if late > HEARTBEAT_LATE_SECONDS else passes(said)
@@ -273,7 +280,8 @@ ROWS = (
         Area.DATABASE,
         _stream,
         "The replica streams, by its own word.",
-        "Its WAL receiver is in another state than streaming.",
+        "Its WAL receiver is in another state than streaming; or the active Region is down, and there is nothing to "
+        "receive.",
         "It is no replica, or receives nothing.",
         "Look whether the primary's database is up and reached from here: peering, security groups, slots.",
     ),
@@ -281,7 +289,8 @@ ROWS = (
         "lag",
         Area.DATABASE,
         _lag,
-        "The newest commit here is younger than half of MaxDataLossSeconds, or than 150 s.",
+        "The newest commit here is younger than half of MaxDataLossSeconds, or than 150 s: now, or when the active "
+        "Region went down.",
         "It is older than both.",
         "It is older than MaxDataLossSeconds and than 150 s: an automatic failover would ask a person.",
         "Look at the load of the replica, and at the log of dbcheck.",
@@ -290,7 +299,7 @@ ROWS = (
         "heartbeat",
         Area.DATABASE,
         _heartbeat,
-        "A heartbeat of the primary has arrived in the last three minutes.",
+        "A heartbeat of the primary has arrived in the last three minutes, or in those before it went down.",
         "The newest is older than three minutes.",
         "The newest is older than ten minutes, or none has ever come and this Region is older than 15 minutes.",
         "Look at the heartbeat's schedule and dbcheck's log in the active Region; bootstrap.sql must have been run.",

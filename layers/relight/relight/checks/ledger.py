@@ -20,6 +20,19 @@ STALE_SECONDS = 300.0
 SILENT_SECONDS = 600.0
 
 
+def lost_since(facts: ReadinessFacts, now: float) -> float | None:
+    """Since when the active Region is down: both views that ask its application say so, and lately; None while not.
+
+    From the later of the two on, as the decision counts a loss (`Case.loss`): one view alone may be the way between the
+    Regions, which breaks the stream, too, and what has not arrived since then would be lost all the same.
+    """
+    signals = facts.ledger.signals
+    if isinstance(signals, Unseen):
+        return None
+    asked = [signals[view].at(now, STALE_SECONDS) for view in (View.OUTSIDE, View.FROM_DR)]
+    return max(one.since for one in asked) if all(one.seen is Seen.DOWN for one in asked) else None
+
+
 def _ledger(facts: ReadinessFacts, now: float) -> Judgement:
     head = known(facts.ledger.head)
     at_work = head.owner is not None and head.expires_at > now
