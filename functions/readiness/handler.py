@@ -31,16 +31,19 @@ origin = news.Origin(settings.application, settings.aws_region)
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """{} or {"reason"} -> every check, which the ledger keeps, too."""
-    readiness = inspection.readiness()
+    readiness, facts = inspection.judged()
     said = readiness.to_dict()
-    before = ledger.readiness()
-    changed = news.readiness_changed(origin, before, said)
     ledger.keep_readiness(said, readiness.at)
-    unheard = news.put(own["events"], [changed]) if changed is not None else None
-    if readiness.on_duty:
-        release.remember(peer["s3"], ledger, settings.peer_bucket, settings.release_key, readiness.at)
+    if facts is not None:
+        release.remember(ledger, facts.storage.peer_release, readiness.at)
+    before = ledger.told()
     for name, value in gauges(before, readiness).items():
         metrics.add_metric(name, MetricUnit.Count, value)
+    changed = news.readiness_changed(origin, before, said)
+    unheard = news.put(own["events"], [changed]) if changed is not None else None
+    # Last: what nobody has heard, for whatever reason, the next look tells again.
+    if unheard is None:
+        ledger.keep_told(news.heard(said), readiness.at)
     short = {key: said[key] for key in ("region", "on_duty", "ready", "score", "sentence")}
     logger.info("judged", extra={"readiness": short, "reason": event.get("reason"), "unheard": unheard})
     return said

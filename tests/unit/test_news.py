@@ -179,6 +179,7 @@ def test_what_was_not_measured_is_null() -> None:
 )
 def test_readiness_that_stays_as_it_was_is_no_news(before: dict[str, Any], now: dict[str, Any]) -> None:
     assert news.readiness_changed(SHOP, before, now) is None
+    assert news.readiness_changed(SHOP, news.heard(before), now) is None
 
 
 @pytest.mark.parametrize(
@@ -197,6 +198,7 @@ def test_readiness_that_stays_as_it_was_is_no_news(before: dict[str, Any], now: 
 )
 def test_readiness_that_has_changed_is_told(before: dict[str, Any] | None, now: dict[str, Any], sentence: str) -> None:
     said = detail(changed(before, now))
+    assert before is None or detail(changed(news.heard(before), now)) == said
     assert said["sentence"] == sentence
     assert said["ready"] is ("NOT" not in sentence)
     assert (said["was"] is None) is (before is None)
@@ -206,6 +208,7 @@ def test_in_the_active_region_nothing_is_judged_and_nothing_is_told() -> None:
     active = {**WELL, "on_duty": False, "checks": [check("off_duty", "PASS")]}
     assert news.readiness_changed(SHOP, UNWELL, active) is None
     assert detail(changed(active, WELL))["was"] is None
+    assert detail(changed(news.heard(active), WELL))["was"] is None
 
 
 def test_what_fails_comes_first_and_a_check_that_passes_not_at_all() -> None:

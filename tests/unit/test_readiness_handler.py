@@ -2,16 +2,20 @@
 
 import importlib.util
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from relight.ledger import Ledger
 from relight.readiness import Readiness
+from relight.release import of_kept
 
 from tests.unit.conftest import Clients
-from tests.unit.deployed import Deployed
+from tests.unit.deployed import KEY, PEER_BUCKET, Deployed
 from tests.unit.loopback import NameServer, WebServer
 from tests.unit.standby import HERE, HOME, Clock, make_ledger
 
@@ -61,6 +65,33 @@ def published(out: str) -> list[float]:
     return [one["ReadinessScore"][0] for one in found if one["service"] == "shop"]
 
 
+def pager(clients: Clients) -> Callable[[], list[dict[str, Any]]]:
+    """A rule of somebody else's on the event bus; what it has brought since it was last read."""
+    sqs, events = clients("sqs", HERE), clients("events", HERE)
+    queue = sqs.create_queue(QueueName="pager")["QueueUrl"]
+    events.put_rule(Name="pager", EventPattern='{"source": ["relight"]}', State="ENABLED")
+    arn = f"arn:aws:sqs:{HERE}:123456789012:pager"
+    events.put_targets(Rule="pager", Targets=[{"Id": "queue", "Arn": arn}])
+
+    def read() -> list[dict[str, Any]]:
+        heard = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
+        for one in heard:
+            sqs.delete_message(QueueUrl=queue, ReceiptHandle=one["ReceiptHandle"])
+        return [json.loads(one["Body"]) for one in heard]
+
+    return read
+
+
+@contextmanager
+def answering(client: Any, event: str, answer: Any) -> Iterator[None]:
+    """What AWS answers to a call, meanwhile."""
+    client.meta.events.register_first(event, lambda **_: answer, "stand-in")
+    try:
+        yield
+    finally:
+        client.meta.events.unregister(event, unique_id="stand-in")
+
+
 def test_what_it_answers_is_kept_and_its_score_published(
     function: Any, ledgers: tuple[Ledger, Ledger], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -74,17 +105,50 @@ def test_what_it_answers_is_kept_and_its_score_published(
 
 
 def test_a_change_is_told_to_the_event_bus_once(function: Any, clients: Clients) -> None:
-    queue = clients("sqs", HERE).create_queue(QueueName="pager")["QueueUrl"]
-    events = clients("events", HERE)
-    events.put_rule(Name="pager", EventPattern='{"source": ["relight"]}', State="ENABLED")
-    arn = f"arn:aws:sqs:{HERE}:123456789012:pager"
-    events.put_targets(Rule="pager", Targets=[{"Id": "queue", "Arn": arn}])
+    read = pager(clients)
     said = function({}, Context())
     function({}, Context())
-    heard = clients("sqs", HERE).receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
-    (event,) = (json.loads(one["Body"]) for one in heard)
+    (event,) = read()
     assert event["detail-type"] == "Relight Readiness Changed"
     assert (event["detail"]["score"], event["detail"]["ready"]) == (said["score"], False)
+
+
+def test_a_change_that_the_event_bus_did_not_take_is_told_at_the_next_look(
+    function: Any, clients: Clients, ledgers: tuple[Ledger, Ledger], capsys: pytest.CaptureFixture[str]
+) -> None:
+    events, read = clients("events", HERE), pager(clients)
+    refusal = {"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}
+    with answering(events, "before-call.events.PutEvents", (SimpleNamespace(status_code=400), refusal)):
+        said = function({}, Context())
+    kept = ledgers[0].readiness()
+    assert kept is not None
+    assert (kept["at"], read()) == (said["at"], [])
+    again = function({}, Context())
+    (event,) = read()
+    assert (event["detail"]["was"], event["detail"]["at"]) == (None, again["at"])
+    function({}, Context())
+    assert read() == []
+    # The score was told with the first two looks: nobody knows whether the first has come to an end.
+    assert published(capsys.readouterr().out) == [said["score"], again["score"]]
+
+
+def test_the_other_region_is_asked_for_its_release_once(
+    function: Any, clients: Clients, ledgers: tuple[Ledger, Ledger]
+) -> None:
+    s3 = clients("s3", HOME)
+    s3.create_bucket(Bucket=PEER_BUCKET, CreateBucketConfiguration={"LocationConstraint": HOME})
+    s3.put_object(Bucket=PEER_BUCKET, Key=KEY, Body=b"release")
+    asked: list[str] = []
+    heads = "before-call.s3.HeadObject"
+    s3.meta.events.register_first(heads, lambda model, **_: asked.append(model.name), "counted")
+    try:
+        said = function({}, Context())
+    finally:
+        s3.meta.events.unregister(heads, unique_id="counted")
+    assert asked == ["HeadObject"]
+    kept = ledgers[0].release()
+    assert kept is not None
+    assert (of_kept(kept).size, kept["seen"]) == (len(b"release"), said["at"])
 
 
 def test_in_the_active_region_it_keeps_its_version_and_publishes_nothing(

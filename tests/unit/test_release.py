@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
 from relight.ledger import Ledger
+from relight.readiness_facts import Unseen
 from relight.release import Release, look, of_kept, remember
 
 from tests.unit.conftest import Clients
@@ -57,37 +57,22 @@ def test_what_was_kept_is_the_same_release() -> None:
 def test_the_release_of_the_other_region_is_kept(s3: Any, ledger: Ledger) -> None:
     for body in (b"one", b"another one"):
         s3.put_object(Bucket=BUCKET, Key=KEY, Body=body)
-        assert remember(s3, ledger, BUCKET, KEY, NOW)
-        kept, now = ledger.release(), look(s3, BUCKET, KEY)
+        seen = look(s3, BUCKET, KEY)
+        remember(ledger, seen, NOW)
+        kept = ledger.release()
         assert kept is not None
-        assert now is not None
-        assert of_kept(kept) == replace(now, replication=None)
-        assert now.size == len(body)
+        assert seen is not None
+        assert of_kept(kept) == replace(seen, replication=None)
+        assert seen.size == len(body)
         assert kept["seen"] == NOW
 
 
-def test_a_release_that_is_not_there_changes_nothing(s3: Any, ledger: Ledger) -> None:
-    ledger.keep_release(KEY, ONE.kept, NOW)
+def test_there_is_no_release_where_s3_says_so(s3: Any) -> None:
     assert look(s3, BUCKET, KEY) is None
-    assert remember(s3, ledger, BUCKET, KEY, NOW + 60)
-    assert ledger.release() == {"key": KEY, "etag": ONE.kept, "seen": NOW}
 
 
-def test_an_other_region_that_is_lost_leaves_what_was_kept(ledger: Ledger) -> None:
-    class Lost:
-        def head_object(self, **_: Any) -> Any:
-            raise EndpointConnectionError(endpoint_url="https://s3.eu-west-1.amazonaws.com/")
-
+@pytest.mark.parametrize("seen", [None, Unseen("eu-west-1 did not answer in time")])
+def test_what_was_kept_stays_where_nothing_was_seen(ledger: Ledger, seen: Unseen | None) -> None:
     ledger.keep_release(KEY, ONE.kept, NOW)
-    lost: Any = Lost()
-    assert not remember(lost, ledger, BUCKET, KEY, NOW + 60)
+    remember(ledger, seen, NOW + 60)
     assert ledger.release() == {"key": KEY, "etag": ONE.kept, "seen": NOW}
-
-
-@pytest.mark.parametrize(("bucket", "key"), [(None, KEY), (BUCKET, None)])
-def test_where_relight_knows_no_release_there_is_nothing_to_keep(
-    ledger: Ledger, bucket: str | None, key: str | None
-) -> None:
-    nobody: Any = None
-    assert remember(nobody, ledger, bucket, key, NOW)
-    assert ledger.release() is None

@@ -78,12 +78,16 @@ class Inspection:
 
     def readiness(self) -> Readiness:
         """Whether a failover to this Region would work; in the active Region only that it is the active one."""
+        return self.judged()[0]
+
+    def judged(self) -> tuple[Readiness, ReadinessFacts | None]:
+        """That, and the facts that it was judged by; in the active Region none are looked at."""
         s = self.settings
         head = attempt(self.ledger.head)
         if serves(head, s.aws_region):
-            return off_duty(s.aws_region, s.peer_region, version(), self.clock())
+            return off_duty(s.aws_region, s.peer_region, version(), self.clock()), None
         facts = self.look()
-        return judge(facts, self.clock())
+        return judge(facts, self.clock()), facts
 
     def look(self) -> ReadinessFacts:
         """The facts; each is an answer, or why there is none."""

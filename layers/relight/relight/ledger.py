@@ -321,6 +321,15 @@ class Ledger:
         values = self._get("readiness", "latest")
         return None if values is None else dict(json.loads(values["readiness"]))
 
+    def keep_told(self, told: Mapping[str, Any], now: float) -> None:
+        """Remember of which look the event bus has heard last; a look that came to nobody's ears is not that one."""
+        self._put("readiness", "told", {"told": json.dumps(told), "seen": now})
+
+    def told(self) -> dict[str, Any] | None:
+        """What the event bus has heard of readiness last (`news.heard`); None before anything."""
+        values = self._get("readiness", "told")
+        return None if values is None else dict(json.loads(values["told"]))
+
     def keep_release(self, key: str, etag: str, now: float) -> None:
         """Remember which release the other Region serves, so that nobody has to ask it when it is lost."""
         self._put("release", "last", {"key": key, "etag": etag, "seen": now})

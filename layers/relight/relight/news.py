@@ -150,10 +150,9 @@ def ended(origin: Origin, run: Run, evidence: Mapping[str, Any], where: str) -> 
 
 
 def readiness_changed(origin: Origin, before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> Entry | None:
-    """What the last look has come to, where it differs from the one before in a check's level; else None.
+    """What the last look has come to, where it differs in a check's level from what was `heard` before; else None.
 
-    Both are as the ledger keeps them. The first look of all is told, too; in the active Region nothing is, because
-    nothing is judged there.
+    The first look of all is told, too; in the active Region nothing is, because nothing is judged there.
     """
     left, earlier = _left(now), None if before is None or not _judged(before) else _left(before)
     if not _judged(now) or (earlier is not None and earlier.keys() == left.keys()):
@@ -172,6 +171,12 @@ def readiness_changed(origin: Origin, before: Mapping[str, Any] | None, now: Map
         ],
     }
     return _entry(origin, News.READINESS_CHANGED, None, float(now["at"]), _told(origin, score, failing, warning), **own)
+
+
+def heard(readiness: Mapping[str, Any]) -> dict[str, Any]:
+    """What has to be known of a look, as the ledger keeps it, to see later whether another says something else."""
+    left = [{"level": level, "name": name} for level, name in _left(readiness)]
+    return {"at": readiness["at"], "on_duty": _judged(readiness), "score": readiness["score"], "checks": left}
 
 
 def _judged(readiness: Mapping[str, Any]) -> bool:

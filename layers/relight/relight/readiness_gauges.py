@@ -19,7 +19,7 @@ AGE_SECONDS = 24 * 3600.0
 
 
 def gauges(before: Mapping[str, Any] | None, readiness: Readiness) -> dict[str, float]:
-    """The metrics to be told now; `before` is what was kept of the last look. None of a Region that is active."""
+    """The metrics to be told now; `before` is what was told before (`news.heard`). None of a Region that is active."""
     if not readiness.on_duty:
         return {}
     told: dict[str, float] = {}

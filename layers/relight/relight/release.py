@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from relight.bucket import GONE
 from relight.objects import UNVERSIONED
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
     from relight.ledger import Ledger
+    from relight.readiness_facts import Told
 
 
 @dataclass(frozen=True)
@@ -62,17 +63,10 @@ def look(s3: S3Client, bucket: str, key: str) -> Release | None:
     return Release(key, told["ETag"], told.get("VersionId", UNVERSIONED), told["ContentLength"], replication)
 
 
-def remember(s3: S3Client, ledger: Ledger, bucket: str | None, key: str | None, now: float) -> bool:
-    """Keep what the other Region serves, while it can still be asked; False where it did not answer, or refused.
+def remember(ledger: Ledger, seen: Told[Release], now: float) -> None:
+    """Keep what the other Region was seen to serve, so that nobody has to ask it when it is lost.
 
-    Where there is no bucket, or nothing in it, there is nothing to keep, and what was kept before stays.
+    Where it serves nothing, or nobody could say, there is nothing to keep, and what was kept before stays.
     """
-    if bucket is None or key is None:
-        return True
-    try:
-        release = look(s3, bucket, key)
-    except (BotoCoreError, ClientError):
-        return False
-    if release is not None:
-        ledger.keep_release(release.key, release.kept, now)
-    return True
+    if isinstance(seen, Release):
+        ledger.keep_release(seen.key, seen.kept, now)
