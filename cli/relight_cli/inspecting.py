@@ -47,13 +47,21 @@ class Look:
         return sorted(self.found["checks"], key=lambda check: LEVELS.index(check["level"]))
 
     @property
+    def on_duty(self) -> bool:
+        """Whether anything was judged; in the active Region nothing is."""
+        return bool(self.found.get("on_duty", True))
+
+    @property
     def ready(self) -> bool:
-        """No check fails."""
-        return all(check["level"] != Level.FAIL for check in self.found["checks"])
+        """It was judged, and no check fails."""
+        return self.on_duty and all(check["level"] != Level.FAIL for check in self.found["checks"])
 
     @property
     def sentence(self) -> str:
-        """Score and counts."""
+        """Score and counts; why there are none, where nothing was judged."""
+        if not self.on_duty:
+            why = "; ".join(check["sentence"] for check in self.checks) or "nothing is judged there"
+            return f"{self.region} at {told(self.at)}: {one_line(why, _LONGEST)}"
         many = Counter(check["level"] for check in self.found["checks"])
         counts = ", ".join(f"{many[level]} {level}" for level in LEVELS if many[level]) or "no checks"
         state = "ready" if self.ready else "NOT READY"
@@ -135,8 +143,10 @@ def conduct(deployed: Deployed, *, last: bool, as_json: bool) -> int:
         print(json.dumps(seen.as_document(), indent=2))
     else:
         print(seen.sentence)
-        Console().print(rich_table(seen.checks))
+        if seen.on_duty:
+            Console().print(rich_table(seen.checks))
     age = time.time() - seen.at
-    if last and age > OLD_SECONDS:
+    old = last and age > OLD_SECONDS
+    if old:
         complain(f"the last look at {region} is {lasting(age)} old, leave out --last to look now")
-    return Exit.DONE if seen.ready else Exit.OTHERWISE
+    return Exit.DONE if seen.ready and not old else Exit.OTHERWISE

@@ -27,6 +27,7 @@ def readiness(
 ) -> int:
     """Look at everything that a failover would need, and say what is not well: exit code 1 where a check fails.
 
+    It is 1 as well in the active Region, where nothing is judged, and for a last look that is older than an hour.
     Without samconfig.toml, give --app and --region, or both Regions.
     """
     if markdown:

@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 from relight.head import Head, State
-from relight.readiness import Area, Check, Level, Readiness
+from relight.readiness import Area, Check, Level, Readiness, off_duty
 from relight_cli import inspecting
 from relight_cli.aws import Aws
 from relight_cli.command import run
@@ -151,6 +151,19 @@ def test_what_is_not_well_comes_first_and_says_what_to_do() -> None:
     assert "replica_lag" in passing
 
 
+def test_where_nothing_is_judged_nothing_is_called_ready(
+    functions: Functions, capfd: pytest.CaptureFixture[str]
+) -> None:
+    functions.answer = off_duty(HOME, HERE, "0.1.0", NOW).to_dict()
+    assert run(["readiness", "--app", "shop", "--region", HOME]) == Exit.OTHERWISE
+    out, error = capfd.readouterr()
+    told = f"{HOME} is the active Region; the readiness of its standby is judged in {HERE}"
+    assert (out, error) == (f"{HOME} at 2026-09-21T14:13:20Z: {told}\n", "")
+    assert run(["readiness", "--app", "shop", "--region", HOME, "--json"]) == Exit.OTHERWISE
+    said = document(capfd.readouterr().out)
+    assert (said["on_duty"], said["ready"], said["sentence"]) == (False, False, told)
+
+
 def test_as_json_it_is_the_document(functions: Functions, capfd: pytest.CaptureFixture[str]) -> None:
     functions.answer = UNWELL
     assert run(["readiness", *THERE, "--json"]) == Exit.OTHERWISE
@@ -219,10 +232,10 @@ def test_the_last_look_is_shown_without_a_new_one(
     assert (error, functions.asked) == ("", [])
 
 
-def test_an_old_look_says_that_it_is_old(ledgers: dict[str, Ledger], capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_old_look_is_no_answer(ledgers: dict[str, Ledger], capfd: pytest.CaptureFixture[str]) -> None:
     now = time.time()
     ledgers[HERE].keep_readiness(found(LAG, at=now - 7200), now - 7200)
-    assert run(["readiness", *THERE, "--last"]) == Exit.DONE
+    assert run(["readiness", *THERE, "--last"]) == Exit.OTHERWISE
     assert complaint(capfd) == f"the last look at {HERE} is 2 h old, leave out --last to look now"
 
 

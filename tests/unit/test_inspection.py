@@ -69,8 +69,8 @@ def test_freshly_created_regions_pass_every_check_in_under_sixty_calls(
 ) -> None:
     readiness = deployed.inspection(*ledgers).readiness()
     assert [said for said in told(readiness) if said.partition(":")[0] not in NOT_IN_MOTO] == []
-    # The function keeps the look and the release, asks and keeps what was told, and may tell the event bus; ACM is asked
-    # with HTTPS.
+    # The function keeps the look and the release, asks for what was told and keeps it, and may tell the event bus; ACM
+    # is asked with HTTPS.
     assert len(deployed.calls) + 6 < MOST_CALLS, Counter(deployed.calls)
     changing = ("Put", "Create", "Update", "Delete", "Modify", "Start", "Set")
     assert [call for call in deployed.calls if call[1].startswith(changing)] == []
