@@ -30,6 +30,9 @@ def test_any_difference_is_seen(tmp_path: Path) -> None:
         digest(package(tmp_path / "2", a_py="x = 2")),
         digest(package(tmp_path / "3", b_py="x = 1")),
         digest(package(tmp_path / "4", a_py="x = 1", c_yaml="")),
+        digest(package(tmp_path / "5", a_py="x = 1", report_jinja="<p>")),
+        digest(package(tmp_path / "6", a_py="x = 1", report_jinja="<p class=a>")),
+        digest(package(tmp_path / "7", a_py="x = 1", report_css="p {}")),
     ]
     assert len(set(found)) == len(found)
 

@@ -1,6 +1,7 @@
-"""Which orchestrator this is: the version of the package, and a digest of its sources.
+"""Which orchestrator this is: the version of the package, and a digest of all that the package holds.
 
-Two Regions with the same text run the same orchestrator, whenever each was deployed and however it was packed.
+Two Regions with the same text have the same core, whenever each was deployed and however it was packed. The handlers of
+the functions and the state machines are no part of the package, and not of the digest: `sam build` stamps nothing.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from pathlib import Path
 
 from relight import __version__
 
-SUFFIXES = frozenset({".py", ".yaml", ".pem"})
+COMPILED = "__pycache__"
+"""What Python makes of the sources, or does not, as it may be."""
 
 
 def digest(folder: Path) -> str:
-    """The first twelve hex digits of the SHA-256 over names and contents of a package's own files."""
+    """The first twelve hex digits of the SHA-256 over names and contents of a package's files, compiled ones aside."""
     found = sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES):
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and COMPILED not in path.parts):
         found.update(path.relative_to(folder).as_posix().encode() + b"\0")
         found.update(sha256(path.read_bytes()).digest())
     return found.hexdigest()[:12]
