@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
-from relight.checks.watch import EVIDENCE, SCHEDULES, STARTING, alarm_names
+from moto.backends import get_backend
+from relight.checks.watch import EVIDENCE, SCHEDULES, STARTING, TENDING, alarm_names
 from relight.inspection import OWN, PEERS, Inspection
 from relight.inspection_orchestrator import FUNCTIONS
 from relight.ledger import Ledger
@@ -52,6 +53,7 @@ class Deployed:
     quota: float = 32.0
     decision: str = "allowed"
     calls: list[tuple[str, str]] = field(default_factory=list)
+    health_checks: list[dict[str, Any]] = field(default_factory=list)
     topic: str = ""
     balancer: str = ""
 
@@ -81,6 +83,7 @@ class Deployed:
             "domain": DOMAIN,
             "name_servers": (self.names.at,),
             "control_targets": (f"http://127.0.0.1:{self.web.port}/ping",),
+            "readiness_is_deep": True,
             "sample_timeout_seconds": 4.0,
             "replica_id": REPLICA,
             "peer_database_id": PRIMARY,
@@ -121,6 +124,11 @@ class Deployed:
             "before-call.iam.SimulatePrincipalPolicy": lambda **_: (
                 OK,
                 {"EvaluationResults": [{"EvalDecision": self.decision}]},
+            ),
+            # moto drops of a health check which alarm it watches.
+            "before-call.route53.ListHealthChecks": lambda **_: (
+                OK,
+                {"HealthChecks": self.health_checks, "IsTruncated": False},
             ),
             "before-call.service-quotas.GetServiceQuota": lambda **_: (OK, {"Quota": {"Value": self.quota}}),
             "before-call.lambda.Invoke": lambda **_: (
@@ -236,31 +244,34 @@ class Deployed:
         self.web.pages["/ping"] = 200, "healthy"
         route53 = self.clients("route53", HERE)
         zone = route53.create_hosted_zone(Name="example", CallerReference="1")["HostedZone"]["Id"]
-        alarms = {"stop": HERE, "no-go": HERE, "hold": HOME}
-        checks = {name: self._switch_check(route53, name, region) for name, region in alarms.items()}
+        for name, region in (("stop", HERE), ("no-go", HERE), ("hold", HOME)):
+            self._switch_check(name, region)
+        both = {"Type": "CALCULATED", "ChildHealthChecks": ["no-go", "hold"], "HealthThreshold": 2}
         endpoint = {"Type": "HTTPS", "FullyQualifiedDomainName": f"primary.{DOMAIN}", "Port": 443, "ResourcePath": "/"}
-        route53.create_health_check(CallerReference="endpoint", HealthCheckConfig=endpoint)
-        for side, check in (("PRIMARY", "stop"), ("SECONDARY", "no-go")):
+        self.health_checks += [
+            {"Id": "both", "HealthCheckConfig": both},
+            {"Id": "endpoint", "HealthCheckConfig": endpoint},
+        ]
+        for side, check in (("PRIMARY", "stop"), ("SECONDARY", "both")):
             record = {
                 "Name": DOMAIN,
                 "Type": "A",
                 "SetIdentifier": side,
                 "Failover": side,
-                "HealthCheckId": checks[check],
+                "HealthCheckId": check,
                 "AliasTarget": {"DNSName": self.balancer, "HostedZoneId": "Z1", "EvaluateTargetHealth": True},
             }
             route53.change_resource_record_sets(
                 HostedZoneId=zone, ChangeBatch={"Changes": [{"Action": "CREATE", "ResourceRecordSet": record}]}
             )
 
-    @staticmethod
-    def _switch_check(route53: Any, name: str, region: str) -> str:
+    def _switch_check(self, name: str, region: str) -> None:
         config = {
             "Type": "CLOUDWATCH_METRIC",
             "AlarmIdentifier": {"Name": f"relight-{APPLICATION}-{name}", "Region": region},
             "InsufficientDataHealthStatus": "LastKnownStatus",
         }
-        return str(route53.create_health_check(CallerReference=name, HealthCheckConfig=config)["HealthCheck"]["Id"])
+        self.health_checks.append({"Id": name, "HealthCheckConfig": config})
 
     def _watch(self) -> None:
         self.topic = self.clients("sns", HERE).create_topic(Name="relight-shop")["TopicArn"]
@@ -282,13 +293,15 @@ class Deployed:
                 ActionsEnabled=True,
                 AlarmActions=[self.topic] if end in telling else [],
             )
+        # moto takes a rule with a metric's alarm only, and then calls it a composite one.
+        get_backend("cloudwatch")[ACCOUNT][HERE].alarms["relight-shop-attention"].rule = "ALARM(relight-shop-not-ready)"
         events = self.clients("events", HERE)
         for end in (*STARTING, *EVIDENCE):
             name = f"relight-shop-{end}"
             events.put_rule(Name=name, EventPattern='{"source": ["aws.health"]}', State="ENABLED")
             if end in STARTING:
                 events.put_targets(Rule=name, Targets=[{"Id": "machine", "Arn": MACHINE}])
-        for end in SCHEDULES:
+        for end in (*SCHEDULES, *TENDING):
             self.clients("scheduler", HERE).create_schedule(
                 Name=f"relight-shop-{end}",
                 ScheduleExpression="rate(1 minute)",

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from relight.checks.watch import EVIDENCE, SCHEDULES, STARTING, alarm_names
+from relight.checks.watch import EVIDENCE, SCHEDULES, STARTING, TENDING, alarm_names
 from relight.drill import Drill, Kind
 from relight.evidence import End
 from relight.head import Capacity, Head, State
@@ -89,8 +89,22 @@ def alarms(*, is_home: bool = False) -> dict[str, Alarm]:
 
 
 def switch_check(name: str, region: str) -> HealthCheck:
-    """A health check behind which a switch stands."""
-    return HealthCheck(False, False, (f"relight-shop-{name}", region), "LastKnownStatus", None)
+    """A health check behind which a switch stands; its id is the switch's name."""
+    alarm = f"relight-shop-{name}", region
+    return HealthCheck(name, "CLOUDWATCH_METRIC", False, False, alarm, "LastKnownStatus", None)
+
+
+def health_checks(endpoint: str) -> tuple[HealthCheck, ...]:
+    """All of a site: the switches, what is calculated from two of them, and the look at the primary's endpoint."""
+    return (
+        switch_check("stop", HERE),
+        switch_check("no-go", HERE),
+        switch_check("hold", HOME),
+        HealthCheck(
+            "both", "CALCULATED", False, False, None, None, None, children=frozenset({"no-go", "hold"}), threshold=2
+        ),
+        HealthCheck("endpoint", "HTTPS", False, False, None, None, endpoint),
+    )
 
 
 READY = ReadinessFacts(
@@ -125,6 +139,7 @@ READY = ReadinessFacts(
     ),
     capacity=CapacityFacts(
         default=2,
+        deep=True,
         groups={"shop-dr": GROUP},
         images={"ami-1": Image("available", NOW - 10 * DAY, NOW + 80 * DAY)},
         offered={"t4g.small": frozenset(GROUP.zones), "t4g.medium": frozenset(GROUP.zones)},
@@ -138,13 +153,8 @@ READY = ReadinessFacts(
         certificate=Certificate("ISSUED", NOW + 200 * DAY, (DOMAIN, f"*.{DOMAIN}")),
         needs_certificate=True,
         answers={DOMAIN: ("192.0.2.1",), f"dr.{DOMAIN}": ("192.0.2.2",)},
-        records=(Record("PRIMARY", "stop", True, None), Record("SECONDARY", "go", True, None)),
-        health_checks=(
-            switch_check("stop", HERE),
-            switch_check("no-go", HERE),
-            switch_check("hold", HOME),
-            HealthCheck(False, False, None, None, f"primary.{DOMAIN}"),
-        ),
+        records=(Record("PRIMARY", "stop", True, None), Record("SECONDARY", "both", True, None)),
+        health_checks=health_checks(f"primary.{DOMAIN}"),
         switches={"STOP": (0.0, NOW - 60), "GO": (0.0, NOW - 60)},
         peer_switches={"HOLD": (0.0, NOW - 60)},
     ),
@@ -166,7 +176,7 @@ READY = ReadinessFacts(
         alarms=alarms(),
         rules={f"relight-shop-{end}": True for end in (*STARTING, *EVIDENCE)},
         starting=frozenset(f"relight-shop-{end}" for end in STARTING),
-        schedules={f"relight-shop-{end}": True for end in SCHEDULES},
+        schedules={f"relight-shop-{end}": True for end in (*SCHEDULES, *TENDING)},
         dead_letters=0,
         topic=Topic(2, 0),
         topic_arn=TOPIC,

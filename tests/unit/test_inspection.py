@@ -26,8 +26,6 @@ from tests.unit.standby import HERE, HOME, Clock, head_item, make_ledger
 pytestmark = pytest.mark.readiness
 
 MOST_CALLS = 60
-# moto drops of a health check which alarm it watches, and keeps no time at which an image was made.
-NOT_IN_MOTO = {"health_checks"}
 
 
 class Silent:
@@ -68,7 +66,7 @@ def test_freshly_created_regions_pass_every_check_in_under_sixty_calls(
     deployed: Deployed, ledgers: tuple[Ledger, Ledger]
 ) -> None:
     readiness = deployed.inspection(*ledgers).readiness()
-    assert [said for said in told(readiness) if said.partition(":")[0] not in NOT_IN_MOTO] == []
+    assert told(readiness) == []
     # The function keeps the look and the release, asks for what was told and keeps it, and may tell the event bus; ACM
     # is asked with HTTPS.
     assert len(deployed.calls) + 6 < MOST_CALLS, Counter(deployed.calls)
@@ -132,7 +130,7 @@ def test_what_is_lacking_is_said(deployed: Deployed, ledgers: tuple[Ledger, Ledg
     readiness = deployed.inspection(*ledgers).readiness()
     found = levels(readiness)
     fail = {"stream", "health_check_type", "quota", "release", "alarms", "rules", "machinery", "permissions"}
-    assert {name for name, level in found.items() if level is Level.FAIL} - NOT_IN_MOTO == fail
+    assert {name for name, level in found.items() if level is Level.FAIL} == fail
     assert {name for name, level in found.items() if level is Level.WARN} == {
         "groups",
         "processes",
@@ -172,7 +170,7 @@ def test_without_the_other_region_only_what_compares_is_unseen(
     warned = {check.name for check in readiness.of(Level.WARN)}
     compared = {"engine_version", "class", "storage", "parameters", "secret", "release", "replication", "backlog"}
     assert warned == {*compared, "retention", "version"}
-    assert {check.name for check in readiness.of(Level.FAIL)} <= NOT_IN_MOTO
+    assert readiness.of(Level.FAIL) == ()
 
 
 class BlackHole:

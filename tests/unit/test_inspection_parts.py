@@ -50,14 +50,36 @@ def test_a_health_check_says_what_it_watches() -> None:
         "InsufficientDataHealthStatus": "LastKnownStatus",
         "Disabled": True,
     }
+    both = {"Type": "CALCULATED", "ChildHealthChecks": ["4", "5"], "HealthThreshold": 2}
     endpoint = {"Type": "HTTPS", "FullyQualifiedDomainName": "primary.shop.example", "Inverted": True}
     found = checked(
-        Ec2(list_health_checks={"HealthChecks": [{"HealthCheckConfig": one} for one in (switch, endpoint)]})
+        Ec2(
+            list_health_checks={
+                "HealthChecks": [
+                    {"Id": str(number), "HealthCheckConfig": one} for number, one in enumerate((switch, endpoint, both))
+                ]
+            }
+        )
     )
     assert found == (
-        HealthCheck(True, False, ("relight-shop-stop", HERE), "LastKnownStatus", None),
-        HealthCheck(False, True, None, None, "primary.shop.example"),
+        HealthCheck("0", "CLOUDWATCH_METRIC", True, False, ("relight-shop-stop", HERE), "LastKnownStatus", None),
+        HealthCheck("1", "HTTPS", False, True, None, None, "primary.shop.example"),
+        HealthCheck("2", "CALCULATED", False, False, None, None, None, frozenset({"4", "5"}), 2),
     )
+
+
+@pytest.mark.parametrize(
+    ("look", "operation", "key"),
+    [
+        (checked, "list_health_checks", "HealthChecks"),
+        (lambda route53: recorded(route53, "shop.example"), "list_hosted_zones", "HostedZones"),
+    ],
+)
+def test_what_lies_behind_the_pages_that_are_read_was_not_seen(look: Any, operation: str, key: str) -> None:
+    """An account of many, whose health check or zone may be on the next page."""
+    pages = [{key: [], "IsTruncated": True}] * 4
+    with pytest.raises(NotSeen, match="more than 0"):
+        look(Ec2(**{operation: pages}))
 
 
 def test_a_certificate_of_acm() -> None:

@@ -13,7 +13,7 @@ from relight import readiness_manual
 from relight.checks.capacity import is_standard
 from relight.checks.database import memory_gib
 from relight.checks.traffic import covers
-from relight.checks.watch import EVIDENCE, SCHEDULES, STARTING, alarm_names
+from relight.checks.watch import EVIDENCE, SCHEDULES, STARTING, TENDING, alarm_names
 from relight.drill import Kind
 from relight.evidence import End
 from relight.head import Head, Promotion, State
@@ -24,7 +24,6 @@ from relight.readiness_facts import (
     Backlog,
     Certificate,
     Function,
-    HealthCheck,
     Image,
     Launch,
     Machine,
@@ -53,7 +52,7 @@ from tests.unit.readied import (
     changed,
     database,
     group,
-    switch_check,
+    health_checks,
     young,
 )
 from tests.unit.standby import HERE, HOME, NOW, execution
@@ -118,10 +117,16 @@ def balancer(**values: Any) -> ReadinessFacts:
     return changed(traffic={"balancer": replace(READY.traffic.balancer, **values)})
 
 
+def check(which: str, **values: Any) -> ReadinessFacts:
+    """With another health check, by its id."""
+    found = health_checks(f"primary.{DOMAIN}")
+    return changed(
+        traffic={"health_checks": tuple(replace(one, **values) if one.id == which else one for one in found)}
+    )
+
+
 def stop_check(**values: Any) -> ReadinessFacts:
-    assert not isinstance(READY.traffic.health_checks, Unseen)
-    _, *others = READY.traffic.health_checks
-    return changed(traffic={"health_checks": (replace(switch_check("stop", HERE), **values), *others)})
+    return check("stop", **values)
 
 
 def switches(stop: tuple[float, float] | None, **more: Any) -> ReadinessFacts:
@@ -136,6 +141,12 @@ def alarm(name: str, found: Alarm | None) -> ReadinessFacts:
 def rule(name: str, *, enabled: bool) -> ReadinessFacts:
     assert not isinstance(READY.watch.rules, Unseen)
     return changed(watch={"rules": {**READY.watch.rules, f"relight-shop-{name}": enabled}})
+
+
+def schedules(**others: bool) -> ReadinessFacts:
+    """With others enabled or not; those of the templates are."""
+    found = dict.fromkeys((*SCHEDULES, *TENDING), True) | others
+    return changed(watch={"schedules": {f"relight-shop-{name}": enabled for name, enabled in found.items()}})
 
 
 def function(name: str, found: Any) -> ReadinessFacts:
@@ -279,7 +290,11 @@ CASES: list[tuple[str, Level, ReadinessFacts, str]] = [
     ("health_check_type", PASS, READY, "not replaced"),
     ("health_check_type", WARN, changed(capacity={"groups": DENIED}), "could not be seen"),
     ("health_check_type", WARN, changed(capacity={"groups": {"shop-dr": None}}), "none of the Auto Scaling groups"),
+    ("health_check_type", PASS, group(health_check="EC2,EBS"), "not replaced"),
+    ("health_check_type", PASS, changed(group(health_check="EC2,ELB"), capacity={"deep": False}), "shallow"),
     ("health_check_type", FAIL, group(health_check="ELB"), "shop-dr replaces instances"),
+    ("health_check_type", FAIL, group(health_check="EC2,ELB"), "shop-dr replaces instances"),
+    ("health_check_type", FAIL, group(health_check="VPC_LATTICE"), "shop-dr replaces instances"),
     ("image", PASS, READY, "ami-1 is there, of"),
     ("image", WARN, image(created_at=NOW - 200 * DAY), "200 d ago"),
     ("image", WARN, image(deprecated_at=NOW - 1), "deprecated"),
@@ -323,7 +338,7 @@ CASES: list[tuple[str, Level, ReadinessFacts, str]] = [
     (
         "records",
         WARN,
-        records(Record("PRIMARY", "stop", False, None), Record("SECONDARY", "go", True, None)),
+        records(Record("PRIMARY", "stop", False, None), Record("SECONDARY", "both", True, None)),
         "PRIMARY",
     ),
     ("records", WARN, changed(traffic={"records": None}), "no public hosted zone"),
@@ -334,6 +349,23 @@ CASES: list[tuple[str, Level, ReadinessFacts, str]] = [
         records(Record("PRIMARY", "stop", True, None), Record("SECONDARY", None, True, None)),
         "SECONDARY",
     ),
+    ("records", WARN, changed(traffic={"health_checks": DENIED}), "could not be seen"),
+    *(
+        ("records", FAIL, records(Record("PRIMARY", one, True, None), Record("SECONDARY", two, True, None)), said)
+        for one, two, said in (
+            ("no-go", "both", "PRIMARY record of shop.example does not follow STOP"),
+            ("of-another", "both", "does not follow STOP"),
+            ("stop", "no-go", "SECONDARY record of shop.example does not follow GO and HOLD"),
+            ("both", "stop", "does not follow STOP; the SECONDARY"),
+        )
+    ),
+    ("records", FAIL, check("both", children=frozenset({"no-go", "stop"})), "does not follow GO and HOLD"),
+    ("records", FAIL, check("both", kind="HTTPS"), "does not follow GO and HOLD"),
+    ("records", FAIL, check("hold", alarm=("relight-shop-hold", HERE)), "does not follow GO and HOLD"),
+    ("records", FAIL, check("both", threshold=1), "needs 1 of GO and HOLD"),
+    ("records", FAIL, check("both", disabled=True), "SECONDARY record of shop.example is disabled"),
+    ("records", FAIL, check("both", inverted=True), "inverted"),
+    ("records", FAIL, stop_check(disabled=True), "PRIMARY record of shop.example is disabled"),
     ("ttl", PASS, READY, "60 s"),
     ("ttl", WARN, records(Record("PRIMARY", "stop", None, 300)), "300 s"),
     ("ttl", WARN, records(), "has no record"),
@@ -349,7 +381,9 @@ CASES: list[tuple[str, Level, ReadinessFacts, str]] = [
         "no health check of stop",
     ),
     ("switches", PASS, READY, "STOP, GO fresh"),
-    ("switches", PASS, changed(traffic={"peer_switches": LOST}), "STOP, GO fresh"),
+    ("switches", PASS, changed(traffic={"peer_switches": LOST}), f"those of {HOME} could not be seen (Connect"),
+    ("switches", PASS, young(changed(traffic={"peer_switches": {"HOLD": None}})), "STOP, GO fresh"),
+    ("switches", WARN, changed(traffic={"peer_switches": {"HOLD": None}}), f"no fresh data of HOLD in {HOME}"),
     ("switches", PASS, young(NOT_PUBLISHED), "has not published yet"),
     ("switches", WARN, switches((1.0, NOW - 60)), "STOP is 1"),
     ("switches", WARN, changed(traffic={"peer_switches": {"HOLD": (0.0, NOW - 400)}}), "HOLD"),
@@ -389,7 +423,7 @@ CASES: list[tuple[str, Level, ReadinessFacts, str]] = [
     ("control_targets", WARN, changed(watch={"control": {"https://a": None, "https://b": "timeout"}}), "timeout"),
     ("control_targets", FAIL, changed(watch={"control": {"https://a": "timeout"}}), "no control target"),
     ("control_targets", FAIL, changed(watch={"control": {f"https://x.{HOME}.example": None}}), "proves nothing"),
-    ("alarms", PASS, READY, "10 alarms"),
+    ("alarms", PASS, READY, "12 alarms"),
     ("alarms", WARN, changed(watch={"alarms": DENIED}), "could not be seen"),
     ("alarms", FAIL, alarm("probe-silent", None), "no alarm probe-silent"),
     ("alarms", FAIL, alarm("probe-silent", Alarm(False, (READY.watch.topic_arn,))), "nobody is told"),
@@ -403,11 +437,10 @@ CASES: list[tuple[str, Level, ReadinessFacts, str]] = [
     (
         "schedules",
         PASS,
-        changed(
-            watch={"schedules": {"relight-shop-drill": False, **{f"relight-shop-{end}": True for end in SCHEDULES}}}
-        ),
+        schedules(drill=False),
         "by choice: drill",
     ),
+    *(("schedules", WARN, schedules(**{name: False}), f"schedule {name}, without") for name in TENDING),
     ("schedules", WARN, changed(watch={"schedules": DENIED}), "could not be seen"),
     ("schedules", FAIL, changed(watch={"schedules": {"relight-shop-probe": True}}), "guard, heartbeat"),
     ("dead_letters", PASS, READY, "is empty"),
@@ -616,12 +649,7 @@ def test_in_the_home_region_hold_is_the_switch_and_alarms_start_nothing() -> Non
             "switches": {"HOLD": (0.0, NOW - 60)},
             "peer_switches": {"STOP": (1.0, NOW - 60), "GO": (1.0, NOW - 60)},
             "answers": {DOMAIN: ("192.0.2.1",), f"primary.{DOMAIN}": ("192.0.2.2",)},
-            "health_checks": (
-                switch_check("stop", HERE),
-                switch_check("no-go", HERE),
-                switch_check("hold", HOME),
-                HealthCheck(False, False, None, None, f"dr.{DOMAIN}"),
-            ),
+            "health_checks": health_checks(f"dr.{DOMAIN}"),
         },
         watch={
             "alarms": alarms(is_home=True),
@@ -636,21 +664,23 @@ def test_what_is_looked_for_is_what_the_templates_make(role: str) -> None:
     resources = region(role)
     made = {
         str(found["AlarmName"]).removeprefix("relight-shop-")
-        for found in resources.of("AWS::CloudWatch::Alarm").values()
+        for kind in ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
+        for found in resources.of(kind).values()
     }
     telling, switching = alarm_names(is_home=role == "primary")
     assert {*telling, *switching} <= made
     found = resources.of("AWS::Scheduler::Schedule").values()
-    assert set(SCHEDULES) <= {str(one["Name"]).removeprefix("relight-shop-") for one in found}
+    assert {*SCHEDULES, *TENDING} <= {str(one["Name"]).removeprefix("relight-shop-") for one in found}
     rules = resources.of("AWS::Events::Rule").values()
     assert {*STARTING, *EVIDENCE} <= {str(one["Name"]).removeprefix("relight-shop-") for one in rules}
 
 
-def test_every_alarm_that_tells_people_is_looked_for() -> None:
-    for role in ("primary", "dr"):
-        made = region(role).of("AWS::CloudWatch::Alarm").values()
-        telling = {str(one["AlarmName"]).removeprefix("relight-shop-") for one in made if one.get("AlarmActions")}
-        assert set(alarm_names(is_home=role == "primary")[0]) <= telling
+@pytest.mark.parametrize("role", ["primary", "dr"])
+def test_every_alarm_that_tells_people_is_looked_for(role: str) -> None:
+    kinds = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
+    made = [found for kind in kinds for found in region(role).of(kind).values()]
+    telling = {str(one["AlarmName"]).removeprefix("relight-shop-") for one in made if one.get("AlarmActions")}
+    assert set(alarm_names(is_home=role == "primary")[0]) == telling
 
 
 def test_the_list_in_the_docs_is_the_table() -> None:

@@ -53,6 +53,7 @@ def send(
 
     return lambda: CapacityFacts(
         default=s.default_capacity,
+        deep=s.readiness_is_deep,
         groups=ask.told(groups),
         images=ask.told(images),
         offered=ask.told(offered),

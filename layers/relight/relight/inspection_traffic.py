@@ -87,8 +87,8 @@ def answered(wanted: tuple[str, ...], servers: tuple[str, ...], patience: float)
 
 def recorded(route53: Any, domain: str) -> tuple[Record, ...] | None:
     """The record sets of a name, in the zone of this account that lies nearest to it; None without such a zone."""
-    pages = islice(route53.get_paginator("list_hosted_zones").paginate(), MOST_PAGES)
-    zones = [zone for page in pages for zone in page["HostedZones"] if not zone.get("Config", {}).get("PrivateZone")]
+    found = _all(route53, "list_hosted_zones", "HostedZones", "hosted zones")
+    zones = [zone for zone in found if not zone.get("Config", {}).get("PrivateZone")]
     above = [zone for zone in zones if f".{domain}.".endswith(f".{zone['Name']}")]
     if not above:
         return None
@@ -96,7 +96,7 @@ def recorded(route53: Any, domain: str) -> tuple[Record, ...] | None:
     answer = route53.list_resource_record_sets(
         HostedZoneId=zone, StartRecordName=domain, StartRecordType="A", MaxItems="10"
     )
-    found = [one for one in answer["ResourceRecordSets"] if one["Name"].rstrip(".") == domain and one["Type"] == "A"]
+    sets = [one for one in answer["ResourceRecordSets"] if one["Name"].rstrip(".") == domain and one["Type"] == "A"]
     return tuple(
         Record(
             failover=one.get("Failover"),
@@ -104,22 +104,36 @@ def recorded(route53: Any, domain: str) -> tuple[Record, ...] | None:
             evaluates_target=one["AliasTarget"]["EvaluateTargetHealth"] if "AliasTarget" in one else None,
             ttl=one.get("TTL"),
         )
-        for one in found
+        for one in sets
     )
+
+
+def _all(route53: Any, operation: str, key: str, what: str) -> list[Any]:
+    """Everything of a list; NotSeen where it is longer than is read: what is not in it may lie behind."""
+    found: list[Any] = []
+    for number, page in enumerate(islice(route53.get_paginator(operation).paginate(), MOST_PAGES), start=1):
+        found += page[key]
+        if number == MOST_PAGES and page.get("IsTruncated"):
+            raise NotSeen(f"this account has more than {len(found)} {what}")
+    return found
 
 
 def checked(route53: Any) -> tuple[HealthCheck, ...]:
     """The health checks of this account."""
-    pages = islice(route53.get_paginator("list_health_checks").paginate(), MOST_PAGES)
-    return tuple(_check(one["HealthCheckConfig"]) for page in pages for one in page["HealthChecks"])
+    return tuple(_check(one) for one in _all(route53, "list_health_checks", "HealthChecks", "health checks"))
 
 
-def _check(config: Any) -> HealthCheck:
+def _check(found: Any) -> HealthCheck:
+    config = found["HealthCheckConfig"]
     alarm = config.get("AlarmIdentifier")
     return HealthCheck(
+        id=found["Id"],
+        kind=config["Type"],
         disabled=bool(config.get("Disabled", False)),
         inverted=bool(config.get("Inverted", False)),
         alarm=(alarm["Name"], alarm["Region"]) if alarm else None,
         without_data=config.get("InsufficientDataHealthStatus"),
         name=config.get("FullyQualifiedDomainName"),
+        children=frozenset(config.get("ChildHealthChecks") or ()),
+        threshold=config.get("HealthThreshold"),
     )

@@ -59,11 +59,12 @@ def silence(target: str, patience: float, at: float) -> str | None:
 
 
 def alarmed(cloudwatch: Any, prefix: str) -> dict[str, Alarm]:
-    """The alarms whose names begin so."""
-    answer = cloudwatch.describe_alarms(AlarmNamePrefix=prefix, AlarmTypes=["MetricAlarm"], MaxRecords=100)
+    """The alarms whose names begin so, composite ones included."""
+    kinds = ["MetricAlarm", "CompositeAlarm"]
+    answer = cloudwatch.describe_alarms(AlarmNamePrefix=prefix, AlarmTypes=kinds, MaxRecords=100)
     return {
         one["AlarmName"]: Alarm(one.get("ActionsEnabled", True), tuple(one.get("AlarmActions", [])))
-        for one in answer["MetricAlarms"]
+        for one in (*answer["MetricAlarms"], *answer["CompositeAlarms"])
     }
 
 

@@ -138,6 +138,7 @@ class CapacityFacts:
     """Capacity of this Region. `groups` by the names that are configured; None for one that does not exist."""
 
     default: int  # instances to bring up where the other Region's capacity was never seen
+    deep: bool  # the application's readiness says whether the database takes writes, so that no standby is healthy
     groups: Mapping[str, Group | None] | Unseen
     images: Mapping[str, Image | None] | Unseen
     offered: Mapping[str, frozenset[str]] | Unseen  # by type, the zones that have it
@@ -177,13 +178,20 @@ class Record:
 
 @dataclass(frozen=True)
 class HealthCheck:
-    """A health check of Route 53. `alarm` is (name, Region) where it watches one, `name` what it asks otherwise."""
+    """A health check of Route 53. `alarm` is (name, Region) where it watches one, `name` what it asks otherwise.
 
+    One that is calculated is healthy while `threshold` of its `children`, by their ids, are.
+    """
+
+    id: str
+    kind: str  # Route 53's Type
     disabled: bool
     inverted: bool
     alarm: tuple[str, str] | None
     without_data: str | None
     name: str | None
+    children: frozenset[str] = frozenset()
+    threshold: int | None = None
 
 
 @dataclass(frozen=True)

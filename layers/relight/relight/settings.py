@@ -360,6 +360,7 @@ class ReadinessSettings(PeerSettings):
     domain: str
     name_servers: tuple[str, ...]
     control_targets: tuple[str, ...]
+    readiness_is_deep: bool  # the application's page says whether the database takes writes
     sample_timeout_seconds: float
     replica_id: str
     peer_database_id: str

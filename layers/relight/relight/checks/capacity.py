@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # A failover resumes the first two by itself; the others leave instances that nobody counts, checks or replaces.
 PROCESSES = ("Launch", "AddToLoadBalancer", "Terminate", "HealthCheck", "ReplaceUnhealthy")
+# Health checks of a group by which what asks the application decides, and not EC2 or a disk alone.
+ASKING_THE_APPLICATION = frozenset({"ELB", "VPC_LATTICE"})
 DAY = 86400.0
 # An image of that age has missed half a year of patches. Amazon Linux's own are deprecated after 90 days.
 OLD_IMAGE_SECONDS = 180 * DAY
@@ -80,9 +82,12 @@ def _processes(facts: ReadinessFacts, now: float) -> Judgement:
 
 
 def _health_check_type(facts: ReadinessFacts, now: float) -> Judgement:
-    wrong = [group.name for group in _groups(facts) if group.health_check != "EC2"]
-    if wrong:
-        return fails(f"{_listed(wrong)} replaces instances that are not ready, and before the promotion none is")
+    kinds = {group.name: {kind.strip() for kind in group.health_check.split(",")} for group in _groups(facts)}
+    asking = [name for name, of in kinds.items() if of & ASKING_THE_APPLICATION]
+    if asking and facts.capacity.deep:
+        return fails(f"{_listed(asking)} replaces instances that are not ready, and before the promotion none is")
+    if asking:
+        return passes(f"{_listed(asking)} takes the balancer's word, which does not wait for the promotion (shallow)")
     return passes("instances that wait for the promotion are not replaced for it")
 
 
@@ -196,10 +201,11 @@ ROWS = (
         "health_check_type",
         Area.CAPACITY,
         _health_check_type,
-        "The groups check their instances by EC2's word only.",
+        "No group replaces an instance that waits for the promotion: none takes the balancer's word, or readiness is "
+        "shallow.",
         None,
-        "A group takes the balancer's word: it would replace every instance that waits for the promotion.",
-        "Set HealthCheckType of the group to EC2.",
+        "A group takes the balancer's word, or VPC Lattice's: it would replace every instance that waits.",
+        "Take ELB and VPC_LATTICE out of the group's health check type; EC2 and EBS are fine.",
     ),
     Row(
         "image",

@@ -10,7 +10,7 @@ from relight.readiness_facts import NotSeen, Unseen, known
 from relight.switches import switches
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from relight.readiness_check import Judgement
     from relight.readiness_facts import Certificate, HealthCheck, ReadinessFacts, Record
@@ -110,9 +110,46 @@ def _records(facts: ReadinessFacts, now: float) -> Judgement:
     pair = {side: found[side] for side in ("PRIMARY", "SECONDARY")}
     if blind := [side for side, record in pair.items() if record.health_check is None]:
         return fails(f"no switch is behind the {' and the '.join(blind)} record of {facts.domain}")
+    by_id = {check.id: check for check in known(facts.traffic.health_checks)}
+    behind = {side: by_id.get(record.health_check or "") for side, record in pair.items()}
+    if wrong := [*_not_stop(facts, behind["PRIMARY"]), *_not_go(facts, behind["SECONDARY"])]:
+        return fails("; ".join(wrong))
     if loose := [side for side, record in pair.items() if record.evaluates_target is not True]:
         return warns(f"the {' and the '.join(loose)} record of {facts.domain} does not evaluate its target's health")
     return passes(f"{facts.domain} has a failover pair with a switch behind each record")
+
+
+def _not_stop(facts: ReadinessFacts, check: HealthCheck | None) -> Iterator[str]:
+    """Why the health check of the primary record is not STOP's."""
+    if check is None or check.alarm != _switch_alarms(facts)["stop"]:
+        yield f"the PRIMARY record of {facts.domain} does not follow STOP"
+    elif _is_off(check):
+        yield f"the switch of the PRIMARY record of {facts.domain} is disabled or inverted"
+
+
+def _not_go(facts: ReadinessFacts, check: HealthCheck | None) -> Iterator[str]:
+    """Why the health check of the secondary record is not the one that GO and HOLD decide together."""
+    alarms = _switch_alarms(facts)
+    both = {alarms["no-go"], alarms["hold"]}
+    found = known(facts.traffic.health_checks)
+    children = {one.id for one in found if one.alarm in both}
+    if check is None or check.kind != "CALCULATED" or check.children != children or len(children) != len(both):
+        yield f"the SECONDARY record of {facts.domain} does not follow GO and HOLD"
+    elif check.threshold != len(both):
+        yield f"the SECONDARY record of {facts.domain} needs {check.threshold} of GO and HOLD, and not both"
+    elif _is_off(check):
+        yield f"the switch of the SECONDARY record of {facts.domain} is disabled or inverted"
+
+
+def _switch_alarms(facts: ReadinessFacts) -> dict[str, tuple[str, str]]:
+    """The alarms behind the switches: name and Region of each."""
+    dr, home = (facts.peer, facts.here) if facts.is_home else (facts.here, facts.peer)
+    where = {"stop": dr, "no-go": dr, "hold": home}
+    return {name: (f"relight-{facts.application}-{name}", region) for name, region in where.items()}
+
+
+def _is_off(check: HealthCheck) -> bool:
+    return check.disabled or check.inverted
 
 
 def _ttl(facts: ReadinessFacts, now: float) -> Judgement:
@@ -125,10 +162,8 @@ def _ttl(facts: ReadinessFacts, now: float) -> Judgement:
 
 def _health_checks(facts: ReadinessFacts, now: float) -> Judgement:
     found = known(facts.traffic.health_checks)
-    dr, home = (facts.peer, facts.here) if facts.is_home else (facts.here, facts.peer)
-    switch = {"stop": dr, "no-go": dr, "hold": home}
     by_alarm = {one.alarm: one for one in found if one.alarm is not None}
-    wanted = {name: by_alarm.get((f"relight-{facts.application}-{name}", region)) for name, region in switch.items()}
+    wanted = {name: by_alarm.get(alarm) for name, alarm in _switch_alarms(facts).items()}
     endpoint = f"{'dr' if facts.is_home else 'primary'}.{facts.domain}"
     wanted[endpoint] = next((one for one in found if one.name == endpoint), None)
     if missing := [name for name, one in wanted.items() if one is None]:
@@ -138,7 +173,7 @@ def _health_checks(facts: ReadinessFacts, now: float) -> Judgement:
 
 def _sound(checks: Mapping[str, HealthCheck]) -> Judgement:
     """Whether health checks that exist say what they are meant to say."""
-    if wrong := [name for name, one in checks.items() if one.disabled or one.inverted]:
+    if wrong := [name for name, one in checks.items() if _is_off(one)]:
         return fails(f"disabled (which Route 53 takes for healthy) or inverted: the health check of {', '.join(wrong)}")
     loose = [name for name, one in checks.items() if one.alarm is not None and one.without_data != "LastKnownStatus"]
     if loose:
@@ -157,12 +192,19 @@ def _switches(facts: ReadinessFacts, now: float) -> Judgement:
     wrong = [f"{name} is {seen[0]:g}" for name, seen in values.items() if seen and seen[0] != meant.get(name, seen[0])]
     if wrong:
         return warns(f"{', '.join(wrong)}, and the ledger means otherwise")
+    return _with_theirs(facts, now, f"{', '.join(values)} fresh, and as the ledger means")
+
+
+def _with_theirs(facts: ReadinessFacts, now: float, ours: str) -> Judgement:
+    """What is said of this Region's switches, with the other Region's: those do not hold a failover up."""
     theirs = facts.traffic.peer_switches
-    other = {} if isinstance(theirs, Unseen) else theirs
-    late = [name for name, seen in other.items() if seen is not None and now - seen[1] > STALE_SWITCH_SECONDS]
-    if late:
-        return warns(f"no fresh data of {', '.join(late)} in {facts.peer}")
-    return passes(f"{', '.join(values)} fresh, and as the ledger means")
+    if isinstance(theirs, Unseen):
+        return passes(f"{ours}; those of {facts.peer} could not be seen ({theirs.why})")
+    never = [name for name, seen in theirs.items() if seen is None and not is_young(facts, now)]
+    late = [name for name, seen in theirs.items() if seen is not None and now - seen[1] > STALE_SWITCH_SECONDS]
+    if never or late:
+        return warns(f"no fresh data of {', '.join([*never, *late])} in {facts.peer}")
+    return passes(ours)
 
 
 ROWS = (
@@ -197,9 +239,10 @@ ROWS = (
         "records",
         Area.TRAFFIC,
         _records,
-        "The site has a failover pair, each record with a switch behind it and with its target evaluated.",
+        "The site has a failover pair, whose targets are evaluated: STOP is behind the first record, GO and HOLD are "
+        "behind the second.",
         "A record does not evaluate its target's health; or the zone lies in another account, which cannot be seen.",
-        "A record of the pair is missing, or has no health check.",
+        "A record of the pair is missing, has no health check or another one, or its switch is disabled or inverted.",
         "Deploy the global stack; a simple record is replaced by a cut-over (`relight cut-over`).",
     ),
     Row(
@@ -225,7 +268,7 @@ ROWS = (
         Area.TRAFFIC,
         _switches,
         "The switches have fresh data, and the values that the ledger means.",
-        "A value is another than the ledger means, or the other Region's are no longer fresh.",
+        "A value is another than the ledger means, or the other Region's are not fresh.",
         "This Region's switch data are older than five minutes: DNS would not follow a failover.",
         "Look at the log of the guard, and at its schedule.",
     ),

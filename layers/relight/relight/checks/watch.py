@@ -12,13 +12,15 @@ if TYPE_CHECKING:
     from relight.readiness_facts import ReadinessFacts
 
 # Alarms that tell people by themselves, and those that Route 53 or a rule looks at.
-TELLING = ("probe-silent", "guard-silent", "not-ready", "run-failed", "event-lost", "function-errors")
-TELLING_OF_DR = ("primary-down", "unprotected")
+TELLING = ("probe-silent", "guard-silent", "not-ready", "run-failed", "event-lost", "function-errors", "attention")
+TELLING_OF_DR = ("primary-down", "unprotected", "not-practised")
 SWITCHES_OF_DR, SWITCHES_OF_HOME = ("stop", "no-go"), ("hold",)
 # Rules that make a run sooner: at work in the DR Region only, where the home Region's probe starts runs by itself.
 STARTING = ("primary-down", "primary-unseen")
 EVIDENCE = ("health", "health-forward")
 SCHEDULES = ("probe", "guard", "heartbeat")
+# What a failover does without: what tidies up after drills, looks at readiness, and minds retired databases.
+TENDING = ("sweep", "readiness", "retired")
 
 
 def alarm_names(*, is_home: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -72,8 +74,10 @@ def _schedules(facts: ReadinessFacts, now: float) -> Judgement:
     prefix = f"relight-{facts.application}-"
     if off := [end for end in SCHEDULES if not found.get(prefix + end, False)]:
         return fails(f"missing or disabled: the schedule {', '.join(off)}")
+    if unminded := [end for end in TENDING if not found.get(prefix + end, False)]:
+        return warns(f"missing or disabled: the schedule {', '.join(unminded)}, without which a failover would work")
     idle = [name.removeprefix(prefix) for name, enabled in found.items() if not enabled and name.startswith(prefix)]
-    said = f"{len(SCHEDULES)} schedules call each minute"
+    said = f"{len(SCHEDULES)} schedules call each minute, {len(TENDING)} more seldom"
     return passes(f"{said}; switched off by choice: {', '.join(sorted(idle))}" if idle else said)
 
 
@@ -130,9 +134,9 @@ ROWS = (
         "schedules",
         Area.WATCH,
         _schedules,
-        "Probe, guard and heartbeat are called by their schedules.",
-        None,
-        "One of these schedules is missing or disabled.",
+        "Probe, guard, heartbeat, sweeper, readiness and the look at retired databases are called by their schedules.",
+        "The schedule of the sweeper, of readiness or of retired databases is missing or disabled.",
+        "That of probe, guard or heartbeat is.",
         "Enable the schedule, or deploy this Region's stack again.",
     ),
     Row(
