@@ -19,7 +19,8 @@ settings = ReadinessSettings.from_env(os.environ)
 # The peer once: a second attempt would come after the ten seconds that all of it may take.
 bounds: dict[str, Any] = {"connect": settings.peer_connect_seconds, "read": settings.peer_read_seconds, "attempts": 1}
 peer_dynamodb = client("dynamodb", settings.peer_region, **bounds)
-ledger = Ledger(client("dynamodb", settings.aws_region), settings.ledger_table, settings.home_region)
+own_dynamodb = client("dynamodb", settings.aws_region, read=5, attempts=2)
+ledger = Ledger(own_dynamodb, settings.ledger_table, settings.home_region)
 own = {service: client(service, settings.aws_region, read=5, attempts=2) for service in OWN}
 peer = {service: client(service, settings.peer_region, **bounds) for service in PEERS}
 peer_ledger = Ledger(peer_dynamodb, settings.peer_ledger_table, settings.home_region)

@@ -17,7 +17,10 @@ CALLERS = [
     *(Caller("primary", name) for name in IN_BOTH),
 ]
 # What changes, and is made by a drill before.
-ON_WHAT_IS_TAGGED = {"PromoteReadReplica", "DeleteDBInstance", "DeleteDBSnapshot", "DeleteLaunchTemplate"}
+ON_WHAT_IS_TAGGED = {
+    *("PromoteReadReplica", "DeleteDBInstance", "DeleteDBSnapshot"),
+    *("DeleteLaunchTemplate", "DeleteStack", "DescribeStackEvents"),
+}
 # What Step Functions asks of a state machine's role so that it may set its logging up; none of it takes a resource
 # (https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html).
 LOG_DELIVERY = [
@@ -78,11 +81,12 @@ def asked(estate: Estate, caller: Caller) -> list[Need]:
 
 
 def _on_what_is_tagged(call: Call, need: Need) -> Need:
-    """What a drill has made carries its tag, and its name says that it is a drill's."""
+    """What a drill has made carries its tags, and its name says that it is a drill's."""
     named = any(re.search(r"-drill-\d+$", str(value)) for value in call.parameters.values())
     if not named or call.operation not in ON_WHAT_IS_TAGGED:
         return need
-    return replace(need, context={**need.context, "aws:resourcetag/relight:drill": "drill-1"})
+    tags = {"aws:resourcetag/relight:drill": "drill-1", "aws:resourcetag/relight:application": "shop"}
+    return replace(need, context={**need.context, **tags})
 
 
 def _by_its_service(deployed: Region, name: str) -> list[Need]:

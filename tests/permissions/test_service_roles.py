@@ -142,24 +142,19 @@ def _site(deployed: Region) -> Needs:
     template = f"{ec2}:launch-template/lt-1"
     of_it = {"ec2:launchtemplate": template}
     made = [f"{ec2}:{kind}/1" for kind in ("instance", "volume", "network-interface", "subnet", "security-group")]
-    kinds = ("LoadBalancer", "TargetGroup", "Listener")
     needed = {
         balancer: ("CreateLoadBalancer", "ModifyLoadBalancerAttributes", "DeleteLoadBalancer", "CreateListener"),
         group: ("CreateTargetGroup", "ModifyTargetGroupAttributes", "DeleteTargetGroup"),
-        listener: ("DeleteListener",),
-        "*": (
-            *(f"Describe{kind}{more}" for kind in kinds for more in ("s", "Attributes")),
-            *("DescribeCapacityReservation", "DescribeTags", "DescribeTargetHealth"),
-        ),
+        listener: ("ModifyListenerAttributes", "DeleteListener"),
     }
-    of_ec2 = ("Subnets", "Vpcs", "SecurityGroups", "InternetGateways", "AccountAttributes", "LaunchTemplates")
+    # As the handlers of AWS::AutoScaling::AutoScalingGroup and AWS::ElasticLoadBalancingV2::* declare them.
+    read = ("elasticloadbalancing:Describe", "autoscaling:Describe", "ec2:Describe", "ec2:Get")
     return [
         *(Need(f"elasticloadbalancing:{name}", on) for on, names in needed.items() for name in names),
         *(Need("elasticloadbalancing:AddTags", on) for on in (balancer, group, listener)),
         *(Need(f"autoscaling:{verb}AutoScalingGroup", scaling) for verb in ("Create", "Update", "Delete")),
         Need("autoscaling:CreateOrUpdateTags", scaling),
-        *(Need(f"autoscaling:Describe{what}", "*") for what in ("AutoScalingGroups", "ScalingActivities")),
-        *(Need(f"ec2:Describe{what}", "*") for what in (*of_ec2, "LaunchTemplateVersions")),
+        *(Need(f"{what}*", "*") for what in read),
         Need("ec2:RunInstances", template, {"aws:resourcetag/relight:drill": "drill-1"} | of_it),
         *(Need("ec2:RunInstances", on, of_it) for on in (*made, f"arn:aws:ec2:{where}::image/ami-1")),
         *(Need("ec2:CreateTags", on, {"ec2:createaction": "RunInstances"}) for on in made[:2]),

@@ -33,22 +33,25 @@ def resources(given: Mapping[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("side", ROLES)
-def test_nothing_is_promoted_or_deleted_without_the_tag_of_a_drill(side: str) -> None:
+def test_nothing_is_promoted_or_deleted_without_the_tags_of_a_drill_of_this_application(side: str) -> None:
     here = f"arn:aws:rds:{REGIONS[side]}:{ACCOUNT}"
     allowed = {
         "rds:PromoteReadReplica": {f"{here}:db:shop-{side}-drill-*"},
         "rds:DeleteDBInstance": {f"{here}:db:shop-{side}-drill-*"},
         "rds:DeleteDBSnapshot": {f"{here}:snapshot:shop-{side}-drill-*"},
         "ec2:DeleteLaunchTemplate": {f"arn:aws:ec2:{REGIONS[side]}:{ACCOUNT}:launch-template/*"},
+        "cloudformation:DeleteStack": {
+            f"arn:aws:cloudformation:{REGIONS[side]}:{ACCOUNT}:stack/relight-shop-drill-*/*"
+        },
     }
+    tagged = {"StringEquals": {"aws:ResourceTag/relight:application": "shop"}, **TAGGED}
     found: dict[str, set[str]] = {}
     for each in granted(side):
         for action in as_list(each["Action"]):
             if ":Delete" in action or ":Promote" in action:
                 found.setdefault(action, set()).update(resources(each))
-                assert each.get("Condition") == TAGGED or action == "cloudformation:DeleteStack", action
-    stacks = f"arn:aws:cloudformation:{REGIONS[side]}:{ACCOUNT}:stack/relight-shop-drill-*/*"
-    assert found == allowed | {"cloudformation:DeleteStack": {stacks}}
+                assert each.get("Condition") == tagged, action
+    assert found == allowed
 
 
 @pytest.mark.parametrize("side", ROLES)

@@ -305,7 +305,7 @@ def test_functions_run_on_one_runtime_and_end_before_the_state_machine_gives_the
 def test_news_is_given_up_soon_and_nothing_fails_of_it() -> None:
     """Each kind of run says that it has begun; a failover, beside the fence, what was decided."""
     news = [task for _, task in calls() if is_news(task)]
-    assert sorted(task["TimeoutSeconds"] for task in news) == [5, 20, 20, 20]
+    assert sorted(task["TimeoutSeconds"] for task in news) == [3, 3, 20, 20]
     for task in news:
         (caught,) = task["Catch"]
         assert caught["ErrorEquals"] == ["States.ALL"]

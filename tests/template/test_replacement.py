@@ -61,6 +61,7 @@ CHANGES: Mapping[str, str] = {
     "Domain": "shop.example.org",
     "DrillDays": "30",
     "DrillMaxGib": "500",
+    "DrillMaxUsd": "50",
     "DrillMaxUsd": "10",
     "DrillPlanSchedule": "rate(1 day)",
     "DrillRestoreSchedule": "none",
