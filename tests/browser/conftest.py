@@ -17,6 +17,8 @@ from tests.browser.runs import RUNS, Kept, kept
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 BUILD = Path(__file__).parents[2] / "build/reports"
 WIDE, HIGH = 1000, 800
+# On every machine the same colours, and letters as wide as their font says: a line breaks where it breaks elsewhere.
+ALIKE = ["--force-color-profile=srgb", "--font-render-hinting=none"]
 
 
 @dataclass
@@ -46,7 +48,7 @@ def browser() -> Iterator[Browser]:
     if found is None:
         pytest.skip("NOT PROVEN HERE: no Chromium; .ci/browser installs Debian's")
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=found, args=["--force-color-profile=srgb"])
+        running = playwright.chromium.launch(executable_path=found, args=ALIKE)
         yield running
         running.close()
 

@@ -12,13 +12,12 @@ from relight import report, trend
 from relight.telling import one_line
 
 from tests.browser.conftest import BUILD, HIGH, WIDE, Open, Opens
-from tests.browser.picture import Difference, difference
+from tests.browser.picture import Difference, difference, picture
 from tests.browser.runs import RUNS, Kept
 
 pytestmark = pytest.mark.browser
 REVIEWED = Path(__file__).parent / "reviewed"
 UNSEEN = "not seen"
-PICTURE: Any = {"full_page": True, "type": "jpeg", "quality": 60}
 SHOWN = """() => Array.from(document.querySelectorAll("[data-path]")).map((one) => ({
   path: one.dataset.path, tag: one.tagName, value: one.getAttribute("value"), text: one.textContent,
 }))"""
@@ -83,7 +82,7 @@ def test_each_value_on_the_page_is_that_of_run_json(runs: dict[str, Kept], opens
 
 @pytest.mark.parametrize("name", RUNS)
 def test_a_report_looks_as_it_was_reviewed(runs: dict[str, Kept], opens: Opens, browser: Browser, name: str) -> None:
-    taken = opens(name, runs[name].page).page.screenshot(**PICTURE)
+    taken = picture(opens(name, runs[name].page).page)
     (BUILD / f"{name}.jpeg").write_bytes(taken)
     reviewed = REVIEWED / f"{name}.jpeg"
     do = f"look at build/reports/{name}.jpeg, and copy it to {reviewed.parent.name}/ where it is right"
@@ -107,8 +106,24 @@ def test_the_comparison_sees_what_a_person_would_see(
     runs: dict[str, Kept], opens: Opens, browser: Browser, spoilt: str
 ) -> None:
     shown = opens("spoilt", runs["succeeded"].page.replace("</style>", f"{spoilt}</style>"))
-    taken = shown.page.screenshot(**PICTURE)
+    taken = picture(shown.page)
     assert not _apart(browser, (REVIEWED / "succeeded.jpeg").read_bytes(), taken).small
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param("letter-spacing: -0.02em", id="narrower"),
+        pytest.param("letter-spacing: 0.01em", id="wider"),
+        pytest.param("font-weight: 500; opacity: 0.9", id="smoothed otherwise"),
+    ],
+)
+def test_the_comparison_does_not_mind_another_machines_letters(
+    runs: dict[str, Kept], opens: Opens, browser: Browser, other: str
+) -> None:
+    shown = opens("spoilt", runs["succeeded"].page.replace("</style>", f"html {{ {other}; }}</style>"))
+    apart = _apart(browser, (REVIEWED / "succeeded.jpeg").read_bytes(), picture(shown.page))
+    assert apart.small, apart
 
 
 def _apart(browser: Browser, reviewed: bytes, taken: bytes) -> Difference:
