@@ -787,8 +787,8 @@ def test_what_is_left_over_makes_it_red_and_the_sweeper_goes_on(raises: bool) ->
             assert f"Left of it: {database}" in both.away.messages()[-1]
         assert "has left something over" in both.go(RESTORE).output["sentence"]
 
-        both.sweep()
-        both.sweep()
+        for _ in range(3):  # a stack goes before its template
+            both.sweep()
         assert both.practised[0].left == (database,)
         both.away.cloud.rds.refusals, both.away.breaks = {}, {}
         both.sweep_up()
