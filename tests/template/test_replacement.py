@@ -62,7 +62,6 @@ CHANGES: Mapping[str, str] = {
     "DrillDays": "30",
     "DrillMaxGib": "500",
     "DrillMaxUsd": "50",
-    "DrillMaxUsd": "10",
     "DrillPlanSchedule": "rate(1 day)",
     "DrillRestoreSchedule": "none",
     "DrillSeconds": "7200",
