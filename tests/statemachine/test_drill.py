@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from jsonschema import Draft202012Validator
+from relight.signal import Seen, Signal, View
 
 from tests.statemachine.drilling import (
     GAMEDAY,
@@ -107,8 +108,7 @@ def test_a_restore_comes_from_a_backup_to_a_write_and_leaves_nothing(both: Drill
     assert both.away.bus.of("drill") == ["Run Started", "Drill Ended"]
 
 
-def test_a_restore_from_a_backup_of_this_region_needs_nobody_there(both: Drills) -> None:
-    """As when the primary is lost."""
+def test_a_restore_from_a_backup_of_this_region_needs_no_database_there(both: Drills) -> None:
     backup = f"arn:aws:rds:{AWAY}:123456789012:auto-backup:ab-1"
     until_then = {"LatestTime": datetime(2026, 11, 21, tzinfo=UTC)}
     both.away.cloud.rds.backups.append(
@@ -132,7 +132,7 @@ def test_a_restore_from_a_backup_of_this_region_needs_nobody_there(both: Drills)
 
 
 def test_without_a_site_a_write_is_proven_at_the_database(both: Drills) -> None:
-    both.away.without_a_site()
+    both.away.given(bucket=None)
 
     ended, kept = go(both, RESTORE)
 
@@ -182,6 +182,24 @@ def test_without_an_approval_nothing_is_made(given: Any, answer: str | None, fin
         assert both.away.machine.executions() == []
         assert kept["status"] == "STOOD_DOWN"
         assert both.practised[0].status == "STOOD_DOWN"
+
+
+@pytest.mark.parametrize("given", [PROMOTE, GAMEDAY], ids=["promote", "gameday"])
+def test_what_was_asked_about_is_looked_at_once_more_after_the_answer(both: Drills, given: Any) -> None:
+    """Hours may have passed, and the active Region may be lost by now."""
+    both.away.answer = "approve"
+    both.away.during = {"record answer": lambda: seen_down(both)}
+
+    ended, kept = go(both, given)
+
+    assert (ended.output["status"], ended.output["finding"]) == ("STOOD_DOWN", "DrillRefused")
+    assert "eu-west-1 is seen to be down" in ended.output["sentence"]
+    assert [step for step in ended.states if step == "See what would be done"] == ["See what would be done"] * 2
+    assert steps(both) == ["plan", "record ask", "record answer", "record"]
+    both.assert_nothing_made()
+    assert both.away.machine.executions() == []
+    assert kept["who"]["approved_by"] == "ann"
+    assert both.practised[0].status == "STOOD_DOWN"
 
 
 def test_who_does_not_answer_is_asked_again() -> None:
@@ -331,6 +349,30 @@ def test_a_peer_that_does_not_answer_is_asked_again_for_the_way_home(both: Drill
     both.assert_home()
 
 
+def test_a_failover_that_step_functions_does_not_know_yet_is_looked_for_again(both: Drills) -> None:
+    both.away.answer = both.home.answer = "approve"
+    both.away.machines.left = 2
+
+    ended = both.go(GAMEDAY)
+
+    assert (ended.output["finding"], both.away.machines.left) == ("rehearsed", 0)
+    both.assert_home()
+
+
+def test_a_way_home_that_is_refused_for_good_is_told_at_once(both: Drills) -> None:
+    both.away.answer = "approve"
+
+    def describe(**_given: Any) -> Any:
+        raise error("AccessDeniedException", "not authorized", "DescribeExecution", 400)
+
+    both.away.silence(describe)
+
+    ended, _ = go(both, GAMEDAY)
+
+    assert_red(both, ended, "this Region serves, and the way home was not seen to its end: ClientError", "authorized")
+    assert both.away.ledger.head().active == AWAY
+
+
 def test_a_way_home_that_is_not_at_its_end_in_time_is_named_and_goes_on() -> None:
     clock = VirtualTime()
     with drilling(clock, home={"ReprotectSeconds": 3600}, DecideSeconds=900) as both:
@@ -420,6 +462,24 @@ def refuse(**_given: Any) -> Any:
     raise error("AccessDenied", "not authorized", "DescribeStacks", 403)
 
 
+def seen_down(both: Drills) -> None:
+    ledger, now = both.away.ledger, both.clock()
+    down = Signal(View.OUTSIDE, Seen.DOWN, now - 30, now, "_seen.shop.example says down")
+    assert ledger.move_signal(down, ledger.signals()[View.OUTSIDE])
+
+
+def silent_ledger(both: Drills) -> None:
+    both.away.reaches_the_peer = False
+
+
+def too_long(both: Drills) -> None:
+    both.away.given(drill_seconds=600.0)
+
+
+def too_dear(both: Drills) -> None:
+    both.away.given(max_usd=0.01)
+
+
 def no_standby(both: Drills) -> None:
     del both.away.cloud.rds.instances[STANDBY]
 
@@ -452,6 +512,8 @@ REFUSALS: dict[str, tuple[Callable[[Drills], None], Any, str, str]] = {
     "this Region is active": (active_here, PLAN, "DrillRefused", "eu-central-1 is active: drills run in the standby"),
     "a run here is half done": (half_done, RESTORE, "DrillRefused", "begun and not brought to its end"),
     "a run there is half done": (half_done_there, RESTORE, "DrillRefused", "activates eu-west-1 is under way"),
+    "the active Region is seen down": (seen_down, PLAN, "DrillRefused", "(outside: _seen.shop.example says down)"),
+    "the other ledger is silent": (silent_ledger, RESTORE, "PeerUnreachable", "the ledger of eu-west-1 does not"),
     "a throwaway is left over": (left_over, RESTORE, "DrillRefused", "has left something over: database shop-dr-dr"),
     "what is left cannot be seen": (unseen, RESTORE, "DrillRefused", "could not be seen: stacks"),
     "no standby": (no_standby, RESTORE, "DrillRefused", "there is no standby to practise with"),
@@ -462,6 +524,8 @@ REFUSALS: dict[str, tuple[Callable[[Drills], None], Any, str, str]] = {
     "no backup": (no_backup, RESTORE, "BackupNotFound", "a restore has nothing to begin with"),
     "no quota": (no_room, RESTORE, "DrillRefused", "vCPUs of standard EC2 instances: 0 of 3 are in use"),
     "too large": (too_large, PROMOTE, "DrillTooLarge", "has 101 GiB, and a drill copies 100 at most"),
+    "too long": (too_long, PROMOTE, "DrillTooLarge", "until its write, and may take 10 min (parameter DrillSeconds)"),
+    "too dear": (too_dear, RESTORE, "DrillTooLarge", "USD, and may cost 0.01 (parameter DrillMaxUsd)"),
     "a primary that is busy": (busy_primary, PROMOTE, "DrillRefused", "the database in eu-west-1 is modifying"),
 }
 
