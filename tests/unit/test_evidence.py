@@ -160,6 +160,16 @@ def test_a_drill_is_told_by_its_steps() -> None:
     assert text.endswith("Evidence: s3://there\nReport: here")
 
 
+def test_a_promotion_tells_of_no_restore() -> None:
+    steps = [
+        StepStory("drill (database)", NOW, NOW, "...", {"instance": "shop-drill-4", "source": None, "seconds": 14.5}),
+        StepStory("drill (promote)", NOW, NOW, "...", {"instance": "shop-drill-4", "promote_seconds": 61.5}),
+    ]
+    said = {**ENDED, "drill": {"kind": "promote"}}
+    document = drill_evidence.document(RUN, settings(), said, replace(NOTHING, steps=steps), NOW)
+    assert (document["drill"]["promote_seconds"], document["drill"]["restore_seconds"]) == (61.5, None)
+
+
 # What AWS remembers of the run.
 
 

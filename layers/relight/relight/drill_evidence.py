@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from relight import evidence
+from relight.drill import Kind
 from relight.evidence import LONGEST_SENTENCE, End, seconds_of, text_of
 from relight.telling import ENDED, FAILED, Notice, one_line
 
@@ -33,15 +34,17 @@ def document(run: Run, settings: RecordSettings, event: Mapping[str, Any], kept:
 def drilled(event: Mapping[str, Any], kept: Kept) -> dict[str, Any]:
     """What was rehearsed and measured, as the steps of the drill tell; the kind from the input, where it says so."""
     given = event.get("drill")
-    kind = given.get("kind") if isinstance(given, dict) else None
+    told = given.get("kind") if isinstance(given, dict) else None
     facts = {name: kept.facts(f"drill ({name})") or {} for name in ("plan", "database", "promote", "teardown")}
     source = facts["database"].get("source") or facts["plan"].get("source")
     left = facts["teardown"].get("left_over")
+    kind = text_of(told or facts["plan"].get("kind"))
     return {
-        "kind": text_of(kind or facts["plan"].get("kind")),
+        "kind": kind,
         "database": text_of(facts["database"].get("instance")),
         "promote_seconds": seconds_of(facts["promote"].get("promote_seconds")),
-        "restore_seconds": seconds_of(facts["database"].get("seconds")),
+        # A replica is built, and not restored.
+        "restore_seconds": None if kind == Kind.PROMOTE else seconds_of(facts["database"].get("seconds")),
         "source": f"{source['origin']} {source['name']}" if isinstance(source, dict) else text_of(source),
         "left_over": [str(one) for one in left] if isinstance(left, list | tuple) else None,
     }
