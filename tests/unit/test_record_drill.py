@@ -274,7 +274,11 @@ def test_its_beginning_is_told_to_the_bus_alone(
     event = {"what": "news", "news": "started", "kind": "drill", "trigger": trigger, "reason": "the day has come"}
     assert recorder.record(run, event) == {"sentence": "the event bus was told"}
     ((kind, detail),) = bus.heard
-    assert (kind, detail["trigger"], detail["reason"]) == ("Relight Run Started", "manual", "the day has come")
+    assert (kind, detail["trigger"], detail["reason"]) == (
+        "Relight Run Started",
+        trigger or "manual",
+        "the day has come",
+    )
     assert detail["run"] == {"id": "run-1", "epoch": 1, "kind": "drill", "mode": None}
     assert mailbox.read() == []
 
