@@ -98,9 +98,9 @@ class Story:
         return Kept(json.loads(found["run.json"]), found)
 
 
-def _warm(story: Story) -> None:
+def _warm(story: Story, ended: float | None = -68) -> None:
     story.ledger.remember_capacity(story.run, {"shop-dr": Capacity(0, 0, 4)})
-    story.step("scale (warm)", -70, -68, "capacity is on its way: 3 wanted", wanted=3, present=0, healthy=0)
+    story.step("scale (warm)", -70, ended, "capacity is on its way: 3 wanted", wanted=3, present=0, healthy=0)
     for view, said in VIEWS.items():
         before = Signal.unknown(View(view))
         seen = Signal(View(view), Seen(said["seen"]), said["since"], NOW + 5, said["sentence"])
@@ -133,9 +133,9 @@ def succeeded() -> Kept:
 
 
 def failed() -> Kept:
-    """A planned one that a person has approved, and that failed behind the one-way door."""
+    """A planned one that a person has approved, and that failed behind the one-way door: capacity never came."""
     story = Story("ann-planned-4")
-    _warm(story)
+    _warm(story, ended=None)
     recorder = Recorder(
         settings(evidence_bucket=BUCKET, topic_arn=client("sns", HERE).create_topic(Name="relight-shop")["TopicArn"]),
         story.ledger,
@@ -152,7 +152,7 @@ def failed() -> Kept:
     story.ledger.set_state(story.run, State.PROMOTING)
     story.ledger.open_door(story.run, "shop-dr", NOW + 12)
     story.ledger.activate(story.run, HERE)
-    story.marks(-130, -125, 0, 9, 71)
+    story.marks(-62, -60, 0, 9, 71)
     story.step("assess", -69, 0, PLANNED["sentence"], action="proceed", finding="application_lost")
     story.step("quiesce (stop)", 1, 9, "the peer's database takes no writes", lsn="0/5000060")
     story.step("fence", 1, 3.5, "the peer's application is cut off from its database", fence="fenced")

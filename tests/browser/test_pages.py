@@ -21,6 +21,23 @@ UNSEEN = "not seen"
 SHOWN = """() => Array.from(document.querySelectorAll("[data-path]")).map((one) => ({
   path: one.dataset.path, tag: one.tagName, value: one.getAttribute("value"), text: one.textContent,
 }))"""
+READABLE = 4.5
+"""The least contrast of WCAG 2.2, AA, for small letters."""
+ON_BARS = """() => {
+  const numbers = (colour) => colour.match(/[\\d.]+/g).slice(0, 3).map(Number);
+  const paper = numbers(getComputedStyle(document.documentElement).backgroundColor);
+  const light = (colour) => colour.map((one) => one / 255)
+    .map((one) => (one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, one, index) => sum + one * [0.2126, 0.7152, 0.0722][index], 0);
+  return Array.from(document.querySelectorAll("rect.bar + text")).flatMap((text) => {
+    const bar = text.previousElementSibling, [box, below] = [text.getBBox(), bar.getBBox()];
+    if (box.x < below.x || box.x + box.width > below.x + below.width) return [];
+    const {fill, fillOpacity} = getComputedStyle(bar);
+    const ground = numbers(fill).map((one, index) => one * fillOpacity + paper[index] * (1 - fillOpacity));
+    const [less, more] = [light(ground), light(numbers(getComputedStyle(text).fill))].sort((a, b) => a - b);
+    return [{text: text.textContent, contrast: (more + 0.05) / (less + 0.05)}];
+  });
+}"""
 PAPER = "() => getComputedStyle(document.documentElement).backgroundColor"
 HIDDEN = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
@@ -58,6 +75,14 @@ def test_a_report_asks_nobody_and_can_be_read_by_everybody(
     assert violations(shown) == []
     assert quiet(shown)
     assert shown.page.evaluate(HIDDEN) == 0, "it is as wide as the window"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_is_written_on_a_bar_can_be_read(runs: dict[str, Kept], opens: Opens, scheme: str) -> None:
+    """axe knows the paper of a text in a chart, and not its bar."""
+    found = [one for name in RUNS for one in opens(name, runs[name].page, scheme).page.evaluate(ON_BARS)]
+    assert {one["text"] for one in found} > {"no end seen"}
+    assert [one for one in found if one["contrast"] < READABLE] == []
 
 
 @pytest.mark.parametrize("name", RUNS)

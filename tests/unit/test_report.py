@@ -154,6 +154,30 @@ def test_what_a_long_run_leaves_out_is_said() -> None:
     assert "And 1700 more steps, in run.json." in text_of(report.render(run(2000)))
 
 
+def test_what_many_hardened_things_leave_out_is_said() -> None:
+    whole = run() | {"harden": {f"setting {number}": "what it is now: " + "x" * 300 for number in range(2000)}}
+    markup = report.render(whole)
+    assert len(markup.encode()) < report.LARGEST
+    told = text_of(markup)
+    assert told.count("Hardened:") == report.MOST_LISTED
+    assert f"And {2000 - report.MOST_LISTED} more of what was hardened, in run.json." in told
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("capacity", {"before": {f"group {n}": {"desired": n} for n in range(2000)}, "after": {}}, "1950 more groups"),
+        ("views", [{"view": f"view {number}", "seen": "UP"} for number in range(2000)], "1950 more views"),
+        ("drill", {"kind": "restore", "left_over": [f"shop-{number}" for number in range(2000)]}, "1950 more of what is left"),
+        ("reconciliation", {"tables": {f"table {number}": 2 for number in range(2000)}}, "1950 more tables"),
+    ],
+)
+def test_what_any_long_list_leaves_out_is_said(name: str, value: Any, said: str) -> None:
+    markup = report.render(failback() | {name: value})
+    assert len(markup.encode()) < report.LARGEST
+    assert f"And {said}, in run.json." in text_of(markup)
+
+
 def test_a_failback_tells_what_differs_and_what_was_lost() -> None:
     told = text_of(report.render(failback()))
     assert "17 rows exist only in" in told
@@ -216,6 +240,13 @@ def test_a_bar_whose_end_nobody_saw_goes_on_to_the_edge_and_says_so() -> None:
     ((x, width),) = bars_of(markup)
     assert x + width == timeline_chart.RIGHT
     assert "no end seen" in markup
+
+
+@pytest.mark.parametrize(("ended", "painted"), [(None, "faint"), (100.0, "on")])
+def test_what_is_written_on_a_bar_is_written_for_its_paint(ended: float | None, painted: str) -> None:
+    """A bar that fills the chart leaves no other place; one without an end is hardly painted."""
+    markup = chart([Bar("a", Kind.STEP, 0, ended)], [], Window(0, 100, 0))
+    assert re.findall(r'<text class="took ?([^"]*)"', markup) == [painted]
 
 
 def test_what_is_outside_of_the_window_is_left_out() -> None:

@@ -189,6 +189,14 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Few[T]:
+    """As much of a list as the page tells; `more` are left out."""
+
+    told: list[T]
+    more: int
+
+
+@dataclass(frozen=True)
 class Told:
     """A step as the page tells it."""
 
@@ -292,18 +300,23 @@ class Report:
         """Steps that stand in run.json alone."""
         return max(0, len(self._all_steps) - self.limits.steps)
 
+    def _few[T](self, entries: list[T]) -> Few[T]:
+        return Few(entries[: self.limits.listed], max(0, len(entries) - self.limits.listed))
+
     @property
-    def views(self) -> list[Seen]:
+    def views(self) -> Few[Seen]:
         """Each view, in the order in which the document names them."""
         before, after = (
             {view["view"].text: view for view in self.doc[name].items()} for name in ("views", "views_after")
         )
         nothing = Part(None)
         names = [name for name in dict.fromkeys([*before, *after]) if name is not None]
-        return [
-            Seen(one_line(name, 60), VIEWS.get(name, ""), before.get(name, nothing), after.get(name, nothing))
-            for name in names[:MOST_LISTED]
-        ]
+        return self._few(
+            [
+                Seen(one_line(name, 60), VIEWS.get(name, ""), before.get(name, nothing), after.get(name, nothing))
+                for name in names
+            ]
+        )
 
     @property
     def undone(self) -> list[tuple[str, Part]]:
@@ -313,14 +326,16 @@ class Report:
         return [(name, self.doc["undone"][key]) for key, name in UNDONE.items()]
 
     @property
-    def groups(self) -> list[tuple[str, str, str]]:
+    def groups(self) -> Few[tuple[str, str, str]]:
         """Each Auto Scaling group: its name, what it was before, and after."""
         before, after = self.doc["capacity.before"], self.doc["capacity.after"]
         names = dict.fromkeys(name for part in (before, after) for name, _ in part.named())
-        return [
+        kept = self._few(list(names))
+        told = [
             (one_line(name, 120), page.brief(self._group(before, name), 200), page.brief(self._group(after, name), 200))
-            for name in list(names)[: self.limits.listed]
+            for name in kept.told
         ]
+        return Few(told, kept.more)
 
     @staticmethod
     def _group(part: Part, name: str) -> Part:
@@ -344,10 +359,10 @@ class Report:
             return [f"what the document says of it cannot be read ({type(error).__name__})"]
 
     @property
-    def lost_rows(self) -> list[tuple[str, Part]]:
+    def lost_rows(self) -> Few[tuple[str, Part]]:
         """Rows that were lost, by table."""
         named = self.doc["reconciliation.tables"].named()
-        return [(one_line(name, 120), part) for name, part in named][: self.limits.listed]
+        return self._few([(one_line(name, 120), part) for name, part in named])
 
     def listed(self, name: str) -> list[Part]:
         """The entries of a list that the page tells."""
@@ -358,11 +373,11 @@ class Report:
         return max(0, len(list(self.doc[name].items())) - self.limits.listed)
 
     @property
-    def hardened(self) -> list[tuple[str, str]]:
+    def hardened(self) -> Few[tuple[str, str]]:
         """What hardening came to, by name."""
-        return [
-            (one_line(name, 80), page.brief(Part({"": part.value}), 300)) for name, part in self.doc["harden"].named()
-        ]
+        kept = self._few(list(self.doc["harden"].named()))
+        told = [(one_line(name, 80), page.brief(Part({"": part.value}), 300)) for name, part in kept.told]
+        return Few(told, kept.more)
 
     @property
     def charts(self) -> list[tuple[str, Markup]]:

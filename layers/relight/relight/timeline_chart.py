@@ -144,12 +144,12 @@ def _bar(bar: Bar, window: Window, y: float) -> Iterator[str]:
     took = "no end seen" if bar.ended is None else duration(bar.ended - bar.began)
     label = bar.label if len(bar.label) <= LONGEST_LABEL else f"{bar.label[: LONGEST_LABEL - 3]}..."
     outside = left + width + 4 + len(took) * LETTER <= RIGHT
-    place, anchor = (left + width + 4, "start") if outside else (left - 4, "end")
-    if not outside and left - 4 - len(took) * LETTER < LEFT:  # neither side has room: on the bar
-        place, anchor, opened = right - 4, "end", f"{opened} wide"
+    beside = outside or left - 4 - len(took) * LETTER >= LEFT
+    place, anchor = (left + width + 4, "start") if outside else (left - 4 if beside else right - 4, "end")
+    # On the bar, where neither side has room: one without an end is hardly painted, and takes other letters.
+    on = "" if beside else " faint" if opened else " on"
     yield f'<text class="row {bar.kind}" x="{LEFT - 8}" y="{y + 14}" text-anchor="end">{escape(label)}</text>'
     yield f'<rect class="bar {bar.kind}{opened}" x="{left}" y="{y + 4}" width="{width}" height="{ROW - 8}" rx="2"/>'
-    on = " on" if "wide" in opened else ""
     yield f'<text class="took{on}" x="{round(place, 1)}" y="{y + 14}" text-anchor="{anchor}">{took}</text>'
 
 
