@@ -239,9 +239,15 @@ def readiness_is_judged(estate: Estate) -> None:
         ("route53", "ListResourceRecordSets"): {"ResourceRecordSets": []},
         ("route53", "ListHealthChecks"): {"HealthChecks": []},
         ("lambda", "GetFunction"): {"Configuration": {"Role": role}},
-        ("iam", "SimulatePrincipalPolicy"): {"EvaluationResults": [{"EvalDecision": "allowed"}]},
     }
     estate.recorder.stand_ins = {called: partial(_said, answer) for called, answer in answers.items()}
+    estate.recorder.stand_ins["iam", "SimulatePrincipalPolicy"] = lambda _, asked: {
+        "EvaluationResults": [
+            {"EvalActionName": action, "EvalResourceName": resource, "EvalDecision": "allowed"}
+            for action in asked["ActionNames"]
+            for resource in asked["ResourceArns"]
+        ]
+    }
     regions = {HERE: cloud.rds, HOME: cloud.peer}
     estate.recorder.stand_ins["rds", "DescribeDBInstances"] = lambda region, asked: regions[
         region

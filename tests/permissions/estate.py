@@ -42,10 +42,12 @@ OTHER = {"primary": "dr", "dr": "primary"}
 MACHINE_NAME = "relight-shop-failover"
 # A Region's network ACL as its own stack knows it where nothing is deployed, and as the other Region is told of it.
 ACL, PEER_ACL = "Network/DatabaseAcl", "acl-0peer"
-# The roles that functions pass on, where nothing is deployed, and as AWS would call them: to S3, and to CloudFormation.
+# The roles that functions pass on, to S3 and to CloudFormation, or ask IAM about: where nothing is deployed, and as AWS
+# would call them.
 PASSED_ON = {
     "Storage/PeerBatchRole.Arn": f"arn:aws:iam::{ACCOUNT}:role/relight-shop-batch",
     "DrillSite/SiteRole.Arn": f"arn:aws:iam::{ACCOUNT}:role/relight-shop-site",
+    "Watch/ProbeRole.Arn": f"arn:aws:iam::{ACCOUNT}:role/relight-shop-probe",
 }
 NOBODY = "127.0.0.2"
 EMPTY = Capacity(0, 0, 4)

@@ -199,6 +199,20 @@ def test_scale_may_change_each_group_and_no_other(role: str) -> None:
 
 
 @pytest.mark.parametrize("role", REGIONS)
+def test_a_certificate_and_a_key_that_nobody_has_named_may_be_described(role: str) -> None:
+    """The balancer's listeners say which certificate it is, and RDS which key."""
+    described = {
+        action: statement["Resource"]
+        for statement in statements(brought(role, DataKeyArn="")["Watch/ReadinessRole"])
+        for action in as_list(statement["Action"])
+    }
+    here = f"{REGIONS[role]}:{ACCOUNT}"
+    assert described["acm:DescribeCertificate"] == f"arn:aws:acm:{here}:certificate/*"
+    assert described["kms:DescribeKey"] == f"arn:aws:kms:{here}:key/*"
+    assert "elasticloadbalancing:DescribeListeners" in described
+
+
+@pytest.mark.parametrize("role", REGIONS)
 def test_without_a_network_acl_nothing_may_be_changed_in_one(role: str) -> None:
     made = brought(role, ExistingNetworkAclId="", ExistingAppCidrs="", PeerNetworkAclId="", PeerAppCidrs="")
     for path in ("Watch/GuardRole", "Failover/FenceRole"):

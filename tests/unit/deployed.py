@@ -52,6 +52,8 @@ class Deployed:
     dbcheck: Dbcheck = field(default_factory=Dbcheck)
     quota: float = 32.0
     decision: str = "allowed"
+    denied: str | None = None
+    """An action that IAM denies."""
     calls: list[tuple[str, str]] = field(default_factory=list)
     health_checks: list[dict[str, Any]] = field(default_factory=list)
     topic: str = ""
@@ -98,6 +100,7 @@ class Deployed:
             "peer_bucket": PEER_BUCKET,
             "release_key": KEY,
             "failover_machine": MACHINE,
+            "probe_role": f"arn:aws:iam::{ACCOUNT}:role/probe",
             "topic_arn": self.topic,
             "switch_namespace": NAMESPACE,
             "max_data_loss_seconds": 300.0,
@@ -121,10 +124,7 @@ class Deployed:
         used = [self.clients(service, HERE) for service in (*OWN, "dynamodb")]
         used += [self.clients(service, HOME) for service in (*PEERS, "dynamodb")]
         stand_ins: Mapping[str, Callable[..., Any]] = {
-            "before-call.iam.SimulatePrincipalPolicy": lambda **_: (
-                OK,
-                {"EvaluationResults": [{"EvalDecision": self.decision}]},
-            ),
+            "before-call.iam.SimulatePrincipalPolicy": lambda params, **_: (OK, self._simulated(params["body"])),
             # moto drops of a health check which alarm it watches.
             "before-call.route53.ListHealthChecks": lambda **_: (
                 OK,
@@ -147,6 +147,22 @@ class Deployed:
                 one.meta.events.unregister("provide-client-params", unique_id="counted")
                 for event in stand_ins:
                     one.meta.events.unregister(event, unique_id=event)
+
+    def _simulated(self, asked: Mapping[str, str]) -> dict[str, Any]:
+        """Every action on every resource, as IAM judges them."""
+        actions = [value for key, value in asked.items() if key.startswith("ActionNames.")]
+        resources = [value for key, value in asked.items() if key.startswith("ResourceArns.")]
+        return {
+            "EvaluationResults": [
+                {
+                    "EvalActionName": action,
+                    "EvalResourceName": resource,
+                    "EvalDecision": self.decision if action != self.denied else "explicitDeny",
+                }
+                for action in actions
+                for resource in resources
+            ]
+        }
 
     def _count(self, model: Any, **_: Any) -> None:
         self.calls.append((model.service_model.service_name, model.name))

@@ -185,7 +185,7 @@ READY = ReadinessFacts(
         version="0.1.0+abc",
         machine=Machine("ACTIVE", NOW - 100 * DAY),
         functions={name: Function("Active", None) for name in FUNCTIONS},
-        permissions={"promote": Permission("rds:PromoteReadReplica", "allowed")},
+        permissions={"promote": (Permission("rds:PromoteReadReplica", "allowed"),)},
     ),
 )
 

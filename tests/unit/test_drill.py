@@ -28,7 +28,7 @@ from relight.signal import Seen, Signal, View
 from relight.steps.drill import FRESH_SECONDS, Drilling, Intent
 from relight.steps.drill_site import SITE, DrillSite
 from relight.steps.remains import Found, Remains, Thing
-from relight.steps.room import Room, is_standard
+from relight.steps.room import Room
 from relight.steps.throwaway import Throwaway
 
 from tests.unit.conftest import Clients
@@ -314,10 +314,7 @@ def test_a_failover_must_find_its_instances_beside_the_drills(scene: Scene) -> N
 def test_types_with_a_quota_of_their_own_are_not_judged(scene: Scene) -> None:
     assert look(scene, "p5.48xlarge") == ({}, ())
     assert look(scene, None) == ({}, ())
-    assert is_standard("m7g.large")
-    assert not any(
-        is_standard(kind) for kind in ("dl1.24xlarge", "trn1.2xlarge", "inf2.xlarge", "x2gd.large", "hpc7g.4xlarge")
-    )
+    assert look(scene, "mac2.metal") == ({}, ())
 
 
 def test_a_quota_that_cannot_be_read_refuses_nothing(scene: Scene) -> None:

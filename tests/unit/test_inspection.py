@@ -67,16 +67,16 @@ def test_freshly_created_regions_pass_every_check_in_under_sixty_calls(
 ) -> None:
     readiness = deployed.inspection(*ledgers).readiness()
     assert told(readiness) == []
-    # The function keeps the look and the release, asks for what was told and keeps it, and may tell the event bus; ACM
-    # is asked with HTTPS.
-    assert len(deployed.calls) + 6 < MOST_CALLS, Counter(deployed.calls)
+    # The function keeps the look and the release, asks for what was told and keeps it, and may tell the event bus. With
+    # HTTPS, ACM is asked in the place of the listeners.
+    assert len(deployed.calls) + 5 < MOST_CALLS, Counter(deployed.calls)
     changing = ("Put", "Create", "Update", "Delete", "Modify", "Start", "Set")
     assert [call for call in deployed.calls if call[1].startswith(changing)] == []
     assert ("secretsmanager", "GetSecretValue") not in deployed.calls
 
 
 def test_which_calls_are_made(deployed: Deployed, ledgers: tuple[Ledger, Ledger]) -> None:
-    """Each once, but for the ledgers, what is asked in both Regions, and the functions of a failover."""
+    """Each once, but for the ledgers, what is asked in both Regions, and the functions and roles of a failover."""
     deployed.inspection(*ledgers).readiness()
     made = Counter(deployed.calls)
     more = {call: count for call, count in made.items() if count > 1}
@@ -138,6 +138,19 @@ def test_what_is_lacking_is_said(deployed: Deployed, ledgers: tuple[Ledger, Ledg
         "dead_letters",
     }
     assert not readiness.ready
+
+
+def test_a_single_call_that_iam_denies_is_named(deployed: Deployed, ledgers: tuple[Ledger, Ledger]) -> None:
+    deployed.denied = "autoscaling:ResumeProcesses"
+    readiness = deployed.inspection(*ledgers).readiness()
+    assert told(readiness) == ["permissions: FAIL: scale may not autoscaling:ResumeProcesses (explicitDeny)"]
+
+
+def test_a_group_without_a_counterpart_is_no_capacity_that_was_never_seen(
+    deployed: Deployed, ledgers: tuple[Ledger, Ledger]
+) -> None:
+    facts = deployed.inspection(*ledgers, settings=deployed.settings(peer_group_names=())).look()
+    assert facts.ledger.capacity == {}
 
 
 def test_what_aws_does_not_know_is_no_guess(deployed: Deployed, ledgers: tuple[Ledger, Ledger]) -> None:

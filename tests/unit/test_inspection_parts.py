@@ -1,21 +1,23 @@
 """What the corners of a look make of AWS's answers: DNS records, health checks, certificates, S3's figures, IAM."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from relight import inspection_database, inspection_storage, inspection_traffic, metrics
-from relight.inspection_orchestrator import UNKNOWN_UUID, calls
+from relight import inspection_database, inspection_orchestrator, inspection_storage, inspection_traffic, metrics
+from relight.inspection_orchestrator import UNKNOWN_UUID, Asked, calls, simulated
 from relight.inspection_traffic import certified, checked, recorded
-from relight.readiness_facts import Backlog, Certificate, HealthCheck, NotSeen, Record, ReplicationRule
+from relight.readiness_facts import Backlog, Certificate, HealthCheck, NotSeen, Permission, Record, ReplicationRule
 from relight.settings import ReadinessSettings
 
 from tests.unit.conftest import Clients
 from tests.unit.deployed import BUCKET, NAMESPACE, PEER_BUCKET, Deployed
 from tests.unit.loopback import NameServer, WebServer
 from tests.unit.rds import Dbcheck
-from tests.unit.standby import HERE, NOW, Clock
+from tests.unit.standby import HERE, MACHINE, NOW, Clock
 from tests.unit.test_inspection_capacity import Ec2
 
 pytestmark = pytest.mark.readiness
@@ -102,8 +104,8 @@ def test_a_certificate_that_is_not_acm_s_was_not_seen(certificates: tuple[str, .
 
 def test_no_balancer_s_name_is_not_no_balancer(aws: None, clients: Clients) -> None:
     with pytest.raises(NotSeen):
-        inspection_traffic.balancing(clients("elbv2", HERE), None)
-    assert inspection_traffic.balancing(clients("elbv2", HERE), "nobody.elb.amazonaws.com") is None
+        inspection_traffic.balancing(clients("elbv2", HERE), None, listeners=True)
+    assert inspection_traffic.balancing(clients("elbv2", HERE), "nobody.elb.amazonaws.com", listeners=True) is None
 
 
 def test_what_is_on_its_way_here_is_read_here(
@@ -150,7 +152,62 @@ def test_what_dbcheck_cannot_say_was_not_seen() -> None:
 
 def test_iam_is_asked_about_what_the_policies_name(settings: Callable[..., ReadinessSettings]) -> None:
     asked = calls(settings())
-    assert asked["promote"][:2] == ("rds:PromoteReadReplica", f"arn:aws:rds:{HERE}:123456789012:db:shop-dr")
+    database = f"arn:aws:rds:{HERE}:123456789012:db:shop-dr"
+    dbcheck = f"arn:aws:lambda:{HERE}:123456789012:function:relight-shop-dbcheck"
+    assert ("rds:PromoteReadReplica", database) in asked["promote"].pairs
+    assert {("lambda:InvokeFunction", dbcheck)} <= {*asked["promote"].pairs} & {*asked["probe"].pairs}
     group = f"arn:aws:autoscaling:{HERE}:123456789012:autoScalingGroup:{UNKNOWN_UUID}:autoScalingGroupName/shop-dr"
-    assert asked["scale"][1] == group
-    assert asked["switch"][2] == {"cloudwatch:namespace": NAMESPACE}
+    assert set(asked["scale"].pairs) == {
+        (f"autoscaling:{what}", group) for what in ("UpdateAutoScalingGroup", "ResumeProcesses")
+    }
+    assert asked["switch"].context == {"cloudwatch:namespace": NAMESPACE}
+    assert asked["probe"].pairs[0] == ("states:StartExecution", MACHINE)
+
+
+def test_the_machine_is_asked_about_every_function_that_it_calls(settings: Callable[..., ReadinessSettings]) -> None:
+    definition = (Path(__file__).parents[2] / "statemachine/failover.asl.yaml").read_text(encoding="utf-8")
+    steps = {name.lower() for name in re.findall(r"\$\{(\w+)Function\}", definition)}
+    prefix = f"arn:aws:lambda:{HERE}:123456789012:function:relight-shop-"
+    asked = calls(settings())[inspection_orchestrator.MACHINE].pairs
+    assert {("lambda:InvokeFunction", prefix + name) for name in steps} == set(asked) - {asked[0]}
+    assert asked[0] == ("dynamodb:UpdateItem", f"arn:aws:dynamodb:{HERE}:123456789012:table/relight-shop")
+
+
+ASKED = Asked((("rds:PromoteReadReplica", "db"), ("lambda:InvokeFunction", "dbcheck")))
+MEANT = (Permission("rds:PromoteReadReplica", "allowed"), Permission("lambda:InvokeFunction", "explicitDeny"))
+
+
+def result(action: str, resource: str, decision: str) -> dict[str, Any]:
+    return {"EvalActionName": action, "EvalResourceName": resource, "EvalDecision": decision}
+
+
+def below(resource: str, decision: str) -> dict[str, Any]:
+    return {"EvalResourceName": resource, "EvalResourceDecision": decision}
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        [
+            result("rds:PromoteReadReplica", "db", "allowed"),
+            result("rds:PromoteReadReplica", "dbcheck", "implicitDeny"),
+            result("lambda:InvokeFunction", "db", "implicitDeny"),
+            result("lambda:InvokeFunction", "dbcheck", "explicitDeny"),
+        ],
+        [
+            result("rds:PromoteReadReplica", "*", "implicitDeny")
+            | {"ResourceSpecificResults": [below("db", "allowed"), below("dbcheck", "implicitDeny")]},
+            result("lambda:InvokeFunction", "*", "implicitDeny")
+            | {"ResourceSpecificResults": [below("db", "implicitDeny"), below("dbcheck", "explicitDeny")]},
+        ],
+    ],
+)
+def test_of_what_iam_judges_the_calls_count_that_are_made(results: list[dict[str, Any]]) -> None:
+    """Promoting a function is denied, and nobody wants to."""
+    assert simulated(Ec2(simulate_principal_policy={"EvaluationResults": results}), "role", ASKED) == MEANT
+
+
+def test_what_iam_says_nothing_of_was_not_seen() -> None:
+    silent = Ec2(simulate_principal_policy={"EvaluationResults": [result("rds:PromoteReadReplica", "db", "allowed")]})
+    with pytest.raises(NotSeen, match="says nothing of lambda:InvokeFunction"):
+        simulated(silent, "role", ASKED)

@@ -401,6 +401,7 @@ CASES: list[tuple[str, Level, ReadinessFacts, str]] = [
     ("release", PASS, storage(release_key=None), "no release"),
     ("release", PASS, storage(peer_release=LOST), "as it was kept"),
     ("release", WARN, storage(release=OLDER, peer_release=replace(RELEASE, replication="PENDING")), "on its way"),
+    ("release", WARN, storage(release=replace(OLDER, replication="PENDING")), f"of {HERE} is still on its way"),
     ("release", WARN, storage(peer_release=None), "to compare"),
     ("release", WARN, changed(storage={"peer_release": LOST}, ledger={"release": None}), "could not be seen"),
     ("release", FAIL, storage(release=OLDER), "another one here"),
@@ -411,9 +412,9 @@ CASES: list[tuple[str, Level, ReadinessFacts, str]] = [
     ("replication", WARN, storage(rules=None), "the way home"),
     ("replication", WARN, storage(peer_rules=LOST), "could not be seen"),
     ("replication", FAIL, storage(peer_rules=None), "data-primary does not replicate"),
-    ("backlog", PASS, READY, "is not waiting"),
+    ("backlog", PASS, READY, "only the release was looked at"),
     ("backlog", PASS, storage(bucket=None), "no buckets"),
-    ("backlog", PASS, storage(peer_release=None), "no object to tell by"),
+    ("backlog", PASS, storage(peer_release=None), "no release to tell by"),
     ("backlog", PASS, storage(backlog=Backlog(3, 20)), "3 objects"),
     ("backlog", WARN, storage(backlog=Backlog(3, 1000)), "16 min 40 s behind"),
     ("backlog", WARN, storage(peer_release=replace(RELEASE, replication="PENDING")), "still on its way"),
@@ -464,10 +465,13 @@ CASES: list[tuple[str, Level, ReadinessFacts, str]] = [
         FAIL,
         changed(
             orchestrator={
-                "permissions": {"promote": Permission("rds:PromoteReadReplica", "explicitDeny"), "scale": DENIED}
+                "permissions": {
+                    "promote": tuple(Permission(f"rds:{what}", "explicitDeny") for what in ("Describe", "Promote")),
+                    "scale": DENIED,
+                }
             }
         ),
-        "promote may not rds:PromoteReadReplica",
+        "promote may not rds:Describe (explicitDeny), promote may not rds:Promote (explicitDeny)",
     ),
     ("version", PASS, READY, "in both Regions"),
     ("version", PASS, young(changed(ledger={"peer_version": None})), "every half hour"),
@@ -476,7 +480,8 @@ CASES: list[tuple[str, Level, ReadinessFacts, str]] = [
     ("version", FAIL, changed(ledger={"peer_version": "0.2.0+abc"}), "0.2.0+abc"),
     ("drill", PASS, READY, "succeeded 9 d"),
     ("drill", PASS, young(drills(), 30 * DAY), "no drill yet"),
-    ("drill", WARN, drills(), "no drill that"),
+    ("drill", WARN, drills(), "no drill that touched anything and came to its end, in the 100 d that"),
+    ("drill", WARN, changed(drills(), orchestrator={"machine": DENIED}), "came to its end"),
     ("drill", WARN, drills(replace(DRILL, kind=Kind.PLAN)), "no drill that"),
     ("drill", WARN, drills(replace(DRILL, began_at=NOW - 50 * DAY, ended_at=NOW - 50 * DAY)), "50 d ago"),
     ("drill", WARN, drills(replace(DRILL, left=("shop-dr-drill-3",))), "shop-dr-drill-3"),
@@ -713,7 +718,15 @@ def test_the_memory_of_a_class(name: str, gib: float | None) -> None:
         ("im4gn.large", True),
         ("inf1.xlarge", False),
         ("p4d.24xlarge", False),
-        ("mac1.metal", False),
+        ("mac2.metal", False),
+        ("m7g.large", True),
+        ("dl1.24xlarge", False),
+        ("inf2.xlarge", False),
+        ("x2gd.large", False),
+        ("hpc7g.4xlarge", False),
+        ("trn1.2xlarge", False),
+        ("is4gen.medium", True),
+        ("i4i.large", True),
     ],
 )
 def test_which_types_count_into_the_quota(name: str, standard: bool) -> None:

@@ -40,7 +40,9 @@ def ledgers(aws: None, clients: Clients) -> tuple[Ledger, Ledger]:
 
 
 @pytest.fixture
-def function(ledgers: Any, clients: Clients, names: NameServer, web: WebServer, monkeypatch: pytest.MonkeyPatch) -> Any:
+def function(
+    ledgers: Any, clients: Clients, names: NameServer, web: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Any]:
     """In the DR Region, where nothing but the ledgers exists; clients are those that the tests have made already."""
     given = Deployed(
         clients, Clock(), names, web, topic="arn:aws:sns:eu-central-1:123456789012:relight-shop"
@@ -51,13 +53,18 @@ def function(ledgers: Any, clients: Clients, names: NameServer, web: WebServer, 
         monkeypatch.setenv(field.name.upper(), text or ("none" if isinstance(value, tuple) else text))
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "shop")
     monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Relight")
+    # moto has no simulation of IAM.
+    answer: tuple[Any, Any] = SimpleNamespace(status_code=200), {"EvaluationResults": []}
+    simulation = "before-call.iam.SimulatePrincipalPolicy"
+    clients("iam", HERE).meta.events.register(simulation, lambda **_: answer, unique_id=simulation)
     monkeypatch.setattr("relight.clients.client", lambda service, region, **_: clients(service, region))
     spec = importlib.util.spec_from_file_location("handler_of_readiness", HANDLER)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.handler
+    yield module.handler
+    clients("iam", HERE).meta.events.unregister(simulation, unique_id=simulation)
 
 
 def published(out: str) -> list[float]:

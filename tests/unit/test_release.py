@@ -16,6 +16,7 @@ pytestmark = pytest.mark.readiness
 
 BUCKET, KEY = "relight-data-shop-123456789012-eu-west-1", "releases/current.tar.gz"
 ONE = Release(KEY, '"abc"', "v1", 1000)
+DIGEST = "a" * 64
 type Upload = Callable[[bytes], None]
 
 
@@ -36,11 +37,34 @@ def s3(aws: None, clients: Clients) -> Any:
         (replace(ONE, etag='"encrypted"', version="v2"), False),
         (replace(ONE, size=1001), False),
         (replace(ONE, replication="REPLICA"), True),
+        (replace(ONE, sha256=DIGEST), True),  # one digest alone tells nothing
     ],
 )
 def test_the_same_release(other: Release, same: bool) -> None:
     assert ONE.same(other) is same
     assert other.same(ONE) is same
+
+
+def test_the_digest_that_was_written_beside_it_tells_more_than_all_else() -> None:
+    """Put into both buckets, each with its own key and version; and another one that looks alike."""
+    one = replace(ONE, sha256=DIGEST)
+    assert one.same(replace(one, etag='"encrypted"', version="v2"))
+    assert not one.same(replace(one, sha256="b" * 64))
+
+
+def test_a_digest_is_read_where_it_is_written_and_kept(s3: Any, ledger: Ledger) -> None:
+    s3.put_object(Bucket=BUCKET, Key=KEY, Body=b"one", Metadata={"sha256": DIGEST})
+    seen = look(s3, BUCKET, KEY)
+    assert seen is not None
+    assert seen.sha256 == DIGEST
+    remember(ledger, seen, NOW)
+    kept = ledger.release()
+    assert kept is not None
+    assert of_kept(kept) == replace(seen, replication=None)
+
+
+def test_what_an_earlier_version_has_kept_is_still_read() -> None:
+    assert of_kept({"key": KEY, "etag": '"abc" v1 1000', "seen": NOW}) == ONE
 
 
 def test_without_versions_only_the_etag_counts() -> None:

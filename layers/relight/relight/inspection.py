@@ -28,7 +28,9 @@ from relight.version import version
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from relight.head import Head
     from relight.ledger import Ledger
+    from relight.readiness_facts import Unseen
     from relight.settings import ReadinessSettings
 
 # The whole look. Judging and keeping it take what is left of ten seconds.
@@ -86,16 +88,17 @@ class Inspection:
         head = attempt(self.ledger.head)
         if serves(head, s.aws_region):
             return off_duty(s.aws_region, s.peer_region, version(), self.clock()), None
-        facts = self.look()
+        facts = self.look(head)
         return judge(facts, self.clock()), facts
 
-    def look(self) -> ReadinessFacts:
-        """The facts; each is an answer, or why there is none."""
+    def look(self, head: Head | Unseen | None = None) -> ReadinessFacts:
+        """The facts; each is an answer, or why there is none. `head` is this ledger's, where it was asked already."""
         s, now = self.settings, self.clock()
+        head = attempt(self.ledger.head) if head is None else head
         ask = Inquiry(self.threads, self.clock, now + PATIENCE_SECONDS)
         groups = counterparts(s)
         metrics = Metrics.send(ask, s, self.own["cloudwatch"], self.peer["cloudwatch"], now)
-        ledger = inspection_ledger.send(ask, self.ledger, self.peer_ledger, groups, s.peer_database_id)
+        ledger = inspection_ledger.send(ask, head, self.ledger, self.peer_ledger, groups, s.peer_database_id)
         database = inspection_database.send(ask, s, self.own, self.peer["rds"], metrics)
         capacity = inspection_capacity.send(ask, s, self.own, tuple(groups))
         traffic = inspection_traffic.send(ask, s, self.own, metrics)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from relight.readiness_facts import Function, Machine, NotSeen, OrchestratorFact
 from relight.version import version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from concurrent.futures import Future
 
     from relight.inquiry import Inquiry
@@ -17,22 +18,53 @@ if TYPE_CHECKING:
 
 # What every failover calls; without one of them none would come to its end.
 FUNCTIONS = ("assess", "scale", "promote", "switch", "verify", "record")
+# What the failover machine calls.
+STEPS = (*FUNCTIONS, "fence", "quiesce", "harden")
+MACHINE = "the failover machine"
+# Results of one simulation: three actions on a dozen of resources are far fewer.
+MOST_RESULTS = 200
+INVOKE = "lambda:InvokeFunction"
 UNKNOWN_UUID = "00000000-0000-0000-0000-000000000000"
 
 
-def calls(s: ReadinessSettings) -> dict[str, tuple[str, str, dict[str, str]]]:
-    """What only that function of a failover does: action, resource, and what IAM is told of the call."""
+@dataclass(frozen=True)
+class Asked:
+    """What IAM is asked about one role: actions, each with its resource, and what it is told of the calls."""
+
+    pairs: tuple[tuple[str, str], ...]
+    context: Mapping[str, str] = field(default_factory=dict)
+
+
+def calls(s: ReadinessSettings) -> dict[str, Asked]:
+    """What a run cannot do without, by who has to do it: probe, machine, and those of its functions."""
     partition, account = s.topic_arn.split(":")[1], s.topic_arn.split(":")[4]
+
+    def here(service: str, name: str) -> str:
+        return f"arn:{partition}:{service}:{s.aws_region}:{account}:{name}"
+
+    def function(name: str) -> str:
+        return here("lambda", f"function:{name}")
+
+    database, ledger = here("rds", f"db:{s.replica_id}"), here("dynamodb", f"table/{s.ledger_table}")
+    # The template knows the group by name; IAM's simulation takes no wildcard for what AWS has numbered.
+    groups = [arn.replace(":autoScalingGroup:*:", f":autoScalingGroup:{UNKNOWN_UUID}:") for arn in s.group_arns]
+    sizing = ("autoscaling:UpdateAutoScalingGroup", "autoscaling:ResumeProcesses")
     return {
-        "promote": ("rds:PromoteReadReplica", f"arn:{partition}:rds:{s.aws_region}:{account}:db:{s.replica_id}", {}),
-        # The template knows the group by name; IAM's simulation takes no wildcard for what AWS has numbered.
-        "scale": (
-            "autoscaling:UpdateAutoScalingGroup",
-            s.group_arns[0].replace(":autoScalingGroup:*:", f":autoScalingGroup:{UNKNOWN_UUID}:"),
-            {},
+        "probe": Asked((("states:StartExecution", s.failover_machine), (INVOKE, function(s.dbcheck_function)))),
+        MACHINE: Asked(
+            (("dynamodb:UpdateItem", ledger), *((INVOKE, function(f"relight-{s.application}-{one}")) for one in STEPS))
         ),
-        "switch": ("cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": s.switch_namespace}),
-        "record": ("sns:Publish", s.topic_arn, {}),
+        "promote": Asked(
+            (
+                ("rds:PromoteReadReplica", database),
+                ("rds:DescribeDBInstances", database),
+                (INVOKE, function(s.dbcheck_function)),
+                ("dynamodb:UpdateItem", ledger),
+            )
+        ),
+        "scale": Asked(tuple((action, group) for action in sizing for group in groups)),
+        "switch": Asked((("cloudwatch:PutMetricData", "*"),), {"cloudwatch:namespace": s.switch_namespace}),
+        "record": Asked((("sns:Publish", s.topic_arn),)),
     }
 
 
@@ -46,9 +78,21 @@ def send(ask: Inquiry, s: ReadinessSettings, own: Mapping[str, Any]) -> Callable
         )
         for name in FUNCTIONS
     }
-    permissions = {
-        name: ask.send(partial(simulated, own["iam"], functions[name], *call)) for name, call in calls(s).items()
-    }
+
+    def role(name: str) -> str:
+        if name == "probe":
+            return s.probe_role
+        if name != MACHINE:
+            return role_of(functions[name])
+        found = known(machine.result())
+        if found is None:
+            raise NotSeen("the machine does not exist")
+        return found.role
+
+    def permitted(name: str, asked: Asked) -> tuple[Permission, ...]:
+        return simulated(own["iam"], role(name), asked)
+
+    permissions = {name: ask.send(partial(permitted, name, asked)) for name, asked in calls(s).items()}
 
     def function(told: Any) -> Function | Unseen | None:
         return told if told is None or isinstance(told, Unseen) else _function(told)
@@ -64,7 +108,7 @@ def send(ask: Inquiry, s: ReadinessSettings, own: Mapping[str, Any]) -> Callable
 def machined(machines: Any, arn: str) -> Machine:
     """A state machine as Step Functions describes it."""
     found = machines.describe_state_machine(stateMachineArn=arn)
-    return Machine(found.get("status", "ACTIVE"), found["creationDate"].timestamp())
+    return Machine(found.get("status", "ACTIVE"), found["creationDate"].timestamp(), found["roleArn"])
 
 
 def _function(found: Any) -> Function:
@@ -80,15 +124,30 @@ def role_of(asked: Future[Any]) -> str:
     return str(found["Configuration"]["Role"])
 
 
-def simulated(iam: Any, function: Future[Any], action: str, resource: str, told: Mapping[str, str]) -> Permission:
-    """What IAM says that it would say to a call by a function; nothing is called."""
+def simulated(iam: Any, role: str, asked: Asked) -> tuple[Permission, ...]:
+    """What IAM says that it would say to each call by a role; nothing is called.
+
+    It judges every action on every resource, and those pairs count that are meant.
+    """
     answer = iam.simulate_principal_policy(
-        PolicySourceArn=role_of(function),
-        ActionNames=[action],
-        ResourceArns=[resource],
+        PolicySourceArn=role,
+        ActionNames=list(dict.fromkeys(action for action, _ in asked.pairs)),
+        ResourceArns=list(dict.fromkeys(resource for _, resource in asked.pairs)),
         ContextEntries=[
             {"ContextKeyName": key, "ContextKeyValues": [value], "ContextKeyType": "string"}
-            for key, value in told.items()
+            for key, value in asked.context.items()
         ],
+        MaxItems=MOST_RESULTS,
     )
-    return Permission(action, str(answer["EvaluationResults"][0]["EvalDecision"]))
+    said = {pair: decision for one in answer["EvaluationResults"] for pair, decision in _decisions(one)}
+    if missing := [action for action, resource in asked.pairs if (action, resource) not in said]:
+        raise NotSeen(f"IAM's simulation says nothing of {', '.join(missing)}")
+    return tuple(Permission(action, said[action, resource]) for action, resource in asked.pairs)
+
+
+def _decisions(found: Any) -> Iterator[tuple[tuple[str, str], str]]:
+    """What one result says, of the resource that it names, or of several below it."""
+    action = found["EvalActionName"]
+    yield (action, found.get("EvalResourceName", "*")), str(found["EvalDecision"])
+    for one in found.get("ResourceSpecificResults", []):
+        yield (action, one["EvalResourceName"]), str(one["EvalResourceDecision"])

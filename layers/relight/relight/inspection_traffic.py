@@ -21,7 +21,7 @@ MOST_PAGES = 3
 
 def send(ask: Inquiry, s: ReadinessSettings, own: Mapping[str, Any], metrics: Metrics) -> Callable[[], TrafficFacts]:
     """Ask this Region, Route 53 and the zone's name servers; what comes back collects the answers."""
-    balancer = ask.send(lambda: balancing(own["elbv2"], s.balancer_name))
+    balancer = ask.send(lambda: balancing(own["elbv2"], s.balancer_name, listeners=s.certificate_arn is None))
 
     def certificates() -> tuple[str, ...]:
         if s.certificate_arn is not None:
@@ -48,8 +48,11 @@ def send(ask: Inquiry, s: ReadinessSettings, own: Mapping[str, Any], metrics: Me
     )
 
 
-def balancing(elb: Any, name: str | None) -> Balancer | None:
-    """The load balancer of that DNS name, and what lies behind it; None where there is none."""
+def balancing(elb: Any, name: str | None, *, listeners: bool) -> Balancer | None:
+    """The load balancer of that DNS name, and what lies behind it; None where there is none.
+
+    Its certificates are asked for where its `listeners` are: elsewhere the certificate is known already.
+    """
     if name is None:
         raise NotSeen("no balancer is known to Relight")
     wanted = name.lower().removeprefix("dualstack.").rstrip(".")
@@ -59,11 +62,11 @@ def balancing(elb: Any, name: str | None) -> Balancer | None:
         return None
     arn = found["LoadBalancerArn"]
     groups = elb.describe_target_groups(LoadBalancerArn=arn)["TargetGroups"]
-    listeners = elb.describe_listeners(LoadBalancerArn=arn)["Listeners"]
+    listening = elb.describe_listeners(LoadBalancerArn=arn)["Listeners"] if listeners else []
     return Balancer(
         found["State"]["Code"],
         tuple(group["TargetGroupArn"] for group in groups),
-        tuple(one["CertificateArn"] for listener in listeners for one in listener.get("Certificates", [])),
+        tuple(one["CertificateArn"] for listener in listening for one in listener.get("Certificates", [])),
     )
 
 

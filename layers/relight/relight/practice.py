@@ -15,7 +15,7 @@ DAY = 86400.0
 
 
 def age_days(drills: Iterable[Drill], now: float) -> float | None:
-    """Days since a drill last succeeded that touched something; None where none has, which is no data and not 0."""
+    """Days since a drill last succeeded that touched something; None where none ever has: no data, and not 0."""
     succeeded = (
         drill.ended_at
         for drill in drills

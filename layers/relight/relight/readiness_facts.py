@@ -49,7 +49,7 @@ class LedgerFacts:
     peer_head: Head | Unseen
     signals: Mapping[View, Signal] | Unseen
     drills: tuple[Drill, ...] | Unseen
-    capacity: Mapping[str, Capacity | None] | Unseen  # of each group of this Region: what its counterpart had
+    capacity: Mapping[str, Capacity | None] | Unseen  # of each group that has a counterpart: what that one had
     database: Told[DatabaseProperties]  # of the other Region's database, as it was kept
     release: Told[Release]  # of the other Region, as it was kept
     peer_version: Told[str]  # of the orchestrator there, as it has said itself; None where it has said nothing yet
@@ -284,10 +284,11 @@ class WatchFacts:
 
 @dataclass(frozen=True)
 class Machine:
-    """The state machine of the failover."""
+    """The state machine of the failover; `role` is the ARN of the one that it works by."""
 
     status: str
     created_at: float
+    role: str = ""
 
 
 @dataclass(frozen=True)
@@ -300,7 +301,7 @@ class Function:
 
 @dataclass(frozen=True)
 class Permission:
-    """What IAM's simulation says of one call of the failover: `allowed`, or how it is denied."""
+    """What IAM's simulation says of one call on one resource: `allowed`, or how it is denied."""
 
     action: str
     decision: str
@@ -308,12 +309,12 @@ class Permission:
 
 @dataclass(frozen=True)
 class OrchestratorFacts:
-    """The orchestrator of this Region. Functions and permissions by the function's short name."""
+    """The orchestrator of this Region. Functions and permissions by the function's short name, or the machine's."""
 
     version: str
     machine: Told[Machine]
     functions: Mapping[str, Told[Function]]
-    permissions: Mapping[str, Permission | Unseen]
+    permissions: Mapping[str, tuple[Permission, ...] | Unseen]
 
 
 @dataclass(frozen=True)

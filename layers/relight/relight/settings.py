@@ -375,6 +375,7 @@ class ReadinessSettings(PeerSettings):
     peer_bucket: str | None
     release_key: str | None
     failover_machine: str
+    probe_role: str  # the ARN of the role by which the probe works, which is the one that starts runs
     topic_arn: str
     switch_namespace: str
     max_data_loss_seconds: float

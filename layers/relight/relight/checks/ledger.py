@@ -103,7 +103,8 @@ ROWS = (
         "The primary's last capacity, database properties and release are kept in this ledger.",
         "One of them was never seen, and this Region is older than 15 minutes.",
         None,
-        "Look at the log of the probe: it keeps them each minute while the primary is up.",
+        "Look at the log of the probe, which keeps capacity and properties each minute while the primary is up; the "
+        "release is kept by each look at readiness.",
     ),
     Row(
         "views",

@@ -46,13 +46,15 @@ def _why(function: Function) -> str:
 def _permissions(facts: ReadinessFacts, now: float) -> Judgement:
     found = facts.orchestrator.permissions
     denied = [
-        f"{name} may not {told.action} ({told.decision})"
+        f"{name} may not {one.action} ({one.decision})"
         for name, told in found.items()
-        if not isinstance(told, Unseen) and told.decision != "allowed"
+        if not isinstance(told, Unseen)
+        for one in told
+        if one.decision != "allowed"
     ]
     if denied:
-        return fails(", ".join(denied))
-    actions = [known(told).action for told in found.values()]
+        return fails(", ".join(dict.fromkeys(denied)))
+    actions = sorted({one.action for told in found.values() for one in known(told)})
     return passes(f"by IAM's simulation the failover may {', '.join(actions)}")
 
 
@@ -85,10 +87,14 @@ def _drill(facts: ReadinessFacts, now: float) -> Judgement:
 
 
 def _never(facts: ReadinessFacts, now: float) -> Judgement:
+    """No drill that touched something has ever come to an end."""
     said = "there was no drill"
     if is_young(facts, now, facts.drill_days * DAY):
         return passes(f"{said} yet; this Region has been there for {lasting(facts.age(now))} only")
-    return warns(f"{said} that succeeded or failed in {facts.drill_days:g} days")
+    machine = facts.orchestrator.machine
+    known_age = machine is not None and not isinstance(machine, Unseen)
+    since = f", in the {lasting(facts.age(now))} that this Region has been there" if known_age else ""
+    return warns(f"{said} that touched anything and came to its end{since}")
 
 
 def last_practised(drills: tuple[Drill, ...]) -> Drill | None:
@@ -111,10 +117,11 @@ ROWS = (
         "permissions",
         Area.ORCHESTRATOR,
         _permissions,
-        "By IAM's simulation the failover's functions may do what only they can do.",
+        "By IAM's simulation the probe may start a run, the machine may take the lock and call its functions, and the "
+        "functions may promote, scale, switch and tell.",
         None,
         "One of them may not.",
-        "Look at the function's role, at permission boundaries and at the organisation's policies.",
+        "Look at the role of who is named, at permission boundaries and at the organisation's policies.",
     ),
     Row(
         "version",
@@ -130,7 +137,7 @@ ROWS = (
         Area.DRILL,
         _drill,
         "The last drill succeeded, and is not older than the configured days; or this Region is younger than that.",
-        "It is older, there was none, or something of one is left.",
+        "It is older, there never was one, or something of one is left.",
         "The last drill failed.",
         "Run one: `relight drill`. What is left of one the sweeper removes within the hour.",
     ),

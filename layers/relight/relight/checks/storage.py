@@ -50,8 +50,9 @@ def _release(facts: ReadinessFacts, now: float) -> Judgement:
         return warns(f"{facts.peer} has no {s.release_key} to compare this Region's with")
     if here.same(there):
         return passes(f"{s.release_key} is the same in both Regions{how}")
-    if there.replication == "PENDING":
-        return warns(f"{s.release_key} of {facts.peer} is still on its way here")
+    # Each Region's bucket replicates to the other's: as long as one of them waits, nobody knows which will be the last.
+    if pending := [region for region, one in ((facts.peer, there), (facts.here, here)) if one.replication == "PENDING"]:
+        return warns(f"{s.release_key} of {' and of '.join(pending)} is still on its way, and another one is here")
     return fails(f"{s.release_key} is another one here than in {facts.peer}{how}")
 
 
@@ -97,14 +98,14 @@ def _backlog(facts: ReadinessFacts, now: float) -> Judgement:
 
 def _by_sample(facts: ReadinessFacts) -> Judgement:
     """Without S3's metrics, which cost extra, the release is the sample."""
-    said = "S3 publishes no figures of this replication (ReplicationTimeControl)"
+    said = "S3 publishes no figures of this replication (ReplicationTimeControl), so only the release was looked at"
     there = facts.storage.peer_release
     if facts.storage.release_key is None or there is None:
-        return passes(f"{said}, and there is no object to tell by")
+        return passes("S3 publishes no figures of this replication, and there is no release to tell by")
     release = known(there)
     if release.replication == "PENDING":
-        return warns(f"{said}; {release.key} is still on its way")
-    return passes(f"{said}; {release.key} is not waiting")
+        return warns(f"{said}: {release.key} is still on its way")
+    return passes(f"{said}: {release.key} is not waiting")
 
 
 ROWS = (
@@ -122,7 +123,7 @@ ROWS = (
         Area.STORAGE,
         _release,
         "The release in this Region's bucket is the primary's; while that is silent, the last one that it served.",
-        "It is on its way, or the primary has none.",
+        "One is on its way, whichever Region it was put into, or the primary has none.",
         "It is missing here, or another one than the primary's.",
         "Look at the replication status of the object in the primary's bucket, or upload it to both.",
     ),
@@ -139,7 +140,8 @@ ROWS = (
         "backlog",
         Area.STORAGE,
         _backlog,
-        "What is on its way here is less than 15 minutes behind. Without S3's metrics, the release has come.",
+        "What is on its way here is less than 15 minutes behind. Without S3's metrics only the release is looked at, "
+        "and has come.",
         "It is more than 15 minutes behind, or the release is on its way.",
         "It is more than an hour behind, or S3 gave up on the release.",
         "Look at the replication metrics of the primary's bucket; what S3 gave up on, S3 Batch Replication repeats.",

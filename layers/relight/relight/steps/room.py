@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from relight.checks.capacity import is_standard
 from relight.drill_plan import Origin, Quota
 
 if TYPE_CHECKING:
@@ -23,15 +24,7 @@ if TYPE_CHECKING:
 # "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances", in vCPUs
 # (https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html). Others have a quota of their own.
 STANDARD = "L-1216C47A"
-FAMILIES = frozenset("acdhimrtz")
-# Of these a type begins with the same letter, and counts elsewhere.
-OTHERS = ("dl", "hpc", "inf", "trn")
 _LIVE: Any = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
-
-
-def is_standard(instance_type: str) -> bool:
-    """Whether a type counts among the standard instances. Pure."""
-    return instance_type[:1] in FAMILIES and not instance_type.startswith(OTHERS)
 
 
 @dataclass(frozen=True)
