@@ -20,6 +20,7 @@ FOLDER = Path(__file__).parents[2] / "docs/events"
 SHOP = Origin("shop", HERE)
 ACCOUNT = "123456789012"
 OF = Subject(RUN, "failover")
+APPROVED = {**PLANNED, "action": "proceed", "sentence": f"approved by a person: {PLANNED['sentence']}"}
 QUESTION = Question(1, "secret", NOW, NOW + 900, PLANNED["finding"], PLANNED["sentence"], "planned", Urgency.FIRST)
 ANSWER = Answer(
     Reply.APPROVED, f"arn:aws:iam::{ACCOUNT}:user/ann", "it is not mended before noon", NOW + 120, PLANNED["finding"]
@@ -62,7 +63,7 @@ def examples() -> list[Entry]:
     assert changed is not None
     return [
         news.run_started(SHOP, OF, "automatic", "both views are DOWN", RUN.started_at),
-        news.run_decided(SHOP, OF, PLANNED, NOW),
+        news.run_decided(SHOP, OF, APPROVED, NOW),
         news.question_asked(SHOP, OF, QUESTION),
         news.question_answered(SHOP, OF, ANSWER),
         news.region_active(SHOP, OF, HOME, 0.0, NOW + 180),

@@ -21,6 +21,7 @@ from lab.target_input import target_input
 from tests.unit.announcements import (
     AGE,
     ANSWER,
+    APPROVED,
     DRILLED,
     FOLDER,
     LAG,
@@ -112,7 +113,7 @@ MANY = {**UNWELL, "checks": [check(f"check_{number}", "FAIL", EVIL, EVIL) for nu
     [
         *examples(),
         news.run_started(SHOP, replace(OF, kind="drill"), "manual", EVIL, NOW),
-        news.run_decided(SHOP, OF, EMERGENCY, NOW),
+        news.run_decided(SHOP, OF, {**EMERGENCY, "action": "proceed"}, NOW),
         news.run_decided(SHOP, OF, {}, NOW),
         news.run_decided(SHOP, OF, {"estimated_loss_seconds": float("nan"), "sentence": EVIL}, NOW),
         news.question_asked(SHOP, OF, replace(QUESTION, asked=8, sentence=EVIL)),
@@ -225,7 +226,7 @@ def test_what_fails_comes_first_and_a_check_that_passes_not_at_all() -> None:
     [
         ({"news": "started", "trigger": "automatic", "reason": "alarm: relight-shop-endpoint"}, News.RUN_STARTED),
         ({"news": "started"}, News.RUN_STARTED),
-        ({"news": "decided", "decision": PLANNED}, News.RUN_DECIDED),
+        ({"news": "decided", "decision": APPROVED}, News.RUN_DECIDED),
         ({"news": "active", "decision": PLANNED}, News.REGION_ACTIVE),
         ({"news": "active"}, News.REGION_ACTIVE),
     ],
@@ -236,7 +237,16 @@ def test_the_state_machine_tells_by_the_input_of_record(given: dict[str, Any], k
     assert problems(entry) == []
 
 
-@pytest.mark.parametrize("given", [{}, {"news": "decided"}, {"news": "decided", "decision": 3}, {"news": ["active"]}])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"news": "decided"},
+        {"news": "decided", "decision": 3},
+        {"news": "decided", "decision": PLANNED},  # it asks, and that is news of another kind
+        {"news": ["active"]},
+    ],
+)
 def test_anything_else_is_bad_input(given: dict[str, Any]) -> None:
     with pytest.raises(InputInvalid, match="started, decided"):
         news.from_event(SHOP, RUN, given, HOME, NOW)
@@ -315,7 +325,7 @@ def test_what_the_page_makes_of_an_event_is_what_the_tool_takes(name: str) -> No
 
 
 def test_what_the_bus_refuses_is_a_sentence(aws: None, clients: Clients) -> None:
-    good = news.run_decided(SHOP, OF, PLANNED, NOW)
+    good = news.run_decided(SHOP, OF, APPROVED, NOW)
     broken: Entry = {**good, "Detail": "{"}
     said = news.put(clients("events", HERE), [good, broken])
     assert said is not None

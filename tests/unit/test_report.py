@@ -168,7 +168,11 @@ def test_what_many_hardened_things_leave_out_is_said() -> None:
     [
         ("capacity", {"before": {f"group {n}": {"desired": n} for n in range(2000)}, "after": {}}, "1950 more groups"),
         ("views", [{"view": f"view {number}", "seen": "UP"} for number in range(2000)], "1950 more views"),
-        ("drill", {"kind": "restore", "left_over": [f"shop-{number}" for number in range(2000)]}, "1950 more of what is left"),
+        (
+            "drill",
+            {"kind": "restore", "left_over": [f"shop-{number}" for number in range(2000)]},
+            "1950 more of what is left",
+        ),
         ("reconciliation", {"tables": {f"table {number}": 2 for number in range(2000)}}, "1950 more tables"),
     ],
 )

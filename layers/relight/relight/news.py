@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from relight.answering import sentence_of
+from relight.decision import Action
 from relight.errors import InputInvalid
 from relight.moment import told
 from relight.telling import one_line
@@ -87,9 +88,9 @@ def run_started(origin: Origin, of: Subject, trigger: str, reason: str, at: floa
 
 
 def run_decided(origin: Origin, of: Subject, verdict: Mapping[str, Any], at: float) -> Entry:
-    """The facts have been judged; `verdict` is as the state machine has it."""
+    """The facts have been judged, and the run goes on; `verdict` is as the state machine has it."""
     own = {
-        "action": _word(verdict.get("action")),
+        "action": Action.PROCEED.value,
         "finding": _word(verdict.get("finding")),
         "mode": _word(verdict.get("mode")),
         "estimated_loss_seconds": _number(verdict.get("estimated_loss_seconds")),
@@ -213,12 +214,12 @@ def from_event(origin: Origin, run: Run, event: Mapping[str, Any], before: str, 
             trigger, reason = event.get("trigger"), event.get("reason")
             given = trigger if trigger in {"automatic", "schedule"} else "manual"
             return run_started(origin, of, given, str(reason or "no reason given"), at)
-        case "decided" if verdict:
+        case "decided" if verdict.get("action") == Action.PROCEED:
             return run_decided(origin, of, verdict, at)
         case "active":
             return region_active(origin, of, before, _number(verdict.get("estimated_loss_seconds")), at)
         case other:
-            raise InputInvalid(f'"news" is {other!r}; it is started, decided (with the "decision") or active')
+            raise InputInvalid(f'"news" is {other!r}; it is started, decided (with a "decision" to proceed), active')
 
 
 def put(events: EventBridgeClient, entries: Iterable[Entry]) -> str | None:
