@@ -194,7 +194,7 @@ def test_what_was_asked_about_is_looked_at_once_more_after_the_answer(both: Dril
 
     assert (ended.output["status"], ended.output["finding"]) == ("STOOD_DOWN", "DrillRefused")
     assert "eu-west-1 is seen to be down" in ended.output["sentence"]
-    assert [step for step in ended.states if step == "See what would be done"] == ["See what would be done"] * 2
+    assert "Look once more" in ended.states
     assert steps(both) == ["plan", "record ask", "record answer", "record"]
     both.assert_nothing_made()
     assert both.away.machine.executions() == []
