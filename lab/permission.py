@@ -398,6 +398,7 @@ _RULES: Mapping[tuple[str, str], _Rule] = {
     ("cloudwatch", "GetMetricData"): _Rule(_none),
     ("cloudwatch", "GetMetricStatistics"): _Rule(_none),
     ("cloudwatch", "PutMetricData"): _Rule(_none, _namespace),
+    ("dynamodb", "BatchGetItem"): _Rule(_tables),
     ("dynamodb", "BatchWriteItem"): _Rule(_tables),
     ("dynamodb", "DeleteItem"): _Rule(_TABLE, _leading_key),
     ("dynamodb", "GetItem"): _Rule(_TABLE, _leading_key),

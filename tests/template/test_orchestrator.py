@@ -421,7 +421,7 @@ def test_of_the_other_region_only_this_is_changed(side: str) -> None:
 
 @pytest.mark.parametrize("side", ROLES)
 def test_of_a_ledger_only_what_is_gone_is_deleted_and_never_all_of_it_read(side: str) -> None:
-    verbs = {"GetItem", "PutItem", "UpdateItem", "Query", "DeleteItem"}
+    verbs = {"BatchGetItem", "GetItem", "PutItem", "UpdateItem", "Query", "DeleteItem"}
     own = f"arn:aws:dynamodb:{REGIONS[side]}:{ACCOUNT}:table/relight-shop"
     forgetting = {}
     for name, role in roles(region(side)).items():

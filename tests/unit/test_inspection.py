@@ -68,8 +68,8 @@ def test_freshly_created_regions_pass_every_check_in_under_sixty_calls(
     readiness = deployed.inspection(*ledgers).readiness()
     assert told(readiness) == []
     # The function keeps the look and the release, asks for what was told and keeps it, and may tell the event bus. With
-    # HTTPS, ACM is asked in the place of the listeners.
-    assert len(deployed.calls) + 5 < MOST_CALLS, Counter(deployed.calls)
+    # HTTPS, ACM is asked in the place of the listeners. S3's own figures and reservations take a call more each.
+    assert len(deployed.calls) + 5 + 2 < MOST_CALLS, Counter(deployed.calls)
     changing = ("Put", "Create", "Update", "Delete", "Modify", "Start", "Set")
     assert [call for call in deployed.calls if call[1].startswith(changing)] == []
     assert ("secretsmanager", "GetSecretValue") not in deployed.calls

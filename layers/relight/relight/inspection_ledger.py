@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from relight.readiness_facts import LedgerFacts
+from relight.readiness_facts import LedgerFacts, Unseen
 from relight.release import of_kept
 
 if TYPE_CHECKING:
@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from relight.drill import Drill
     from relight.head import Head
     from relight.inquiry import Inquiry
-    from relight.ledger import Capacity, Ledger
-    from relight.readiness_facts import Unseen
+    from relight.ledger import Ledger
     from relight.release import Release
 
 
@@ -30,32 +29,36 @@ def send(
 
     `head` is this ledger's, which says whether there is anything to ask.
     """
-
-    def capacity() -> dict[str, Capacity | None]:
-        return {name: ledger.capacity(other) for name, other in groups.items() if other is not None}
+    others = {name: other for name, other in groups.items() if other is not None}
 
     def drills() -> tuple[Drill, ...]:
         return tuple(ledger.drills())
-
-    def release() -> Release | None:
-        kept = ledger.release()
-        return None if kept is None else of_kept(kept)
 
     def peer_version() -> str | None:
         said: dict[str, Any] = peer.readiness() or {}
         return said.get("version")
 
     signals, drilled = ask.send(ledger.signals), ask.send(drills)
-    sizes, kept = ask.send(capacity), ask.send(release)
-    database = ask.send(lambda: ledger.database(peer_database))
-    other, version = ask.send(peer.head), ask.send(peer_version)
-    return lambda: LedgerFacts(
-        head=head,
-        peer_head=ask.told(other),
-        signals=ask.told(signals),
-        drills=ask.told(drilled),
-        capacity=ask.told(sizes),
-        database=ask.told(database),
-        release=ask.told(kept),
-        peer_version=ask.told(version),
-    )
+    kept = ask.send(lambda: ledger.kept(others.values(), peer_database))
+    peer_head, version = ask.send(peer.head), ask.send(peer_version)
+
+    def collect() -> LedgerFacts:
+        found = ask.told(kept)
+        return LedgerFacts(
+            head=head,
+            peer_head=ask.told(peer_head),
+            signals=ask.told(signals),
+            drills=ask.told(drilled),
+            capacity=found
+            if isinstance(found, Unseen)
+            else {name: found.capacity[other] for name, other in others.items()},
+            database=found if isinstance(found, Unseen) else found.database,
+            release=found if isinstance(found, Unseen) else _release(found.release),
+            peer_version=ask.told(version),
+        )
+
+    return collect
+
+
+def _release(kept: Mapping[str, Any] | None) -> Release | None:
+    return None if kept is None else of_kept(kept)

@@ -25,7 +25,7 @@ from relight.retired import Retired
 from relight.signal import Seen, Signal, View
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
@@ -56,6 +56,27 @@ class StepStory:
     ended: float | None
     sentence: str
     facts: dict[str, Any]
+
+
+def _properties(values: Mapping[str, Any] | None) -> DatabaseProperties | None:
+    if values is None:
+        return None
+    return DatabaseProperties(
+        bool(values["multi_az"]), int(values["backup_retention_days"]), bool(values["deletion_protection"])
+    )
+
+
+def _release(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if values is None else {"key": values["key"], "etag": values["etag"], "seen": float(values["seen"])}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of the primary, None for what was never seen: each group's sizes, its database, its release."""
+
+    capacity: Mapping[str, Capacity | None]
+    database: DatabaseProperties | None
+    release: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -336,8 +357,7 @@ class Ledger:
 
     def release(self) -> dict[str, Any] | None:
         """The "key", "etag" and time ("seen") of the release that the other Region served last; None where unseen."""
-        values = self._get("release", "last")
-        return None if values is None else {"key": values["key"], "etag": values["etag"], "seen": float(values["seen"])}
+        return _release(self._get("release", "last"))
 
     def keep_drill(self, drill: Drill) -> None:
         """Remember how far a drill has come."""
@@ -570,12 +590,22 @@ class Ledger:
 
     def database(self, identifier: str) -> DatabaseProperties | None:
         """The last known properties of the primary's database, or None where they were never seen."""
-        values = self._get("database", identifier)
-        if values is None:
-            return None
-        return DatabaseProperties(
-            bool(values["multi_az"]), int(values["backup_retention_days"]), bool(values["deletion_protection"])
-        )
+        return _properties(self._get("database", identifier))
+
+    def kept(self, groups: Iterable[str], database: str) -> Kept:
+        """All that is kept of the primary, in one call: who asks after everything has no call to spare.
+
+        TimeoutError where DynamoDB gives a part of it only, as it does where it is asked too much.
+        """
+        capacity = {group: (CAPACITY["pk"], group) for group in groups}
+        wanted = dict.fromkeys([*capacity.values(), ("database", database), ("release", "last")])
+        keys = [_item({"pk": pk, "sk": sk}) for pk, sk in wanted]
+        answer = self.dynamodb.batch_get_item(RequestItems={self.table: {"Keys": keys, "ConsistentRead": True}})
+        if answer.get("UnprocessedKeys"):
+            raise TimeoutError(f"DynamoDB gave a part only of what is kept in {self.table}")
+        found = {(one["pk"], one["sk"]): one for one in map(_values, answer["Responses"][self.table])}
+        sizes = {group: capacity_of(found[key]) if key in found else None for group, key in capacity.items()}
+        return Kept(sizes, _properties(found.get(("database", database))), _release(found.get(("release", "last"))))
 
     # The timeline: the first mark of a kind stays, so a repeated step cannot move it.
 
