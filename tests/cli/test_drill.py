@@ -241,8 +241,8 @@ def test_one_that_is_stopped_has_failed(site: Site) -> None:
         ),
         ({"status": "SUCCEEDED", "output": "3"}, Ended("SUCCEEDED", "SUCCEEDED", Exit.DONE)),
         (
-            {"status": "SUCCEEDED", "output": '{"status": "ALREADY_IN_PROGRESS", "sentence": "already in progress: x"}'},
-            Ended("ALREADY_IN_PROGRESS", "already in progress: x", Exit.DRILL_REFUSED),
+            {"status": "SUCCEEDED", "output": '{"status": "ALREADY_IN_PROGRESS", "sentence": "it is on: x"}'},
+            Ended("ALREADY_IN_PROGRESS", "it is on: x", Exit.DRILL_REFUSED),
         ),
         (
             {"status": "FAILED", "error": "LockUnavailable", "cause": "The lock could not be taken"},

@@ -189,6 +189,10 @@ def test_each_action_that_a_role_allows_exists(name: str) -> None:
     every = [each for path in deployed.of("AWS::IAM::Role") for each in allows(given_to(deployed, path))]
     assert every
     for allow in every:
+        # What CloudFormation's handlers read for the site of a drill changes with them.
+        if allow.action.endswith(("Describe*", "Get*")):
+            assert allow.resource == "*", allow
+            continue
         assert action_of(allow.action) is not None, allow
         # Where an action has kinds of resource, everything is too much; where it has none, only everything works.
         of_all = allow.resource == "*" and allow.action in OF_ALL

@@ -152,7 +152,7 @@ def test_a_promotion_is_asked_about_and_timed(both: Drills) -> None:
     assert steps(both) == asked
     both.assert_as_before()
     assert both.away.cloud.rds.names.count("PromoteReadReplica") == 1
-    assert kept["drill"]["promote_seconds"] >= 0
+    assert (kept["drill"]["restore_seconds"], kept["drill"]["promote_seconds"] >= 0) == (None, True)
     assert kept["answer"]["by"] == "ann"
     question = both.away.messages()[0]
     assert "keeps a slot there until its end" in question
@@ -314,6 +314,20 @@ def test_a_failover_that_fails_behind_the_door_leaves_it_open_for_the_next(both:
     both.away.breaks = {}
     both.away.verdicts[0] = {"action": "proceed", "finding": "half_done", "sentence": "half done"}
     assert both.away.run(AUTOMATIC).output["status"] == "SUCCEEDED"
+
+
+def test_a_failover_that_nobody_can_see_is_waited_for_until_it_must_be_over() -> None:
+    clock = VirtualTime()
+    with drilling(clock, children=False) as both:
+        both.away.answer = "approve"
+        began = clock()
+        both.away.drill.holds.fails["Follow the failover"] = error("InternalServerError", "no", "DescribeExecution", 500)
+
+        ended, _ = go(both, GAMEDAY)
+
+        assert_red(both, ended, "the failover arn:aws:states:eu-central-1:", "is UNSEEN: ")
+        assert 5 * 60 <= clock() - began < 10 * 60
+        assert both.home.failback.executions() == []
 
 
 def test_a_failover_that_is_killed_is_told_and_the_next_one_finishes_it(both: Drills) -> None:
@@ -664,6 +678,43 @@ def test_a_lock_that_has_run_out_is_taken(both: Drills) -> None:
 
     assert both.go(RESTORE).output["finding"] == "rehearsed"
 
+    both.assert_as_before()
+
+
+# A ledger that does not answer, or whose answers are lost.
+
+
+def test_a_lost_answer_to_the_lock_does_not_lock_the_drill_out(both: Drills) -> None:
+    both.away.lose_answers(1)
+
+    ended = both.go(RESTORE)
+
+    assert ended.states[2:6] == ["Take lock", "Who holds the lock", "Is it this run", "Open the run"]
+    assert (ended.output["finding"], both.away.ledger.head().epoch) == ("rehearsed", 1)
+    both.assert_as_before()
+
+
+def test_an_owner_of_whom_nothing_is_known_keeps_the_lock(both: Drills) -> None:
+    owner = both.away.arn("somebody")
+    both.away.lock(owner)
+    refusal = error("AccessDeniedException", "not authorized", "DescribeExecution", 400)
+    both.away.drill.holds.fails["Is its owner alive"] = refusal
+
+    ended = both.go(RESTORE)
+
+    assert (ended.status, ended.error) == ("FAILED", "LockUnavailable")
+    assert both.away.ledger.head().owner == owner
+    assert (both.away.cloud.made, both.away.looks) == ([], [])
+
+
+def test_a_lock_that_could_not_be_given_back_is_given_back_by_the_sweeper(both: Drills) -> None:
+    both.away.drill.holds.fails["Release lock"] = error("InternalServerError", "lost", "UpdateItem", 500)
+
+    ended = both.go(RESTORE)
+
+    assert ended.output["finding"] == "rehearsed"
+    assert both.away.ledger.head().owner is not None
+    both.sweep()
     both.assert_as_before()
 
 

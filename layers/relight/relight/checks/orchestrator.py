@@ -127,7 +127,7 @@ ROWS = (
         "version",
         Area.ORCHESTRATOR,
         _version,
-        "Both Regions run the same orchestrator, to the byte.",
+        "Both Regions run the same layer of Relight, to the byte.",
         "They differ in their sources, or the other Region has not said its version for two hours.",
         "They differ in their version.",
         "Deploy both Regions' stacks from the same build.",
