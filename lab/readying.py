@@ -21,7 +21,7 @@ from lab.world import World
 FUNCTION = f"relight-{APPLICATION}-readiness"
 _RELEASE = b"what instances would fetch; those of the lab run what lies beside it\n"
 _MAILBOX = "on-call@example.test"
-_PATIENCE_MINUTES = 20.0
+_PATIENCE_MINUTES = 5.0
 """Scaled minutes in which all that is written each minute has been written more than once."""
 
 
