@@ -321,7 +321,9 @@ def test_a_failover_that_nobody_can_see_is_waited_for_until_it_must_be_over() ->
     with drilling(clock, children=False) as both:
         both.away.answer = "approve"
         began = clock()
-        both.away.drill.holds.fails["Follow the failover"] = error("InternalServerError", "no", "DescribeExecution", 500)
+        both.away.drill.holds.fails["Follow the failover"] = error(
+            "InternalServerError", "no", "DescribeExecution", 500
+        )
 
         ended, _ = go(both, GAMEDAY)
 
@@ -388,21 +390,20 @@ def test_a_way_home_that_is_refused_for_good_is_told_at_once(both: Drills) -> No
 
 
 def test_a_way_home_that_is_not_at_its_end_in_time_is_named_and_goes_on() -> None:
-    clock = VirtualTime()
-    with drilling(clock, home={"ReprotectSeconds": 3600}, DecideSeconds=900) as both:
+    with drilling(RunSeconds=0, HardenSeconds=0, ReprotectSeconds=0, ApprovalSeconds=1) as both:
         both.away.answer = both.home.answer = "approve"
-        both.home.build_seconds = 1200.0  # and the drill follows it for 480
+        both.home.waits = {"reprotect": 100_000}
         held = both.away.drill.holds.hold("The way home could not be followed")
         execution = both.start(GAMEDAY)
         held.wait()
-        both.home.build_seconds = 0.0
+        both.home.waits = {}
+        both.settle_but(execution)
         held.let_go()
 
         ended = both.away.drill.outcome(execution)
 
         sentences = ("this Region serves, and the way home was not seen to its end: DeadlinePassed", "gameday-home-1-")
         assert_red(both, ended, *sentences)
-        both.settle()
         both.assert_home()
 
 
