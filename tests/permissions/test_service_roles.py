@@ -148,7 +148,7 @@ def _site(deployed: Region) -> Needs:
         listener: ("ModifyListenerAttributes", "DeleteListener"),
     }
     # As the handlers of AWS::AutoScaling::AutoScalingGroup and AWS::ElasticLoadBalancingV2::* declare them.
-    read = ("elasticloadbalancing:Describe", "autoscaling:Describe", "ec2:Describe", "ec2:Get")
+    read = ("elasticloadbalancing:Describe", "autoscaling:Describe", "ec2:Describe")
     return [
         *(Need(f"elasticloadbalancing:{name}", on) for on, names in needed.items() for name in names),
         *(Need("elasticloadbalancing:AddTags", on) for on in (balancer, group, listener)),
