@@ -3,7 +3,8 @@
 All is read from what the stacks made: a rule or a schedule that is DISABLED there does nothing here. A target that
 cannot be reached is tried again, until the event is older than the target's maximum age or has been retried often
 enough; then the event goes to its dead-letter queue. Scheduler counts its minutes from its own start, in the lab's
-time: what has a rate begins at once, as on AWS. No hour of a day and no day of a week comes round in the lab: a cron
+time: what has a rate of less than half an hour begins at once, as on AWS, and what is rarer after its first period.
+No hour of a day and no day of a week comes round in the lab: a cron
 expression waits for `fire`. Not imitated: time zones, flexible windows, archives, pipes, bus policies.
 """
 
@@ -37,6 +38,8 @@ _RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
 _CRON = re.compile(r"cron\(\S+( \S+){5}\)")
 _UNIT = {"minute": 1, "hour": 60, "day": 1440}
 _TICK_SECONDS = 0.2
+_SELDOM_MINUTES = 30
+"""What comes as seldom comes first when its first period is over: all at once they would be a boot's whole load."""
 _FIRST_PAUSE_SECONDS = 0.2
 _WORKERS = 32
 _NOT_AUTHORIZED = {
@@ -195,8 +198,9 @@ class Events:
                     self._refused.add(arn)
                     _LOG.error("%s: the lab knows rates and cron expressions, not %s", arn, expression)
                 continue
-            period = int(match[1]) * _UNIT[match[2]] * self._timings.minute
-            due = self._due.setdefault(arn, now)
+            minutes = int(match[1]) * _UNIT[match[2]]
+            period = minutes * self._timings.minute
+            due = self._due.setdefault(arn, now if minutes < _SELDOM_MINUTES else now + period)
             if due <= now:
                 self._due[arn] = max(due + period, now)
                 self._send(region, target, event, 0.0)

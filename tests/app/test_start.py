@@ -77,7 +77,7 @@ def test_in_a_drill_every_answer_the_page_and_the_log_say_so(start_shop: StartSh
     for path, status in (("/", 200), ("/health/ready", 200), ("/orders/none", 404)):
         answer = drill.ask("GET", path)
         assert (answer.status, answer.headers["X-Relight-Drill"]) == (status, "1"), path
-    assert drill.order("in-a-drill").headers["X-Relight-Drill"] == "1"
+    assert drill.order("practised").headers["X-Relight-Drill"] == "1"
     assert drill.ask("GET", "/", host="evil.example").headers["X-Relight-Drill"] == "1"
     assert "This is a drill." in drill.ask("GET", "/").text
     (said,) = (line for line in drill.problems() if line["logger"] == "app.serve")

@@ -39,9 +39,9 @@ def chromium() -> str | None:
     return next((found for name in NAMES if (found := shutil.which(name))), None)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Headless."""
+    """Headless. No longer than its tests: Playwright's loop runs in this thread, and others want none there."""
     found = chromium()
     if found is None and os.environ.get("CI"):
         pytest.fail("no Chromium in CI: .ci/browser installs one, and the pages are not proven without it")
@@ -53,7 +53,7 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def runs() -> dict[str, Kept]:
     """What each run has left."""
     return {name: kept(name) for name in RUNS}
