@@ -94,6 +94,7 @@ def test_a_false_alarm_warms_up_and_stands_down(rehearse: Rehearse) -> None:
     assert "back at min 0, desired 0" in steps["scale (restore)"]
 
 
+@pytest.mark.long
 def test_a_lost_application_is_asked_about_and_an_approval_loses_no_write(rehearse: Rehearse) -> None:
     done = rehearse("--fault", "app-lost")
     _failed_over(done)
@@ -105,6 +106,7 @@ def test_a_lost_application_is_asked_about_and_an_approval_loses_no_write(rehear
     assert any(step["name"].startswith("quiesce") for step in document["steps"])
 
 
+@pytest.mark.long
 def test_a_dr_region_that_is_cut_off_itself_is_left_alone(rehearse: Rehearse) -> None:
     done = rehearse("--fault", "dr-isolated")
     _left_alone(done)
