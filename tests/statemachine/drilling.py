@@ -360,7 +360,7 @@ class Practising(Side):
             said = update(**given)
             if left:
                 left.pop()
-                raise error("InternalServerError", "lost", "UpdateItem", 500)
+                raise unheard("UpdateItem")
             return said
 
         table.update_item = lose
@@ -509,6 +509,15 @@ class Drills(Homecoming):
         assert self.writable() == [HOME]
         assert (self.home.capacity, self.away.capacity) == (RAISED, STEADY)
         assert self.away.published == {"STOP": 0.0, "GO": 0.0}
+
+
+def unheard(operation: str) -> ClientError:
+    """Of a call whose answer does not come."""
+    answer: Any = {
+        "Error": {"Code": "InternalServerError", "Message": "Internal server error"},
+        "ResponseMetadata": {"HTTPStatusCode": 500, "RequestId": "lost"},
+    }
+    return ClientError(answer, operation)
 
 
 def _names(given: Mapping[str, Any]) -> Iterator[Any]:

@@ -18,6 +18,7 @@ from tests.statemachine.drilling import (
     RESTORE,
     Drills,
     drilling,
+    unheard,
 )
 from tests.statemachine.harness import Outcome, until
 from tests.statemachine.homecoming import AWAY, FAILBACK, FAILOVER, HOME, VirtualTime, held_at
@@ -321,9 +322,7 @@ def test_a_failover_that_nobody_can_see_is_waited_for_until_it_must_be_over() ->
     with drilling(clock, children=False) as both:
         both.away.answer = "approve"
         began = clock()
-        both.away.drill.holds.fails["Follow the failover"] = error(
-            "InternalServerError", "no", "DescribeExecution", 500
-        )
+        both.away.drill.holds.fails["Follow the failover"] = unheard("DescribeExecution")
 
         ended, _ = go(both, GAMEDAY)
 
@@ -698,8 +697,7 @@ def test_a_lost_answer_to_the_lock_does_not_lock_the_drill_out(both: Drills) -> 
 def test_an_owner_of_whom_nothing_is_known_keeps_the_lock(both: Drills) -> None:
     owner = both.away.arn("somebody")
     both.away.lock(owner)
-    refusal = error("AccessDeniedException", "not authorized", "DescribeExecution", 400)
-    both.away.drill.holds.fails["Is its owner alive"] = refusal
+    both.away.drill.holds.fails["Is its owner alive"] = unheard("DescribeExecution")
 
     ended = both.go(RESTORE)
 
@@ -709,7 +707,7 @@ def test_an_owner_of_whom_nothing_is_known_keeps_the_lock(both: Drills) -> None:
 
 
 def test_a_lock_that_could_not_be_given_back_is_given_back_by_the_sweeper(both: Drills) -> None:
-    both.away.drill.holds.fails["Release lock"] = error("InternalServerError", "lost", "UpdateItem", 500)
+    both.away.drill.holds.fails["Release lock"] = unheard("UpdateItem")
 
     ended = both.go(RESTORE)
 

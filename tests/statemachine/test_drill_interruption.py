@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from botocore.exceptions import ClientError
 
-from tests.statemachine.drilling import GAMEDAY, PROMOTE, RESTORE, Drills, drilling, practice
+from tests.statemachine.drilling import GAMEDAY, PROMOTE, RESTORE, Drills, drilling, practice, unheard
 from tests.statemachine.harness import until
 from tests.statemachine.homecoming import AWAY, FAILOVER, VirtualTime, held_at
 from tests.statemachine.standby import AUTOMATIC, DEFINITION, DRILL, StepBrokenError, client
@@ -29,10 +28,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.drill
 
 BROKEN = StepBrokenError("the API said no")
-SILENT: Any = {
-    "Error": {"Code": "InternalServerError", "Message": "Internal server error"},
-    "ResponseMetadata": {"HTTPStatusCode": 500, "RequestId": "lost"},
-}
 HELD = held_at(AWAY, DRILL)
 
 
@@ -57,7 +52,7 @@ def living_owner(both: Drills) -> None:
 
 def no_ledger(both: Drills) -> None:
     """It does not answer."""
-    both.away.drill.holds.fails["Take lock"] = ClientError(SILENT, "UpdateItem")
+    both.away.drill.holds.fails["Take lock"] = unheard("UpdateItem")
 
 
 def slow_site(both: Drills) -> None:
