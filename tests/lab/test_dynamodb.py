@@ -9,12 +9,16 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
+from moto.backends import get_backend
 
 from lab.dynamodb import AtomicItems
 from lab.seam import MotoChangedError
+from lab.workflow import ACCOUNT
 
 TABLE = "relight-shop"
 KEY = {"pk": {"S": "region"}}
+ALL: tuple[Any, ...] = (KEY["pk"], None, [], 10, None, True, None)
+"""What moto's query is asked for: each item of that key."""
 AT_ONCE = 8
 
 
@@ -63,6 +67,20 @@ def test_a_free_lock_is_taken_by_one(table: Any) -> None:
             assert taken.count(True) == 1
             assert item["epoch"] == {"N": "1"}
             assert item["owner"] == {"S": f"run-{taken.index(True)}"}
+
+
+@pytest.mark.parametrize("read", ["get_item", "query"])
+def test_what_was_read_is_not_changed_by_who_writes_afterwards(table: Any, read: str) -> None:
+    """moto writes an answer down after the call; an item that grows meanwhile cannot be iterated over."""
+    table.put_item(TableName=TABLE, Item=KEY)
+    backend = get_backend("dynamodb")[ACCOUNT]["eu-central-1"]
+    asked = {"get_item": lambda: backend.get_item(TABLE, KEY), "query": lambda: backend.query(TABLE, *ALL)[0][0]}
+    said = asked[read]()
+    table.update_item(
+        TableName=TABLE, Key=KEY, UpdateExpression="SET epoch = :one", ExpressionAttributeValues={":one": {"N": "1"}}
+    )
+    assert said.to_json()["Attributes"] == KEY
+    assert table.get_item(TableName=TABLE, Key=KEY)["Item"] == KEY | {"epoch": {"N": "1"}}
 
 
 def test_a_moto_without_these_places_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
