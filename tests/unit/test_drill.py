@@ -360,6 +360,7 @@ def test_an_order_goes_through_the_drills_balancer_under_the_regions_own_name(sc
     said = scene.ask("writes")
     assert said["status"] == "DONE"
     assert list(shop.orders) == [said["facts"]["order"]]
+    assert said["sentence"].endswith("through the drill's own balancer balancer.example")
     assert scene.ears.asked == []
     assert scene.ledger.timeline("run-1")[0] == {"t6": scene.clock()}
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from relight import (
@@ -23,6 +22,7 @@ from relight.inquiry import Inquiry, attempt
 from relight.metrics import Metrics
 from relight.readiness import Readiness, judge, off_duty, serves
 from relight.readiness_facts import ReadinessFacts
+from relight.settings import counterparts
 from relight.version import version
 
 if TYPE_CHECKING:
@@ -60,12 +60,6 @@ PEERS = ("cloudwatch", "rds", "s3", "secretsmanager")
 """The services that are asked in the other one."""
 
 
-def counterparts(settings: ReadinessSettings) -> dict[str, str | None]:
-    """Each group of this Region by name, with the name of the one in its place in the peer; None without one."""
-    names = (arn.rpartition("autoScalingGroupName/")[2] for arn in settings.group_arns)
-    return dict(zip_longest(names, settings.peer_group_names[: len(settings.group_arns)]))
-
-
 @dataclass(frozen=True)
 class Inspection:
     """One look at everything. Clients by the name of their service; the threads outlive one look."""
@@ -96,7 +90,7 @@ class Inspection:
         s, now = self.settings, self.clock()
         head = attempt(self.ledger.head) if head is None else head
         ask = Inquiry(self.threads, self.clock, now + PATIENCE_SECONDS)
-        groups = counterparts(s)
+        groups = counterparts(s.group_arns, s.peer_group_names)
         metrics = Metrics.send(ask, s, self.own["cloudwatch"], self.peer["cloudwatch"], now)
         ledger = inspection_ledger.send(ask, head, self.ledger, self.peer_ledger, groups, s.peer_database_id)
         database = inspection_database.send(ask, s, self.own, self.peer["rds"], metrics)

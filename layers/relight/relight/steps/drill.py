@@ -233,7 +233,9 @@ class Drilling:
             return self.throwaway.write(run)
         s, balancer = self.settings, self.site.balancer(run)
         resolve = names.resolver(s.resolver, s.sample_timeout_seconds)
-        return Verify(s, self.ledger, self.clock, lambda _: resolve(balancer)).writes(run)
+        said = Verify(s, self.ledger, self.clock, lambda _: resolve(balancer)).writes(run)
+        # The URL names the Region, which production has, too: whoever reads it must see that the drill was asked.
+        return replace(said, sentence=f"{said.sentence}, through the drill's own balancer {balancer}")
 
     # Its end.
 
