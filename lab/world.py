@@ -280,7 +280,7 @@ class World:
         say("tell the primary Region of its peer")
         self._update(Side.PRIMARY, {"PeerNetworkAclId": dr.outputs["NetworkAclId"], "PeerReady": "true"})
         say("wait for the first switch data")
-        until("the switches were published", self._switches_published, 10 * self.timings.minute)
+        until("the switches were published", self._switches_published, 20 * self.timings.minute)
         say("create the DNS records and health checks")
         self.global_stack = self.stacks.create(
             f"{environment.stack_name()}-global",
