@@ -8,7 +8,7 @@ import pytest
 
 from lab.errors import StackRefused
 from lab.parameter import check
-from tests.template.reading import ROOT, STACKS, mentions, of_type, text, written
+from tests.template.reading import STACKS, mentions, of_type, text, written
 
 
 @pytest.mark.parametrize("name", ["template", "global", "keys"])
