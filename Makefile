@@ -52,7 +52,7 @@ check-tests: $(BIN)/relight $(SAM)
 	$(BIN)/pytest -n 2 -m "not deploy" tests/template tests/permissions tests/statemachine/test_definition.py
 
 test: $(BIN)/relight $(SAM) .tools/lambda-runtime/.installed ## the tests but the long ones (`make rehearse-all` has those); ARGS="-k name" for some
-	$(BIN)/pytest -n 3 -m "not deploy and not long" $(ARGS)
+	$(BIN)/pytest -n 2 -m "not deploy and not long" $(ARGS)
 
 test-deploy: $(BIN)/relight $(SAM) ## the tests that deploy in the lab, with the real SAM CLI (minutes)
 	$(BIN)/pytest -n 2 -m deploy $(ARGS) $$(grep -rlE "mark\.deploy" tests)

@@ -9,7 +9,6 @@ import botocore.session
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
-from xdist.workermanage import WorkerController
 
 # One for all sessions of a process: tests make clients of their own, and reading AWS's models takes longer than most.
 botocore.session.create_loader = cache(botocore.session.create_loader)
@@ -19,8 +18,6 @@ ONE_FOR_ALL = frozenset({"tests/rehearsal/test_bring_your_own.py"})
 """Files whose tests look at one and the same rehearsal."""
 
 
-REHEARSING = 2
-"""So many workers rehearse at a time: a rehearsal has two cores' worth of work where a Region is lost."""
 TOGETHER = ("tests/permissions/",)
 """Folders whose files share what takes long to make."""
 
@@ -33,14 +30,6 @@ class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist is untyped
         if file.startswith(TOGETHER):
             return next(folder for folder in TOGETHER if file.startswith(folder))
         return nodeid if file.startswith(REHEARSALS) and file not in ONE_FOR_ALL else file
-
-    def _assign_work_unit(self, node: WorkerController) -> None:
-        """Two workers take rehearsals, which wait more than they compute; others take what else there is first."""
-        if self.nodes.index(node) >= REHEARSING:
-            other = next((scope for scope in self.workqueue if not scope.startswith(REHEARSALS)), None)
-            if other is not None:
-                self.workqueue.move_to_end(other, last=False)
-        super()._assign_work_unit(node)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
