@@ -20,7 +20,7 @@ define install
 	fi
 endef
 
-.PHONY: help setup check test test-deploy rehearse rehearse-all build release clean lock
+.PHONY: help setup check check-types check-templates check-tests test test-deploy rehearse rehearse-all build release clean lock
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -36,13 +36,19 @@ rehearse: $(BIN)/relight $(RIE) ## lose a Region on this machine and watch the o
 rehearse-all: $(BIN)/relight ## every fault once (three quarters of an hour, a third of it 20 switchovers), and docs/rehearsals.md from it; ARGS="--only a,b" for some
 	@$(BIN)/python -m lab.rehearsals $(ARGS)
 
-check: $(BIN)/relight $(SAM) $(CHECKOV) ## format, lint, types, templates, permissions, definitions
+check: check-types check-templates check-tests ## format, lint, types, templates, permissions, definitions (with -j2 in half the time)
+
+check-types: $(BIN)/relight
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+check-templates: $(BIN)/relight $(SAM) $(CHECKOV)
 	$(BIN)/cfn-lint
 	$(SAM) validate --lint --template template.yaml --region eu-west-1
 	$(CHECKOV) --config-file .checkov.yaml --file template.yaml stacks/*.yaml
+
+check-tests: $(BIN)/relight $(SAM)
 	$(BIN)/pytest -n 2 -m "not deploy" tests/template tests/permissions tests/statemachine/test_definition.py
 
 test: $(BIN)/relight $(SAM) .tools/lambda-runtime/.installed ## the tests but the long ones (`make rehearse-all` has those); ARGS="-k name" for some

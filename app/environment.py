@@ -36,6 +36,8 @@ class Environment:
     secret_key: str | None = field(repr=False)
     lease: Lease | None = None
     """None where the shop writes without one."""
+    drill: bool = False
+    """Whether this instance belongs to a drill: its orders are a copy's, and nobody is served by it."""
 
 
 def read(variables: Mapping[str, str] = os.environ) -> Environment:
@@ -65,6 +67,7 @@ def read(variables: Mapping[str, str] = os.environ) -> Environment:
         allowed_hosts=tuple(host.strip() for host in variables["ALLOWED_HOSTS"].split(",") if host.strip()),
         secret_key=variables.get("SECRET_KEY"),
         lease=lease,
+        drill=variables.get("RELIGHT_DRILL", "0") not in {"", "0"},
     )
 
 

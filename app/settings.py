@@ -10,6 +10,8 @@ _here = environment.read()
 
 REGION = _here.region
 """Name of the AWS Region that this instance runs in."""
+DRILL = _here.drill
+"""Whether it runs in a drill: the shop sends and charges nothing, so that telling everybody is all there is to do."""
 
 DEBUG = False
 SECRET_KEY = _here.secret_key or secrets.token_urlsafe(48)  # nothing that outlives a process is signed

@@ -20,6 +20,7 @@ from moto.cloudwatch.models import CloudWatchBackend
 
 from lab import metric_data
 from lab.alarm import Definition, evaluate
+from lab.alarm_history import AlarmHistory
 from lab.cloud import ACCOUNT
 from lab.composite import Composites
 from lab.region import region_names
@@ -39,6 +40,7 @@ class Alarms:
         self._on_change = on_change
         self._states: dict[tuple[str, str], str] = {}
         self._composites = Composites(timings.minute)
+        self._history = AlarmHistory()
         self._lost: set[str] = set()
         self._seams = Seams()
         self._stop = threading.Event()
@@ -46,10 +48,12 @@ class Alarms:
         self._thread = threading.Thread(target=self._run, name="alarms", daemon=True)
 
     def start(self) -> None:
-        """Judge, tell of SetAlarmState and answer GetMetricData from now on. To be called before there are alarms."""
+        """Judge, tell of SetAlarmState, answer GetMetricData and DescribeAlarmHistory from now on. To be called before
+        there are alarms."""
         self._seams.replace(CloudWatchBackend, "put_metric_alarm", self._put())
         self._seams.replace(CloudWatchBackend, "set_alarm_state", self._set())
         self._seams.replace(CloudWatchBackend, "get_metric_data", self._get_data())
+        self._history.install(self._seams)
         self._thread.start()
 
     def stop(self) -> None:
@@ -147,6 +151,7 @@ class Alarms:
 
     def _change(self, region: str, alarm: Any, state: str, reason: str, data: str) -> None:
         before = {"value": alarm.state_value, "reason": alarm.state_reason, "timestamp": _moment()}
+        self._history.remember(region, alarm, str(alarm.state_value), state, reason)
         alarm.update_state(reason, data, state)
         event = {
             "source": "aws.cloudwatch",

@@ -135,6 +135,16 @@ class Autoscaling:
             members = [member for group in self._of(side) for member in group.members]
             return {member.instance_id: str(member.state.lifecycle_state) for member in members}
 
+    def instances(self, side: Side) -> list[tuple[str, Any, Mapping[str, str]]]:
+        """Each instance of that side that does not end: its group's name, moto's object, what its user data tell."""
+        with self._lock:
+            found = [(group.group, member) for group in self._of(side) for member in group.members]
+            return [
+                (str(group.name), member.state.instance, member.machine.environment)
+                for group, member in found
+                if member.end is None
+            ]
+
     def logs(self) -> list[Path]:
         """The files to which the processes write, also those of processes that have ended."""
         return sorted(self._folder.glob("*.log"))
@@ -158,7 +168,7 @@ class Autoscaling:
         self._slots[side].add(slot)
         process = Instance(instance.id, self._command, environment | additions, self._folder)
         self.load_balancers.place(instance.id, host)
-        return Machine(process, host, slot, way)
+        return Machine(process, host, slot, way, environment)
 
     def release(self, side: Side, machine: Machine) -> None:
         """Give its address and its way to the database back."""

@@ -26,7 +26,7 @@ from moto.route53.models import HostedZoneIdentifier
 from moto.stepfunctions.parser.asl.utils import boto_client as moto_boto_client
 from werkzeug.serving import make_server
 
-from lab import composite, iam_documents
+from lab import composite, iam_documents, iam_simulation
 from lab.errors import PortBusy
 from lab.network import Network, Path
 from lab.region import GLOBAL, Place, Vantage, access_key, place_of, side_of, vantage_of
@@ -68,6 +68,7 @@ class Cloud:
         self._clients: dict[tuple[str, str, Vantage], Any] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
+        self._listening: list[tuple[str, list[str]]] = []
         self._undo_config = _configure_moto()
         try:
             listener = _listen(port)
@@ -114,6 +115,18 @@ class Cloud:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
+    @contextlib.contextmanager
+    def heard(self, token: str) -> Generator[list[str]]:
+        """The calls that are made with that session token as long as the block lasts, each as where it goes."""
+        calls: list[str] = []
+        with self._lock:
+            self._listening.append((token, calls))
+        try:
+            yield calls
+        finally:
+            with self._lock:
+                self._listening = [one for one in self._listening if one[1] is not calls]
+
     def stop(self) -> None:
         """Close the address and let go of every call that hangs. A second call does nothing."""
         if self._stopped.is_set():
@@ -146,6 +159,7 @@ class Cloud:
             way = _way(environ)
             if way is None:
                 return _refuse_unsigned(start_response)
+            self._note(environ, way)
             self._pass(environ, way)
             with contextlib.closing(_closable(moto(environ, start_response))) as chunks:
                 answer = list(chunks)
@@ -154,6 +168,13 @@ class Cloud:
             return answer
 
         return front
+
+    def _note(self, environ: Mapping[str, Any], way: tuple[Vantage, Place]) -> None:
+        token = environ.get("HTTP_X_AMZ_SECURITY_TOKEN")
+        with self._lock:
+            for listened, calls in self._listening:
+                if listened == token:
+                    calls.append(f"{way[1]} {environ.get('PATH_INFO', '')}")
 
     def _pass(self, environ: Mapping[str, Any], way: tuple[Vantage, Place]) -> None:
         """Return when the way is open; else end the call as its path demands, by a ConnectionError."""
@@ -209,6 +230,7 @@ def _configure_moto() -> Callable[[], None]:
     seams.wrap(HostedZoneIdentifier, "generate", lambda original: lambda *of, **more: f"Z{original(*of, **more)[1:]}")
     without_composites = composite.install()
     iam_documents.install(seams)
+    iam_simulation.install(seams)
 
     def undo() -> None:
         without_composites()

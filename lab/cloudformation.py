@@ -1,10 +1,11 @@
 """CloudFormation as the SAM CLI and boto3 ask for it: stacks with a status, change sets, events, deletion.
 
 What is asked for is carried out by the lab's own engine, in a thread of its own, so that callers have to wait and look
-as they do on AWS. Imitated: creation and update by change set, roll-back of a failed creation, deletion with what is
-retained, termination protection, stack policies, nested stacks as stacks. Not imitated: updates without a change set,
-roll-back of what a failed update has changed, drift, stack sets, imports, exports, hooks; a template is not validated
-but by what the engine refuses.
+as they do on AWS. Imitated: creation at once and by change set, update by change set, roll-back of a failed creation,
+tags of a stack on what it makes (of one that is created at once), deletion with what is retained, also of a stack that
+is still being created, termination protection, stack policies, nested stacks as stacks. Not imitated: updates without a
+change set, roll-back of what a failed update has changed, drift, stack sets, imports, exports, hooks, what the role of
+a stack may do; a template is not validated but by what the engine refuses.
 """
 
 import re
@@ -17,6 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from moto.backends import get_backend
+
 from lab import change_set
 from lab.change_set import NO_CHANGES, ChangeSet
 from lab.deployment import ACCOUNT
@@ -26,6 +29,7 @@ from lab.resources.registry import NESTED_STACK
 from lab.stack import Stack, Stacks
 from lab.stack_policy import StackPolicy
 
+_DELETING = "DELETE_IN_PROGRESS"
 _WHERE = re.compile(r"\S+:\d+ (\w+) (AWS::\S+)")
 
 
@@ -67,6 +71,8 @@ class Kept:
     path: Path | None = None
     parameters: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    role: str = ""
+    """ARN of the role by which it is made; none: by whoever asks."""
     protected: bool = False
     policy: str = ""
     engine: Stack | None = None
@@ -74,6 +80,8 @@ class Kept:
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
     events: list[Event] = field(default_factory=list)
     change_sets: list[ChangeSet] = field(default_factory=list)
+    working: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    """Held by what is on its way."""
 
     @property
     def busy(self) -> bool:
@@ -112,6 +120,15 @@ class Wanted:
     text: str
     parameters: list[dict[str, Any]]
     tags: dict[str, str]
+
+    def values(self, before: Mapping[str, str]) -> dict[str, str]:
+        """The parameters, some of which may keep the value that they had."""
+        return {
+            one["ParameterKey"]: str(
+                before.get(one["ParameterKey"], "") if one.get("UsePreviousValue") else one.get("ParameterValue", "")
+            )
+            for one in self.parameters
+        }
 
 
 class CloudFormation:
@@ -169,20 +186,9 @@ class CloudFormation:
     def prepare(self, region: str, stack_name: str, asked: Wanted) -> tuple[str, str]:
         """Make a change set: its ARN, and the stack's. Invalid for whatever CloudFormation or the engine refuses."""
         kept = self._subject(region, stack_name, asked.kind)
-        parameters = {
-            one["ParameterKey"]: str(
-                kept.parameters.get(one["ParameterKey"], "")
-                if one.get("UsePreviousValue")
-                else one.get("ParameterValue", "")
-            )
-            for one in asked.parameters
-        }
-        try:
-            path = unpack(asked.text, self._folder, self._fetch(region))
-            self._stacks.check(region, path, parameters)
-            after = change_set.read(path)
-        except LabError as error:
-            raise Invalid(error.sentence) from error
+        parameters = asked.values(kept.parameters)
+        path = self._checked(region, asked.text, parameters)
+        after = change_set.read(path)
         if kept.path is None:
             found, empty = change_set.additions(after), False
         else:
@@ -207,9 +213,7 @@ class CloudFormation:
         except Invalid:
             if kind != "CREATE":
                 raise
-            suffix = f"{secrets.token_hex(4)}-{secrets.token_hex(2)}-4000-8000-{secrets.token_hex(6)}"
-            stack_id = f"arn:aws:cloudformation:{region}:{ACCOUNT}:stack/{name}/{suffix}"
-            kept = Kept(stack_id, name, region, "REVIEW_IN_PROGRESS")
+            kept = Kept(_new_id(region, name), name, region, "REVIEW_IN_PROGRESS")
             kept.say("REVIEW_IN_PROGRESS", "User Initiated")
             return kept
         if kind == "CREATE" and kept.status != "REVIEW_IN_PROGRESS":
@@ -230,26 +234,66 @@ class CloudFormation:
             kept.say(f"{made.kind}_IN_PROGRESS", "User Initiated")
         self._begin(lambda: self._carry_out(kept, made))
 
-    def _carry_out(self, kept: Kept, made: ChangeSet) -> None:
+    def create(self, region: str, stack_name: str, asked: Wanted, role: str = "") -> str:
+        """Begin to make a stack at once: its id. Its tags go to what it makes, as far as that takes tags.
+
+        Invalid for whatever CloudFormation or the engine refuses.
+        """
+        if any(kept.name == stack_name for kept in self.all(region)):
+            raise Invalid(f"Stack [{stack_name}] already exists", code="AlreadyExistsException")
+        if role:
+            _require_role(role)
+        parameters = asked.values({})
+        path = self._checked(region, asked.text, parameters)
+        kept = Kept(_new_id(region, stack_name), stack_name, region, "", tags=dict(asked.tags), role=role)
+        made = ChangeSet("", asked.name, "CREATE", asked.text, path, parameters, [])
+        with self._lock:
+            self._kept[kept.stack_id] = kept
+            kept.text, kept.path, kept.parameters = asked.text, path, parameters
+            kept.say("CREATE_IN_PROGRESS", "User Initiated")
+        self._begin(lambda: self._carry_out(kept, made, asked.tags))
+        return kept.stack_id
+
+    def _checked(self, region: str, text: str, parameters: Mapping[str, str]) -> Path:
+        """The template as a file. Invalid where the engine would refuse it."""
+        try:
+            path = unpack(text, self._folder, self._fetch(region))
+            self._stacks.check(region, path, parameters)
+        except LabError as error:
+            raise Invalid(error.sentence) from error
+        return path
+
+    def _carry_out(self, kept: Kept, made: ChangeSet, tags: Mapping[str, str] | None = None) -> None:
         creating = made.kind == "CREATE"
         known = set() if kept.engine is None else set(kept.engine.records)
-        try:
-            operation = self._stacks.create if creating else self._stacks.update
-            kept.engine = operation(kept.name, kept.region, made.path, made.parameters)
-        except Exception as error:  # whatever it is, the stack says so and does not stay on its way
+        with kept.working:
+            if kept.gone or kept.status == _DELETING:
+                return
+            try:
+                if creating:
+                    kept.engine = self._stacks.create(kept.name, kept.region, made.path, made.parameters, tags)
+                else:
+                    kept.engine = self._stacks.update(kept.name, kept.region, made.path, made.parameters)
+            except Exception as error:  # whatever it is, the stack says so and does not stay on its way
+                with self._lock:
+                    made.execution = "EXECUTE_FAILED"
+                    self._tell_failure(kept, error, "CREATE_FAILED" if creating else "UPDATE_FAILED")
+                    if kept.status != _DELETING:
+                        kept.say("ROLLBACK_COMPLETE" if creating else "UPDATE_ROLLBACK_COMPLETE", _said(error))
+                if not isinstance(error, LabError):
+                    raise
+                return
             with self._lock:
-                made.execution = "EXECUTE_FAILED"
-                self._tell_failure(kept, error, "CREATE_FAILED" if creating else "UPDATE_FAILED")
-                kept.say("ROLLBACK_COMPLETE" if creating else "UPDATE_ROLLBACK_COMPLETE", _said(error))
-            if not isinstance(error, LabError):
-                raise
-            return
-        with self._lock:
-            kept.text, kept.path, kept.parameters = made.text, made.path, made.parameters
-            kept.change_sets.clear()
-            for logical_id, physical_id, kind, _ in kept.resources():
-                kept.tell(logical_id, physical_id, kind, f"{'UPDATE' if logical_id in known else 'CREATE'}_COMPLETE")
-            self._adopt(kept, f"{made.kind}_COMPLETE")
+                self._tell_made(kept, made, known)
+
+    def _tell_made(self, kept: Kept, made: ChangeSet, known: set[str]) -> None:
+        """Tell of what was made, but nothing of the stack itself where it is to be deleted already."""
+        kept.text, kept.path, kept.parameters = made.text, made.path, made.parameters
+        kept.change_sets.clear()
+        for logical_id, physical_id, kind, _ in kept.resources():
+            kept.tell(logical_id, physical_id, kind, f"{'UPDATE' if logical_id in known else 'CREATE'}_COMPLETE")
+        self._adopt(kept, f"{made.kind}_COMPLETE")
+        if kept.status != _DELETING:
             kept.say(f"{made.kind}_COMPLETE")
 
     def _adopt(self, kept: Kept, status: str) -> None:
@@ -289,7 +333,7 @@ class CloudFormation:
         except Invalid:
             return
         with self._lock:
-            if kept.gone or kept.status == "DELETE_IN_PROGRESS":
+            if kept.gone or kept.status == _DELETING:
                 return
             if kept.protected or (kept.parent is not None and kept.parent.protected):
                 message = f"Stack [{kept.name}] cannot be deleted while TerminationProtection is enabled"
@@ -299,22 +343,24 @@ class CloudFormation:
             for name in retain:
                 if kept.engine is not None:
                     kept.engine.records[name].retained = True
-            kept.say("DELETE_IN_PROGRESS", "User Initiated")
+            kept.say(_DELETING, "User Initiated")
         self._begin(lambda: self._take_down(kept))
 
     def _take_down(self, kept: Kept) -> None:
-        try:
-            # What a nested stack still has goes with its root.
-            if kept.engine is not None and kept.parent is None:
-                self._stacks.delete(kept.name, kept.region)
-        except Exception as error:  # whatever it is, the stack says so and does not stay on its way
+        """Delete what there is, once what is still being created is there: this engine does not stop half-way."""
+        with kept.working:
+            try:
+                # What a nested stack still has goes with its root.
+                if kept.engine is not None and kept.parent is None:
+                    self._stacks.delete(kept.name, kept.region)
+            except Exception as error:  # whatever it is, the stack says so and does not stay on its way
+                with self._lock:
+                    self._tell_left(kept, _said(error))
+                if not isinstance(error, LabError):
+                    raise
+                return
             with self._lock:
-                self._tell_left(kept, _said(error))
-            if not isinstance(error, LabError):
-                raise
-            return
-        with self._lock:
-            self._tell_deleted(kept)
+                self._tell_deleted(kept)
 
     def _tell_left(self, kept: Kept, said: str) -> None:
         """Tell of what a failed deletion has left, down to the nested stack that it failed in."""
@@ -367,6 +413,19 @@ class CloudFormation:
         with self._lock:
             self._workers = [one for one in self._workers if one.is_alive()] + [worker]
         worker.start()
+
+
+def _new_id(region: str, name: str) -> str:
+    suffix = f"{secrets.token_hex(4)}-{secrets.token_hex(2)}-4000-8000-{secrets.token_hex(6)}"
+    return f"arn:aws:cloudformation:{region}:{ACCOUNT}:stack/{name}/{suffix}"
+
+
+def _require_role(arn: str) -> None:
+    """Invalid where there is no such role, or CloudFormation may not assume it."""
+    roles = get_backend("iam")[ACCOUNT]["aws"].roles.values()
+    found = next((role for role in list(roles) if role.arn == arn), None)
+    if found is None or "cloudformation.amazonaws.com" not in str(found.assume_role_policy_document):
+        raise Invalid(f"Role {arn} is invalid or cannot be assumed")
 
 
 def _said(error: Exception) -> str:

@@ -72,7 +72,18 @@ def _answering(action: Action, stacks: CloudFormation, fetch: Any) -> Callable[[
 
 
 def _refuse(_: CloudFormation, __: Asked) -> Answer:
-    raise Invalid("the lab's CloudFormation works by change sets, and does not know this call")
+    raise Invalid("the lab's CloudFormation changes stacks by change sets, and does not know this call")
+
+
+def _create_stack(stacks: CloudFormation, asked: Asked) -> Answer:
+    wanted = Wanted(
+        name="",
+        kind="CREATE",
+        text=asked.template(),
+        parameters=asked.items("Parameters"),
+        tags={tag["Key"]: tag["Value"] for tag in asked.items("Tags")},
+    )
+    return {"StackId": stacks.create(asked.region, asked.text("StackName"), wanted, asked.text("RoleARN"))}
 
 
 def _create_change_set(stacks: CloudFormation, asked: Asked) -> Answer:
@@ -148,6 +159,7 @@ def _stack(kept: Kept) -> dict[str, Any]:
         "StackStatus": kept.status,
         "StackStatusReason": kept.reason or None,
         "DisableRollback": False,
+        "RoleARN": kept.role or None,
         "Parameters": _parameters({name: "****" if name in hidden else value for name, value in values.items()}),
         "Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()],
         "EnableTerminationProtection": kept.protected,
@@ -244,6 +256,7 @@ def _get_stack_policy(stacks: CloudFormation, asked: Asked) -> Answer:
 
 _REPLACED: Mapping[str, Action] = {
     "create_change_set": _create_change_set,
+    "create_stack": _create_stack,
     "delete_change_set": _delete_change_set,
     "delete_stack": _delete_stack,
     "describe_change_set": _describe_change_set,
@@ -260,4 +273,4 @@ _REPLACED: Mapping[str, Action] = {
     "set_stack_policy": _set_stack_policy,
 }
 _ADDED: Mapping[str, Action] = {"update_termination_protection": _update_termination_protection}
-_REFUSED = ("create_stack", "update_stack", "create_stack_set", "describe_stack_resource", "list_exports")
+_REFUSED = ("update_stack", "create_stack_set", "describe_stack_resource", "list_exports")

@@ -6,6 +6,7 @@ far it is. While one is under way the instance refuses the next.
 
 import re
 import secrets
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -30,6 +31,8 @@ _SOON_SECONDS = 0.1
 _LOOK_SECONDS = 0.5
 """How long the answer to "does it stream?" is good."""
 _FIRST_STREAM_SECONDS = 30.0
+_SLOT_SECONDS = 10.0
+"""How long the source is asked to drop a slot that it still counts as read."""
 _CLOSING_SECONDS = 20.0
 _RESTORABLE_MINUTES = 5.0
 """How old the newest moment to which RDS could restore an instance is, at most."""
@@ -54,6 +57,10 @@ class House(Protocol):
     """How long a reboot that somebody asks for lasts; None: as the timings say."""
     replica_seconds: float | None
     """How long a new replica takes at least; None: as the timings say."""
+
+    def new_folder(self, side: Side) -> Path:
+        """The name of a folder that there is not yet, for the data of a backup."""
+        ...
 
     def pause(self, side: Side, seconds: float) -> None:
         """Wait that long; EndedError if the lab stops or the Region is lost meanwhile."""
@@ -84,7 +91,7 @@ class Database:
         self.source: Database | None = None
         """What it replicates, until its promotion is complete."""
         self.slot = re.sub(r"\W", "_", f"rds_{record.region}_{record.dbi_resource_id}".lower())
-        """Its replication slot at its source, which nobody reads or drops any more when it is promoted or gone."""
+        """Its replication slot at its source. It is dropped when it is promoted or gone, if that is reached then."""
         self._folder_name = f"{side}-{re.sub(r'\W', '_', self.identifier)}_{secrets.token_hex(3)}"
         """Stays when it is renamed."""
         self._house = house
@@ -128,9 +135,12 @@ class Database:
         self.source = source
         self._phase("creating", lambda: self._replicate(source))
 
-    def restore(self, backup: Backup) -> None:
-        """A server of its own with the data of a snapshot."""
-        self._phase("creating", lambda: self._restore(backup))
+    def restore(self, backup: Callable[[], Backup], *, once: bool = False) -> None:
+        """A server of its own with the data of a snapshot, or of a moment; `backup` may take its time to give them.
+
+        `once`: they are deleted when it has its own copy.
+        """
+        self._phase("creating", lambda: self._restore(backup, once))
 
     def snapshot(self, snapshot: Any) -> None:
         """`backing-up`, while its data are copied into moto's snapshot: `creating`, and then `available`."""
@@ -201,6 +211,13 @@ class Database:
         if self._backed_up is None:
             return None
         return max(self._backed_up, time.time() - _RESTORABLE_MINUTES * self._house.timings.minute)
+
+    def back_up(self) -> Backup:
+        """Its data as they are now, in a folder of their own, whatever it does meanwhile and though it be dead.
+
+        PostgresError where it has none yet.
+        """
+        return self._server().back_up(self._house.new_folder(self.side))
 
     def lag(self) -> float | None:
         """How many seconds the replica is behind, -1 where it receives nothing; None for what has no lag to tell.
@@ -331,10 +348,13 @@ class Database:
         if self._keeps_backups:
             self._backed_up = time.time()  # the first one is a part of the creation
 
-    def _restore(self, backup: Backup) -> None:
+    def _restore(self, give: Callable[[], Backup], once: bool) -> None:
         host, port = self.place
         over = time.monotonic() + self._house.timings.rds_restoring
+        backup = give()
         server = Postgres.restored(backup, self._data_dir(), host, port)
+        if once:
+            backup.destroy()
         self._pause(max(0.0, over - _START_SECONDS - time.monotonic()))
         self._start(server)
         self.server = server
@@ -344,9 +364,8 @@ class Database:
     def _snapshot(self, snapshot: Any) -> None:
         """The data are those of the beginning; the rest of the time is what AWS takes to put them away."""
         over = time.monotonic() + self._house.timings.rds_snapshotting
-        folder = self._house.folder / f"{self.side}-snapshot-{secrets.token_hex(6)}"
         try:
-            backup = self._server().back_up(folder)
+            backup = self.back_up()
             began = time.monotonic()
             while (left := over - time.monotonic()) > 0:
                 self._pause(min(_SOON_SECONDS, left))
@@ -401,6 +420,8 @@ class Database:
         self.record.status_infos = None
         self._say("available")
         self._spawn(self._begin_backups)
+        if source is not None:
+            self._drop_slot(source)
 
     def _pg_promote(self, server: Postgres) -> None:
         self._house.promoted(self.identifier)
@@ -472,6 +493,10 @@ class Database:
             self._unlink()
         if self.server is not None:
             self.server.destroy()
+        # One that never got as far as to have a server may have some of its source's data.
+        shutil.rmtree(self._data_dir(), ignore_errors=True)
+        if self.source is not None:
+            self._drop_slot(self.source)
         self._house.gone(self)
         self._say("deleted")
 
@@ -495,13 +520,27 @@ class Database:
         self._pause(max(0.0, over - time.monotonic()))
 
     def _unlink(self) -> None:
-        """End the replication here. The slot at the source stays, as of a replica that RDS can no more ask for it.
-
-        The source keeps WAL for nobody then, up to max_slot_wal_keep_size, until somebody drops the slot.
-        """
+        """End the replication here."""
         if self._link is not None:
             self._link.stop()
             self._link = None
+
+    def _drop_slot(self, source: "Database") -> None:
+        """Drop the slot at the source as soon as nobody reads from it.
+
+        Where the source cannot be reached it stays. The source keeps WAL for nobody then, up to max_slot_wal_keep_size,
+        until somebody drops the slot.
+        """
+        over = time.monotonic() + _SLOT_SECONDS
+        while source.server is not None and self._path_to(source) is NetworkPath.OPEN and time.monotonic() < over:
+            try:
+                source.server.drop_slot(self.slot)
+            except psycopg.errors.ObjectInUse:
+                self._house.pause(self.side, _SOON_SECONDS)
+            except psycopg.Error:  # it is down, or just going down
+                return
+            else:
+                return
 
     def follow(self, source_address: Address) -> None:
         """The source has moved there."""

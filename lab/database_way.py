@@ -45,6 +45,10 @@ class DatabaseWay:
     def close(self) -> None:
         self._relay.stop()
 
+    def is_open(self) -> bool:
+        """Whether a new connection would be let through now."""
+        return self._path() is Path.OPEN and self._admitted()
+
     def _path(self) -> Path:
         acls = [acl for acl in list(self._ec2.network_acls.values()) if self._covers(acl)]
         admitted = all(acl_admits(acl, self._source, self._port) for acl in acls)

@@ -65,6 +65,8 @@ class Stack:
     """By logical id, in the order in which they were made."""
     policy: StackPolicy | None = field(default=None, repr=False)
     """What updates of this stack may do; a nested stack has one of its own."""
+    tags: dict[str, str] = field(default_factory=dict)
+    """Given to each of its resources that takes tags; not to those of a nested stack."""
 
     def __post_init__(self) -> None:
         if not self.stack_id:
@@ -187,7 +189,7 @@ class Deployment:
         where = self._plan.where(name)
         properties = self._plan.template.resources[name].get("Properties") or {}
         known = self._plan.kind(name).properties if name not in self._plan.nested else frozenset(properties)
-        return {
+        evaluated = {
             key: value
             for key, value in (
                 (key, self._expression(f"{where}.{key}").value({"": node}).get(""))
@@ -196,6 +198,9 @@ class Deployment:
             )
             if value is not None
         }
+        if self._stack.tags and "Tags" in known and name not in self._plan.nested:
+            evaluated["Tags"] = _tagged(evaluated.get("Tags", []), self._stack.tags)
+        return evaluated
 
     def _ensure(self, name: str) -> None:
         properties = self._evaluated(name)
@@ -324,6 +329,15 @@ class Deployment:
         for name, record in self._before.items():
             self._stack.records.setdefault(name, record)
         return left
+
+
+def _tagged(own: Any, tags: Mapping[str, str]) -> Any:
+    """A resource's own tags, and those of its stack that it does not have; an Auto Scaling group passes them on."""
+    if isinstance(own, Mapping):
+        return {**tags, **own}
+    there = {tag["Key"] for tag in own}
+    passed_on = {"PropagateAtLaunch": True} if any("PropagateAtLaunch" in tag for tag in own) else {}
+    return [*own, *({"Key": key, "Value": value} | passed_on for key, value in tags.items() if key not in there)]
 
 
 def delete(surroundings: Surroundings, stack: Stack, records: Iterable[Record]) -> list[StackRefused]:

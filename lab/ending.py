@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 
+from lab.drill_ending import drilled, nothing_left
 from lab.home_ending import exchanged, gone_round, switched_over
 from lab.options import Fault, Options, Reply, Step
 from lab.report import Result, Status
 from lab.score import PHASES, out_of_order
 
+_GIVEN_WAY = frozenset({"FAILED", "ABORTED"})
+"""How a drill may end, too, that a failover came upon."""
 FINDINGS: Mapping[Fault, frozenset[str]] = {
     Fault.PRIMARY_LOST: frozenset({"region_lost"}),
     Fault.NETWORK_CUT: frozenset({"up_from_outside"}),
@@ -28,7 +31,7 @@ Of a primary that is well again the DR Region knows at once, and Route 53's chec
 
 def expected(options: Options) -> Status:
     """The end that a rehearsal with these options should have."""
-    if options.switchovers:
+    if options.switchovers or options.drill:
         return Status.SUCCEEDED
     if options.fault is Fault.NONE:
         return Status.NO_RUN
@@ -46,6 +49,8 @@ def _problems(result: Result) -> Iterator[str]:
     yield from (f"what was waited for did not come: {what}" for what in result.waited_in_vain)
     if result.switchovers_asked:
         yield from switched_over(result)
+    elif result.drills_asked:
+        yield from drilled(result)
     elif result.expected is Status.SUCCEEDED:
         yield from _failed_over(result)
     else:
@@ -54,6 +59,8 @@ def _problems(result: Result) -> Iterator[str]:
         yield from gone_round(result)
     if result.fault == Fault.DR_LOST_WHILE_ACTIVE:
         yield from exchanged(result)
+    if result.during_drill:
+        yield from nothing_left(result)
     yield from _found(result)
     yield from _writes(result)
     yield from _both_sides(result)
@@ -163,5 +170,5 @@ def _executions(result: Result) -> Iterator[str]:
     yield from (
         f"the execution {each.name} in {each.region} is {each.status}" + (f": {each.cause}" if each.cause else "")
         for each in result.executions
-        if each.status not in allowed
+        if each.status not in (allowed | _GIVEN_WAY if result.during_drill and each.machine == "drill" else allowed)
     )

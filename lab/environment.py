@@ -3,7 +3,12 @@
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
+from moto.backends import get_backend
+from moto.ec2.models.amis import Ami
+
+from lab.cloud import ACCOUNT
 from lab.region import REGION_NAME, Side
 from lab.timings import Timings
 
@@ -13,6 +18,7 @@ IMAGE = {
     f"/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{arch}": "ami-12345678"
     for arch in ("arm64", "x86_64")
 }
+_IMAGE_DAYS = 30
 _PREFIX = {Side.PRIMARY: "10.10", Side.DR: "10.20"}
 _SIZES = {Side.PRIMARY: {"MinSize": "1", "DesiredCapacity": "2"}, Side.DR: {"MinSize": "0", "DesiredCapacity": "0"}}
 
@@ -27,6 +33,25 @@ class Surroundings:
     resolver: str
     """The resolver of the world outside, host:port."""
     control_target: str
+
+
+def publish_image() -> None:
+    """Let each Region have the machine image that AWS's public parameters name, as of a month ago."""
+    for region in REGION_NAME.values():
+        backend = get_backend("ec2")[ACCOUNT][region]
+        for name, image in IMAGE.items():
+            # One image stands for those of both architectures; the first is that of the instances.
+            if image not in backend.amis:
+                backend.amis[image] = Ami(
+                    backend,
+                    image,
+                    name=name.rpartition("/")[2],
+                    owner_alias="amazon",
+                    architecture=name.rpartition("-")[2],
+                    creation_date=datetime.now(UTC).replace(tzinfo=None) - timedelta(days=_IMAGE_DAYS),
+                    public=True,
+                    region_name=region,
+                )
 
 
 def stack_name() -> str:

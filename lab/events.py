@@ -3,7 +3,9 @@
 All is read from what the stacks made: a rule or a schedule that is DISABLED there does nothing here. A target that
 cannot be reached is tried again, until the event is older than the target's maximum age or has been retried often
 enough; then the event goes to its dead-letter queue. Scheduler counts its minutes from its own start, in the lab's
-time. Not imitated: cron expressions, archives, pipes, bus policies.
+time: what has a rate of less than half an hour begins at once, as on AWS, and what is rarer after its first period.
+No hour of a day and no day of a week comes round in the lab: a cron
+expression waits for `fire`. Not imitated: time zones, flexible windows, archives, pipes, bus policies.
 """
 
 import heapq
@@ -33,8 +35,11 @@ from lab.workflow import function_name
 
 _LOG = logging.getLogger(__name__)
 _RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
+_CRON = re.compile(r"cron\(\S+( \S+){5}\)")
 _UNIT = {"minute": 1, "hour": 60, "day": 1440}
 _TICK_SECONDS = 0.2
+_SELDOM_MINUTES = 30
+"""What comes as seldom comes first when its first period is over: all at once they would be a boot's whole load."""
 _FIRST_PAUSE_SECONDS = 0.2
 _WORKERS = 32
 _NOT_AUTHORIZED = {
@@ -136,6 +141,14 @@ class Events:
             self._offer(rule, whole)
         return str(whole["id"])
 
+    def fire(self, region: str, schedule: str) -> None:
+        """The moment of that schedule of Scheduler has come. KeyError where there is none of that name that is on."""
+        for arn, _, target, event in _schedules(region):
+            if ":schedule/" in arn and arn.rpartition("/")[2] == schedule:
+                self._send(region, target, event, 0.0)
+                return
+        raise KeyError(f"{region} has no schedule {schedule} that is on")
+
     def _offer(self, rule: Any, event: Mapping[str, Any]) -> None:
         region = rule.region_name
         if region in self._lost or rule.state != "ENABLED" or not rule.event_pattern.get_pattern():
@@ -181,12 +194,13 @@ class Events:
         for arn, expression, target, event in _schedules(region):
             match = _RATE.fullmatch(expression)
             if match is None:
-                if arn not in self._refused:
+                if arn not in self._refused and not _CRON.fullmatch(expression):
                     self._refused.add(arn)
-                    _LOG.error("%s: the lab runs rates only, not %s", arn, expression)
+                    _LOG.error("%s: the lab knows rates and cron expressions, not %s", arn, expression)
                 continue
-            period = int(match[1]) * _UNIT[match[2]] * self._timings.minute
-            due = self._due.setdefault(arn, now)
+            minutes = int(match[1]) * _UNIT[match[2]]
+            period = minutes * self._timings.minute
+            due = self._due.setdefault(arn, now if minutes < _SELDOM_MINUTES else now + period)
             if due <= now:
                 self._due[arn] = max(due + period, now)
                 self._send(region, target, event, 0.0)

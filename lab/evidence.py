@@ -8,6 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from lab.environment import APPLICATION
 from lab.fault import Inflicted
+from lab.left_over import is_throwaway
 from lab.postgres import Postgres
 from lab.region import REGION_NAME, Side, Vantage, alb_address
 from lab.report import Capacity, Execution, LambdaRuntime, ScalingGroup, Status, StepRecord
@@ -16,7 +17,7 @@ from lab.wal import commit_lsns
 from lab.workflow import ExecutionRecord
 from lab.world import World
 
-FAILOVER, FAILBACK = "failover", "failback"
+FAILOVER, FAILBACK, DRILL = "failover", "failback", "drill"
 """The state machines, by the last part of their names."""
 
 
@@ -48,7 +49,7 @@ class Evidence:
     def forget(self) -> None:
         """Count no run and no promotion that there has been until now."""
         self._earlier = frozenset(each.arn for each in self.runs())
-        self._promotions = len(self._world.databases.promotions)
+        self._promotions = standing_promotions(self._world)
 
     # -- while it runs ------------------------------------------------------------------------------------------
 
@@ -160,7 +161,7 @@ class Evidence:
     def facts(self, inflicted: Inflicted) -> Facts:
         """What the figures need: who is active, and what had been streamed."""
         world, old = self._world, self._standby.other
-        promotions = len(world.databases.promotions) - self._promotions
+        promotions = standing_promotions(world) - self._promotions
         active = self._standby if promotions else old
         records = [self.record(each) for each in self.runs()]
         promoted = min((at for r in records if (at := r.get("phases", {}).get("t4")) is not None), default=None)
@@ -238,6 +239,11 @@ class Evidence:
 
     def _environment(self, function: str) -> dict[str, str]:
         return self._world.function_environment(function, self._standby)
+
+
+def standing_promotions(world: World) -> int:
+    """How often a replica was promoted that is not a drill's."""
+    return sum(not is_throwaway(name) for name, _ in world.databases.promotions)
 
 
 def executions(world: World) -> tuple[Execution, ...]:

@@ -90,7 +90,7 @@ class HostedZones:
         """The records of that type as seen from there, a CNAME followed within the zones; None for an unknown name."""
         here = self._at(name)
         if not here:
-            return [] if self._is_parent(name) else None
+            return self._of_balancer(name, rtype, vantage) or ([] if self._is_parent(name) else None)
         answer = self._records(name, rtype, vantage, 0)
         if answer or rtype == "CNAME":
             return answer
@@ -99,7 +99,11 @@ class HostedZones:
             if not answer or answer[-1].rtype != "CNAME":
                 break
             target = plain(answer[-1].value)
-            following = self._records(target, rtype, vantage, 0) or self._records(target, "CNAME", vantage, 0)
+            following = (
+                self._records(target, rtype, vantage, 0)
+                or self._records(target, "CNAME", vantage, 0)
+                or self._of_balancer(target, rtype, vantage)
+            )
             answer += following
             if not following:
                 break
@@ -116,6 +120,11 @@ class HostedZones:
         """To which side that name leads from there now, TTLs aside; None if to neither."""
         address = self.address_of(name, vantage)
         return next((side for side in Side if alb_address(side, vantage) == address), None)
+
+    def _of_balancer(self, name: str, rtype: str, vantage: Vantage) -> list[Record]:
+        """What AWS's own zone has for the name of a load balancer."""
+        address = self._alb_address(name, vantage) if rtype == "A" else None
+        return [Record(name, "A", self._alias_ttl, address)] if address else []
 
     def _at(self, name: str) -> list[RecordSet]:
         return [

@@ -1,8 +1,8 @@
 """Elastic Load Balancing behind moto's API: each load balancer of a Region is a real one on loopback.
 
-moto keeps load balancers, listeners, target groups and what is registered in them. Here the first listener's target
-group gets a balancer that forwards to the registered instances and checks their health; DescribeTargetHealth says
-what it found. Listener ports, TLS and rules are not imitated: each vantage reaches the balancer on the web port.
+moto keeps load balancers, listeners, target groups and what is registered in them. Here the target group of each one's
+first listener gets a balancer that forwards to the registered instances and checks their health; DescribeTargetHealth
+says what it found. Listener ports, TLS and rules are not imitated: each vantage reaches the balancer on the web port.
 """
 
 import threading
@@ -16,7 +16,7 @@ from lab.balancer import Balancer
 from lab.cloud import ACCOUNT
 from lab.network import Network
 from lab.pipe import Address
-from lab.region import REGION_NAME, Side, Vantage, alb_address
+from lab.region import BALANCERS, REGION_NAME, Side, Vantage, alb_address
 from lab.seam import Seams, require
 from lab.target import REGISTERING, TargetCheck, TargetHealth
 from lab.timings import Timings
@@ -30,8 +30,9 @@ require(FakeTargetGroup, "health_for", "register", "deregister_terminated_instan
 class _Balanced:
     """A load balancer of moto's with the balancer that plays it."""
 
-    def __init__(self, arn: str, name: str, group: str, check: TargetCheck, balancer: Balancer) -> None:
-        self.arn = arn
+    def __init__(self, place: int, name: str, group: str, check: TargetCheck, balancer: Balancer) -> None:
+        self.place = place
+        """Which of the side's addresses it has."""
         self.dns_name = name
         self.group = group
         self.check = check
@@ -45,7 +46,7 @@ class _Balanced:
 
 
 class LoadBalancers:
-    """The load balancers of both Regions: one for each side, as the lab has addresses for one."""
+    """The load balancers of both Regions. A side's first one is that of its workload; others come and go."""
 
     def __init__(self, network: Network, timings: Timings, web_port: int) -> None:
         """`web_port` is where they listen, at the addresses of `lab.region.alb_address`."""
@@ -53,7 +54,8 @@ class LoadBalancers:
         self._network = network
         self._timings = timings
         self._hosts: dict[str, str] = {}
-        self._balanced: dict[Side, _Balanced] = {}
+        self._balanced: dict[tuple[Side, str], _Balanced] = {}
+        """By side and ARN."""
         self._lock = threading.RLock()
         self._seams = Seams()
 
@@ -82,10 +84,10 @@ class LoadBalancers:
         return balanced.balancer.address(vantage)[0] if balanced is not None else None
 
     def health(self, side: Side) -> dict[str, TargetHealth]:
-        """Instance id to health, of the targets of that side's load balancer."""
+        """Instance id to health, of the targets of that side's first load balancer."""
         with self._lock:
-            balanced = self._balanced.get(side)
-        return balanced.balancer.health() if balanced else {}
+            first = next((one for (of, _), one in self._balanced.items() if of is side and one.place == 0), None)
+        return first.balancer.health() if first else {}
 
     # -- for the groups ---------------------------------------------------------------------------------------
 
@@ -131,20 +133,24 @@ class LoadBalancers:
 
     def _sync(self, side: Side) -> None:
         backend = get_backend("elbv2")[ACCOUNT][REGION_NAME[side]]
-        balancers = list(backend.load_balancers.values())
-        if len(balancers) > 1:
-            raise ValueError(f"{REGION_NAME[side]} has {len(balancers)} load balancers; the lab has addresses for one")
-        group = _first_group(backend, balancers[0]) if balancers else None
-        old = self._balanced.get(side)
-        if group is None:
-            if old is not None:
-                self._balanced.pop(side).balancer.stop()
+        present = dict(backend.load_balancers)
+        for of, arn in [key for key in self._balanced if key[0] is side and key[1] not in present]:
+            self._balanced.pop((of, arn)).balancer.stop()
+        for balancer in present.values():
+            self._follow(side, balancer, _first_group(backend, balancer))
+
+    def _follow(self, side: Side, balancer: Any, group: Any | None) -> None:
+        """Let one load balancer have a balancer with its targets; none while it forwards to no target group."""
+        key = side, str(balancer.arn)
+        old = self._balanced.get(key)
+        check = None if group is None else self._check(group)
+        if old is not None and (group is None or (old.group, old.check) != (group.arn, check)):
+            self._balanced.pop(key).balancer.stop()
+            old = None
+        if group is None or check is None:
             return
-        check = self._check(group)
-        if old is None or (old.arn, old.group, old.check) != (balancers[0].arn, group.arn, check):
-            if old is not None:
-                self._balanced.pop(side).balancer.stop()
-            old = self._balanced[side] = self._open(side, balancers[0], group, check)
+        if old is None:
+            old = self._balanced[key] = self._open(side, balancer, group, check)
         targets = list(group.targets.values())
         old.show(
             {
@@ -155,10 +161,12 @@ class LoadBalancers:
         )
 
     def _open(self, side: Side, balancer: Any, group: Any, check: TargetCheck) -> _Balanced:
-        listen = [(vantage, alb_address(side, vantage), self.web_port) for vantage in Vantage]
+        taken = {one.place for (of, _), one in self._balanced.items() if of is side}
+        place = min(set(range(BALANCERS + 1)) - taken)
+        listen = [(vantage, alb_address(side, vantage, place), self.web_port) for vantage in Vantage]
         made = Balancer(listen, self._network, side, check)
         made.start()
-        return _Balanced(balancer.arn, balancer.dns_name, group.arn, check, made)
+        return _Balanced(place, balancer.dns_name, group.arn, check, made)
 
     def _check(self, group: Any) -> TargetCheck:
         scale = self._timings.target_check_scale

@@ -16,6 +16,8 @@ API_HOST = "127.0.0.1"
 MOST_CLIENTS = 50
 MOST_SEED_ORDERS = 1_000_000
 MOST_SWITCHOVERS = 40
+DRILL_CLIENTS = 24
+"""Clients of a rehearsal of drills, unless another number is given: they write a hundred orders a second."""
 
 
 class Fault(StrEnum):
@@ -77,6 +79,14 @@ class Reply(StrEnum):
     NONE = "none"
 
 
+class DrillKind(StrEnum):
+    """What a drill of the orchestrator rehearses."""
+
+    PLAN = "plan"
+    RESTORE = "restore"
+    PROMOTE = "promote"
+
+
 class LambdaMode(StrEnum):
     """What the handlers run in: a process of their own each, or the real runtime emulator."""
 
@@ -120,6 +130,10 @@ class Options:
     """Go on after the failover: the home Region comes back, and a person starts the way home."""
     switchovers: int = 0
     """Lose nothing: let a person switch over so often, there and back in turn; 0 for a fault instead."""
+    drill: tuple[DrillKind, ...] = ()
+    """Lose nothing: let a person start a drill of each of these kinds, one after the other."""
+    during_drill: DrillKind | None = None
+    """Lose the Region in the middle of a drill of that kind."""
     answer: Reply = Reply.APPROVE
     """What the person answers where a run asks about a failover."""
     lease: bool = False
@@ -175,6 +189,7 @@ class Options:
                 do=f"give 2 or more with --fault {self.fault}",
             )
         self._refuse_ways_home()
+        self._refuse_drills()
         for step in self.kill_orchestrator_at:
             self._refuse_to_stop(step)
 
@@ -195,6 +210,27 @@ class Options:
         if self.switchovers % 2:
             raise OptionRefused(
                 f"{self.switchovers} switchovers do not end at home", where="in --switchovers", do="give an even number"
+            )
+
+    def _refuse_drills(self) -> None:
+        """Refuse drills in which something else happens, and a loss during a drill that would be another story."""
+        if self.drill and (self.fault is not Fault.NONE or self.switchovers or self.during_drill):
+            raise OptionRefused(
+                "nothing is broken while a person lets drill",
+                where="in --drill",
+                do="leave --fault out, and give neither --switchovers nor --during-drill",
+            )
+        if self.during_drill is DrillKind.PLAN:
+            raise OptionRefused(
+                "a plan makes nothing that could be in the way",
+                where="in --during-drill",
+                do=f"give {DrillKind.RESTORE} or {DrillKind.PROMOTE}",
+            )
+        if self.during_drill and (self.fault is not Fault.PRIMARY_LOST or self.circle):
+            raise OptionRefused(
+                "it is the primary that is lost during a drill",
+                where="in --during-drill",
+                do=f"give --fault {Fault.PRIMARY_LOST}, and not --circle",
             )
 
     def _refuse_to_stop(self, step: Step) -> None:

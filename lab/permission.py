@@ -9,7 +9,7 @@ operation, an element of a policy or an operator that is not known here is refus
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -18,12 +18,20 @@ ACCOUNT = "123456789012"
 _GROUP_ID = "0f0e0d0c-0000-4000-8000-000000000000"
 _INSTANCE_ID = "db-0F0E0D0C0B0A09080706050403"
 _BACKUP_ID = "ab-0f0e0d0c0b0a09080706050403"
+_STACK_ID = "0f0e0d0c-0000-4000-8000-000000000000"
+_TEMPLATE_ID = "lt-0f0e0d0c0b0a09080"
 _OF_RDS = ("kms:DescribeKey", "kms:CreateGrant")
 type Keys = Mapping[str, str]
 """Which KMS key of the account encrypts a resource: its ARN by that of the topic, the bucket or the database."""
 # IAM's own names for boto3's services, where they differ.
-_IAM_NAMES = {"elbv2": "elasticloadbalancing", "stepfunctions": "states"}
-_READING = re.compile(r"(Describe|Get|List|Query|Scan|BatchGet|Head)")
+_IAM_NAMES = {
+    "elbv2": "elasticloadbalancing",
+    "service-quotas": "servicequotas",
+    "stepfunctions": "states",
+}
+_READING = re.compile(r"(Describe|Get|List|Query|Scan|BatchGet|Head|Simulate)")
+# Where a call of ours gives what it makes its tags.
+_TAGGING = frozenset({"cloudformation", "ec2", "rds"})
 
 
 class PermissionUnknown(Exception):
@@ -120,8 +128,11 @@ def _object(call: Call) -> list[str]:
 
 
 def _alarms(call: Call) -> list[str]:
-    # Of metric alarms only: one that is composed can be described on "*" only.
-    return [call.arn(f"alarm:{name}") for name in call.parameters["AlarmNames"]]
+    """Those that are named, or all; who asks for composite alarms, too, must be allowed to on "*"."""
+    if "CompositeAlarm" in call.parameters.get("AlarmTypes", []):
+        return ["*"]
+    named = call.parameters.get("AlarmNames") or [call.parameters.get("AlarmName", "*")]
+    return [call.arn(f"alarm:{name}") for name in named]
 
 
 # Objects.
@@ -145,13 +156,79 @@ def _pass_on(call: Call, _: Keys) -> list[Need]:
     return [Need("iam:PassRole", str(call.parameters["RoleArn"]), context)]
 
 
+# What a drill makes, and what readiness looks at.
+
+
+def _stack(call: Call) -> list[str]:
+    """CloudFormation numbers the stacks of a name; without a name no stack is the resource."""
+    name = call.parameters.get("StackName")
+    return [call.arn(f"stack/{name}/{_STACK_ID}")] if name else ["*"]
+
+
+def _every_stack(call: Call, _: Keys) -> list[Need]:
+    """https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html"""
+    return [] if "StackName" in call.parameters else [Need("cloudformation:ListStacks", "*", _of(call))]
+
+
+def _new_stack(call: Call, keys: Keys) -> list[Need]:
+    """It is given its tags, and made by a role."""
+    tagged = [Need("cloudformation:TagResource", _stack(call)[0], _of(call))] if call.parameters.get("Tags") else []
+    return [*tagged, *_made_by_role(call, keys)]
+
+
+def _made_by_role(call: Call, _: Keys) -> list[Need]:
+    if "RoleARN" not in call.parameters:
+        return []
+    context = _of(call) | {"iam:passedtoservice": "cloudformation.amazonaws.com"}
+    return [Need("iam:PassRole", str(call.parameters["RoleARN"]), context)]
+
+
+def _new_template(call: Call) -> list[str]:
+    """EC2 numbers them, so that nobody knows the ARN by the name."""
+    return [call.arn(f"launch-template/{_TEMPLATE_ID}")]
+
+
+def _tagged_template(call: Call, _: Keys) -> list[Need]:
+    if "TagSpecifications" not in call.parameters:
+        return []
+    context = _of(call) | _in_region(call) | {"ec2:createaction": "CreateLaunchTemplate"}
+    return [Need("ec2:CreateTags", _new_template(call)[0], context)]
+
+
+def _bus(call: Call) -> list[str]:
+    names = dict.fromkeys(str(entry.get("EventBusName", "default")) for entry in call.parameters["Entries"])
+    return [name if name.startswith("arn:") else call.arn(f"event-bus/{name}") for name in names]
+
+
+def _zone(call: Call) -> list[str]:
+    return [f"arn:aws:route53:::hostedzone/{str(call.parameters['HostedZoneId']).rpartition('/')[2]}"]
+
+
+def _secret(call: Call) -> list[str]:
+    """Secrets Manager puts six characters after the name."""
+    name = str(call.parameters["SecretId"])
+    return [name if name.startswith("arn:") else call.arn(f"secret:{name}-AbCdEf")]
+
+
+def _quota(call: Call) -> list[str]:
+    return [call.arn(f"{call.parameters['ServiceCode']}/{call.parameters['QuotaCode']}", "servicequotas")]
+
+
+def _queue(call: Call) -> list[str]:
+    return [call.arn(str(call.parameters["QueueUrl"]).rpartition("/")[2])]
+
+
 # Databases.
 
 
 def _databases(*more: Callable[[Call], Iterable[str]]) -> Callable[[Call], list[str]]:
-    """The instance that is called, or made, and what the call names beside it."""
-    named = _named("db:", "DBInstanceIdentifier")
-    return lambda call: [*named(call), *(resource for each in more for resource in each(call))]
+    """The instance that is called, or made, and what the call names beside it. Who names none asks for all."""
+
+    def resources(call: Call) -> list[str]:
+        named = call.arn(f"db:{call.parameters.get('DBInstanceIdentifier', '*')}")
+        return [named, *(resource for each in more for resource in each(call))]
+
+    return resources
 
 
 def _snapshot(call: Call, parameter: str = "DBSnapshotIdentifier") -> list[str]:
@@ -159,9 +236,11 @@ def _snapshot(call: Call, parameter: str = "DBSnapshotIdentifier") -> list[str]:
 
 
 def _snapshots(call: Call) -> list[str]:
-    """One by its name; or those of an instance, which RDS names."""
+    """One by its name; those of an instance, which RDS names; or all."""
     if "DBSnapshotIdentifier" in call.parameters:
         return _snapshot(call)
+    if "DBInstanceIdentifier" not in call.parameters:
+        return [call.arn("db:*"), call.arn("snapshot:*")]
     identifier = call.parameters["DBInstanceIdentifier"]
     return [call.arn(f"db:{identifier}"), call.arn(f"snapshot:rds:{identifier}-2026-01-31-01-00")]
 
@@ -184,11 +263,42 @@ def _changed_groups(call: Call) -> Iterator[str]:
 
 
 def _backups(call: Call) -> list[str]:
-    return [str(call.parameters["DBInstanceAutomatedBackupsArn"])]
+    named = call.parameters.get("DBInstanceAutomatedBackupsArn")
+    return [str(named)] if named else [call.arn("auto-backup:*"), call.arn("db:*")]
 
 
 def _backups_of(call: Call) -> list[str]:
     return [str(call.parameters["SourceDBInstanceArn"]), call.arn(f"auto-backup:{_BACKUP_ID}")]
+
+
+def _copied_snapshot(call: Call) -> list[str]:
+    """The copy, and what it is a copy of."""
+    source = str(call.parameters["SourceDBSnapshotIdentifier"])
+    named = source if source.startswith("arn:") else call.arn(f"snapshot:{source}")
+    return [named, *_snapshot(call, "TargetDBSnapshotIdentifier")]
+
+
+def _copied(call: Call, keys: Keys) -> list[Need]:
+    """The copy is given its tags; keys are used for who asks: the one that is named, and the source's."""
+    source, target = _copied_snapshot(call)
+    tagged = [Need("rds:AddTagsToResource", target, _of(call))] if call.parameters.get("Tags") else []
+    used = [call.parameters.get("KmsKeyId"), keys.get(source)]
+    return [*tagged, *(need for key in used if key for need in _key_of_rds(call, str(key)))]
+
+
+def _target_and_backups(call: Call) -> list[str]:
+    """The instance that is made, its groups, and the backups that it is made from, or the instance that they are of."""
+    given = call.parameters
+    backups = given.get("SourceDBInstanceAutomatedBackupsArn")
+    source = str(backups) if backups else call.arn(f"db:{given.get('SourceDBInstanceIdentifier')}")
+    return [call.arn(f"db:{given['TargetDBInstanceIdentifier']}"), source, *_groups(call)]
+
+
+def _restored_in_time(call: Call, keys: Keys) -> list[Need]:
+    target, source, *_ = _target_and_backups(call)
+    tagged = [Need("rds:AddTagsToResource", target, _of(call))] if call.parameters.get("Tags") else []
+    key = keys.get(source)
+    return [*tagged, *(_key_of_rds(call, key) if key else [])]
 
 
 def _key_of_rds(call: Call, key: str) -> list[Need]:
@@ -235,8 +345,20 @@ def _database_user(call: Call) -> list[str]:
 
 
 def _of(call: Call) -> dict[str, str]:
-    """What the context of every request holds."""
-    return {"aws:requestedregion": call.region, "aws:securetransport": "true"}
+    """What the context of every request holds; the tags that it gives, too."""
+    given = [*call.parameters.get("Tags", ()), *_specified(call)] if call.service in _TAGGING else ()
+    tags = {f"aws:requesttag/{tag['Key'].lower()}": str(tag["Value"]) for tag in given}
+    return {"aws:requestedregion": call.region, "aws:securetransport": "true"} | tags
+
+
+def _specified(call: Call) -> Iterator[Mapping[str, str]]:
+    for specification in call.parameters.get("TagSpecifications", ()):
+        yield from specification["Tags"]
+
+
+def _sources(call: Call) -> dict[str, str]:
+    """All entries of ours have the same one."""
+    return {"events:source": str(call.parameters["Entries"][0]["Source"])}
 
 
 def _in_region(call: Call) -> dict[str, str]:
@@ -261,15 +383,22 @@ def _leading_key(call: Call) -> dict[str, str]:
 _TABLE = _named("table/", "TableName")
 _ACL = _Rule(_named("network-acl/", "NetworkAclId"), _in_region)
 _RULES: Mapping[tuple[str, str], _Rule] = {
+    ("acm", "DescribeCertificate"): _Rule(_named("certificate/", "CertificateArn")),
     ("autoscaling", "DescribeAutoScalingGroups"): _Rule(_none),
     ("autoscaling", "DescribeScalingActivities"): _Rule(_none),
     ("autoscaling", "ResumeProcesses"): _Rule(_group),
     # ec2:RunInstances is asked for, too, where the call names a launch template, which none of ours does.
     ("autoscaling", "UpdateAutoScalingGroup"): _Rule(_group),
+    ("cloudformation", "CreateStack"): _Rule(_stack, beside=_new_stack),
+    ("cloudformation", "DeleteStack"): _Rule(_stack, beside=_made_by_role),
+    ("cloudformation", "DescribeStackEvents"): _Rule(_stack),
+    ("cloudformation", "DescribeStacks"): _Rule(_stack, beside=_every_stack),
+    ("cloudwatch", "DescribeAlarmHistory"): _Rule(_alarms),
     ("cloudwatch", "DescribeAlarms"): _Rule(_alarms),
     ("cloudwatch", "GetMetricData"): _Rule(_none),
     ("cloudwatch", "GetMetricStatistics"): _Rule(_none),
     ("cloudwatch", "PutMetricData"): _Rule(_none, _namespace),
+    ("dynamodb", "BatchGetItem"): _Rule(_tables),
     ("dynamodb", "BatchWriteItem"): _Rule(_tables),
     ("dynamodb", "DeleteItem"): _Rule(_TABLE, _leading_key),
     ("dynamodb", "GetItem"): _Rule(_TABLE, _leading_key),
@@ -277,17 +406,39 @@ _RULES: Mapping[tuple[str, str], _Rule] = {
     ("dynamodb", "Query"): _Rule(_TABLE, _leading_key),
     ("dynamodb", "UpdateItem"): _Rule(_TABLE, _leading_key),
     ("ec2", "CreateNetworkAclEntry"): _ACL,
+    ("ec2", "CreateLaunchTemplate"): _Rule(_new_template, _in_region, beside=_tagged_template),
+    ("ec2", "DeleteLaunchTemplate"): _Rule(_new_template, _in_region),
     ("ec2", "DeleteNetworkAclEntry"): _ACL,
+    ("ec2", "DescribeCapacityReservations"): _Rule(_none, _in_region),
+    ("ec2", "DescribeImages"): _Rule(_none, _in_region),
+    ("ec2", "DescribeInstanceTypeOfferings"): _Rule(_none, _in_region),
+    ("ec2", "DescribeInstanceTypes"): _Rule(_none, _in_region),
+    ("ec2", "DescribeInstances"): _Rule(_none, _in_region),
+    ("ec2", "DescribeLaunchTemplateVersions"): _Rule(_none, _in_region),
+    ("ec2", "DescribeLaunchTemplates"): _Rule(_none, _in_region),
     ("ec2", "DescribeNetworkAcls"): _Rule(_none, _in_region),
+    ("elbv2", "DescribeListeners"): _Rule(_none),
+    ("elbv2", "DescribeLoadBalancers"): _Rule(_none),
+    ("elbv2", "DescribeTargetGroups"): _Rule(_none),
     ("elbv2", "DescribeTargetHealth"): _Rule(_none),
+    ("events", "ListRuleNamesByTarget"): _Rule(_none),
+    ("events", "ListRules"): _Rule(_none),
+    ("events", "PutEvents"): _Rule(_bus, _sources),
+    ("iam", "SimulatePrincipalPolicy"): _Rule(_named("role/", "PolicySourceArn")),
+    ("kms", "DescribeKey"): _Rule(_named("key/", "KeyId")),
+    ("lambda", "GetFunction"): _Rule(_named("function:", "FunctionName")),
     ("lambda", "Invoke"): _Rule(_named("function:", "FunctionName"), action="lambda:InvokeFunction"),
     # Who names its resource tags it.
     ("rds", "AddTagsToResource"): _Rule(_named("", "ResourceName")),
+    ("rds", "CopyDBSnapshot"): _Rule(_copied_snapshot, beside=_copied),
     ("rds", "CreateDBInstanceReadReplica"): _Rule(_databases(_source, _groups), beside=_made_like_it),
     ("rds", "CreateDBSnapshot"): _Rule(_databases(_snapshot), beside=_tagged_snapshot),
     ("rds", "DeleteDBInstance"): _Rule(_databases(), beside=_last_snapshot),
+    ("rds", "DeleteDBSnapshot"): _Rule(_snapshot),
+    ("rds", "DescribeAccountAttributes"): _Rule(_none),
     ("rds", "DescribeDBInstanceAutomatedBackups"): _Rule(_backups),
     ("rds", "DescribeDBInstances"): _Rule(_databases()),
+    ("rds", "DescribeDBParameters"): _Rule(_named("pg:", "DBParameterGroupName")),
     ("rds", "DescribeDBSnapshots"): _Rule(_snapshots),
     # No call: boto3 signs the token by itself, and the database asks IAM when it is given one.
     ("rds", "GenerateDBAuthToken"): _Rule(_database_user, action="rds-db:connect"),
@@ -295,8 +446,13 @@ _RULES: Mapping[tuple[str, str], _Rule] = {
     ("rds", "PromoteReadReplica"): _Rule(_databases()),
     ("rds", "RebootDBInstance"): _Rule(_databases()),
     ("rds", "RestoreDBInstanceFromDBSnapshot"): _Rule(_databases(_snapshot, _groups), beside=_made_like_it),
+    ("rds", "RestoreDBInstanceToPointInTime"): _Rule(_target_and_backups, beside=_restored_in_time),
     ("rds", "StartDBInstance"): _Rule(_databases()),
     ("rds", "StartDBInstanceAutomatedBackupsReplication"): _Rule(_backups_of, beside=_replicated_backups),
+    ("route53", "ListHealthChecks"): _Rule(_none),
+    ("route53", "ListHostedZones"): _Rule(_none),
+    ("route53", "ListResourceRecordSets"): _Rule(_zone),
+    ("s3", "GetBucketReplication"): _Rule(_bucket, action="s3:GetReplicationConfiguration"),
     ("s3", "GetObject"): _Rule(_object, with_key=("kms:Decrypt",)),
     # Of one with a key of KMS it tells all but what is in it, so that the key is not used.
     ("s3", "HeadObject"): _Rule(_object, action="s3:GetObject", beside=_look_at_object),
@@ -305,9 +461,16 @@ _RULES: Mapping[tuple[str, str], _Rule] = {
     # A job that does not exist yet has no ARN.
     ("s3control", "CreateJob"): _Rule(_none, action="s3:CreateJob", beside=_pass_on),
     ("s3control", "DescribeJob"): _Rule(_job, action="s3:DescribeJob"),
+    ("scheduler", "ListSchedules"): _Rule(_none),
+    ("secretsmanager", "DescribeSecret"): _Rule(_secret),
+    ("service-quotas", "GetServiceQuota"): _Rule(_quota),
+    ("sns", "ListSubscriptionsByTopic"): _Rule(_named("", "TopicArn")),
+    ("sqs", "GetQueueAttributes"): _Rule(_queue),
     # https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html: the publisher uses the key, not SNS.
     ("sns", "Publish"): _Rule(_named("", "TopicArn"), with_key=("kms:Decrypt", "kms:GenerateDataKey")),
     ("stepfunctions", "DescribeExecution"): _Rule(_execution),
+    ("stepfunctions", "DescribeStateMachine"): _Rule(_machine),
+    ("stepfunctions", "GetExecutionHistory"): _Rule(_execution),
     ("stepfunctions", "ListExecutions"): _Rule(_machine),
     # The token names the task, and there is no kind of resource.
     ("stepfunctions", "SendTaskFailure"): _Rule(_none),
@@ -380,6 +543,11 @@ class Statement:
             not_actions="NotAction" in statement,
             not_resources="NotResource" in statement,
         )
+
+    @property
+    def unconditional(self) -> "Statement":
+        """The statement without its conditions."""
+        return replace(self, conditions=())
 
     def covers(self, need: Need) -> bool:
         """Whether the statement is about that action, on that resource, in that context."""
@@ -463,6 +631,8 @@ def _holds(operator: str, key: str, values: Sequence[str], context: Mapping[str,
     name = operator.removeprefix(_FOR_ALL).removesuffix("IfExists")
     negated = name in _NEGATED
     test = _OPERATORS.get(_NEGATED.get(name, name))
+    if operator == "Null":
+        return any((each.lower() == "true") is (key not in context) for each in values)
     if test is None:
         raise PermissionUnknown(f"the operator {operator} of a policy's condition is not known here")
     if key not in context:

@@ -10,7 +10,7 @@ import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, LiteralString
 
@@ -27,6 +27,7 @@ from lab.datadir import (
     copy,
     private_file,
     remove_shared_memory,
+    share,
     write,
 )
 from lab.errors import PostgresUnavailable
@@ -54,6 +55,11 @@ class Backup:
     password: str = field(repr=False)
     database: str
     passwords: Passwords
+
+    def twin(self, data_dir: Path) -> "Backup":
+        """Another backup of the same data, which either outlives the other. `data_dir` must not exist."""
+        share(self.data_dir, data_dir)
+        return replace(self, data_dir=data_dir)
 
     def destroy(self) -> None:
         """Delete the data."""

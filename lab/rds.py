@@ -5,6 +5,7 @@ is and does comes from `lab.database`; which calls are refused, from `lab.rds_ap
 """
 
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -56,11 +57,13 @@ class Databases:
         self._promotions_run.set()
         self._lost: set[Side] = set()
         self._publisher: threading.Thread | None = None
+        self._workers: list[threading.Thread] = []
+        self._api = RdsApi(self)
         self._seams = Seams()
 
     def install(self) -> None:
         """Take the place of moto's instances. MotoChangedError if moto is not as expected."""
-        RdsApi(self).install(self._seams)
+        self._api.install(self._seams)
 
     def start(self, publish: Publish) -> None:
         """Publish the lag of each replica from now on, once a minute, in its own Region."""
@@ -72,9 +75,15 @@ class Databases:
         self._ended.set()
         if self._publisher is not None:
             self._publisher.join()
+        self.settle()
         for database in self.all():
             database.close()
         self._seams.undo()
+
+    def settle(self) -> None:
+        """Wait until no snapshot is being copied any more."""
+        for worker in list(self._workers):
+            worker.join()
 
     def lose(self, side: Side, how: NetworkPath) -> None:
         """The Region of that side is gone: refused, its servers are killed; black-holed, they run on unseen."""
@@ -130,6 +139,22 @@ class Databases:
         KeyError if there is none.
         """
         self.database(side, identifier).fill()
+
+    def back_up(self, side: Side, identifier: str) -> str:
+        """Make an automated snapshot of that instance, as RDS does in its backup window: the snapshot's identifier.
+
+        The instance says `backing-up` and serves meanwhile. KeyError if there is none, BusyError while something is
+        under way.
+        """
+        database = self.database(side, identifier)
+        backend = get_backend("rds")[ACCOUNT][REGION_NAME[side]]
+        return str(self._api.snapshots.back_up(backend, database).db_snapshot_identifier)
+
+    def admits(self, side: Side, instance: Any, identifier: str) -> bool:
+        """Whether network ACLs and security groups let a new connection of that EC2 instance (moto's object) through
+        to that database. KeyError if there is none."""
+        database = self.database(side, identifier)
+        return DatabaseWay(database.record, instance, listen=(database.address, 0), target=database.place).is_open()
 
     def set_status(self, identifier: str, status: str) -> None:
         """Let the instance of that name say so, as when AWS backs it up (`backing-up`) or its disk is full."""
@@ -209,7 +234,17 @@ class Databases:
                 self._addresses[key] = next(address for address in free if address not in taken)
             return self._addresses[key]
 
+    def spawn(self, work: Callable[[], None]) -> None:
+        """Do it in a thread of its own, which is waited for at the end."""
+        worker = threading.Thread(target=work, name="rds-snapshots", daemon=True)
+        with self._lock:
+            self._workers = [other for other in self._workers if other.is_alive()] + [worker]
+        worker.start()
+
     # -- what a database needs (see database.House) -----------------------------------------------------------
+
+    def new_folder(self, side: Side) -> Path:
+        return self.folder / f"{side}-backup-{secrets.token_hex(6)}"
 
     def pause(self, side: Side, seconds: float) -> None:
         deadline = time.monotonic() + seconds

@@ -21,6 +21,7 @@ from moto.rds.models import DBInstance, RDSBackend
 from lab.binaries import run
 from lab.database import Database
 from lab.modification import modification
+from lab.rds_backups import RdsBackups
 from lab.rds_record import (
     apply_status,
     complete,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from lab.rds import Databases
 
 _NOT_IMITATED = (
-    "restore_db_instance_to_point_in_time",
     "create_db_cluster",
     "switchover_blue_green_deployment",
 )
@@ -68,11 +68,13 @@ class RdsApi:
 
     def __init__(self, databases: "Databases") -> None:
         self._databases = databases
-        self._snapshots = RdsSnapshots(databases)
+        self.snapshots = RdsSnapshots(databases)
+        self._backups = RdsBackups(databases, self.snapshots)
 
     def install(self, seams: Seams) -> None:
         """MotoChangedError if a place to be taken is not there."""
-        self._snapshots.install(seams)
+        self.snapshots.install(seams)
+        self._backups.install(seams)
         seams.wrap(RDSBackend, "create_db_instance", self._create)
         seams.wrap(RDSBackend, "describe_db_instances", self._describe)
         seams.wrap(RDSBackend, "modify_db_instance", self._modify)
@@ -216,11 +218,9 @@ class RdsApi:
             _require_last_words(record, final_db_snapshot_identifier, bool(skip_final_snapshot))
             last = None
             if final_db_snapshot_identifier:
-                last = self._snapshots.begin(backend, db_instance_identifier, final_db_snapshot_identifier)
+                last = self.snapshots.begin(backend, db_instance_identifier, final_db_snapshot_identifier)
             if delete_automated_backups:
-                for name, kept in list(backend.database_snapshots.items()):
-                    if kept.snapshot_type == "automated" and kept.database.arn == record.arn:
-                        del backend.database_snapshots[name]
+                self.snapshots.forget_automated(backend, record)
             database.delete(last)
             return record
 

@@ -81,6 +81,8 @@ _CLAIM_PORT = 4509
 _BLOCKS = range(1, 200)
 _block = 0
 _ALB_HOST = {Vantage.OUTSIDE: 10, Vantage.PRIMARY: 11, Vantage.DR: 12}
+BALANCERS = 3
+"""How many load balancers a side has addresses for."""
 _ACCESS_KEY = {
     Vantage.OUTSIDE: "OUTSIDE0000000000000",
     Vantage.PRIMARY: "PRIMARYLAMBDA0000000",
@@ -170,9 +172,11 @@ def vantage_of(key: str) -> Vantage:
     return next((vantage for vantage, known in _ACCESS_KEY.items() if known == key), Vantage.OUTSIDE)
 
 
-def alb_address(side: Side, vantage: Vantage) -> str:
-    """Where the load balancer of that side listens for those who come from `vantage`."""
-    return f"{_network(side)}.{_ALB_HOST[vantage]}"
+def alb_address(side: Side, vantage: Vantage, place: int = 0) -> str:
+    """Where a load balancer of that side listens for those who come from `vantage`: the first, or another."""
+    if not 0 <= place < BALANCERS:
+        raise ValueError(f"balancer {place} of {side}: a side has addresses for 0 to {BALANCERS - 1}")
+    return f"{_network(side)}.{_ALB_HOST[vantage] + place * len(_ALB_HOST)}"
 
 
 def database_address(side: Side) -> str:

@@ -19,12 +19,14 @@ from lab import binaries
 from lab.attempts import Attempt, read
 from lab.client import ClientSettings, ClientsOutside
 from lab.control import ControlTarget
+from lab.drilling import Drilling
 from lab.ending import expected, problems
 from lab.environment import DOMAIN
-from lab.evidence import Evidence
+from lab.evidence import Evidence, standing_promotions
 from lab.fault import Inflicted, bring_back, cut_stream, inflict
 from lab.homeward import Homeward
 from lab.interrupts import shield
+from lab.kept_runs import keep_runs
 from lab.memory import MemoryWatch, tree
 from lab.network_acl import NetworkAclEntries
 from lab.observer import Observer
@@ -99,6 +101,7 @@ class _Conduct:
         self._witness: Witness | None = None
         self._person: Person | None = None
         self._homeward: Homeward | None = None
+        self._drilling: Drilling | None = None
 
     def run(self) -> Result:
         """Everything from the first process to the figures; on the way out all of it is taken down."""
@@ -126,6 +129,7 @@ class _Conduct:
             # The last events of the fault may have started one more meanwhile.
             self._await_runs(evidence)
             result = self._measure(world, evidence, attempts, memory)
+            result = replace(result, reports=self._keep_runs(world, observer))
             if self._options.keep:
                 self._keep(world, view, result)
             self._remember_processes()
@@ -149,6 +153,8 @@ class _Conduct:
         stage = Stage(world, observer, control, exits, clients.settings.log)
         if self._options.switchovers:
             evidence = self._switch_over(stage)
+        elif self._options.drill:
+            evidence = self._drill(stage)
         elif self._options.fault is Fault.DR_LOST_WHILE_ACTIVE:
             evidence = self._lose_both_in_turn(stage)
         else:
@@ -159,8 +165,14 @@ class _Conduct:
     def _lose(self, stage: Stage) -> Evidence:
         """One fault and what comes of it, and the way home where that was asked for."""
         options, evidence = self._options, Evidence(stage.world)
+        if options.during_drill:
+            self._drilling = Drilling(stage, options, self._timings)
+            self._drilling.begin(options.during_drill)
         if not options.circle:
             self._strike(stage, options, evidence)
+            if self._drilling is not None:
+                stage.observer.does("wait until nothing of the drill is left")
+                self._drilling.await_end()
             return evidence
         homeward = self._homeward = Homeward(stage, options, self._timings)
         homeward.note_before()
@@ -198,6 +210,12 @@ class _Conduct:
         homeward.switch_over(self._options.switchovers)
         return evidence
 
+    def _drill(self, stage: Stage) -> Evidence:
+        """Nothing is lost: a person lets drill, in one way after the other."""
+        drilling = self._drilling = Drilling(stage, self._options, self._timings)
+        drilling.go(self._options.drill)
+        return drilling.evidence
+
     def _bring_back(self, stage: Stage, homeward: Homeward) -> None:
         stage.observer.does("the lost Region comes back")
         self._inflicted = bring_back(stage.world, self._inflicted)
@@ -217,7 +235,7 @@ class _Conduct:
             stage.observer.does("the primary comes back; watch")
             self._inflicted = bring_back(stage.world, self._inflicted)
         # Whether it stays so is seen on the way home, where there is one.
-        if options.fault is self._options.fault and not options.circle:
+        if options.fault is self._options.fault and not options.circle and not options.during_drill:
             self._settle()
 
     def _client_settings(self, world: World) -> ClientSettings:
@@ -292,11 +310,13 @@ class _Conduct:
         return read(clients.settings.log)
 
     def _measure(self, world: World, evidence: Evidence, attempts: tuple[Attempt, ...], memory: MemoryWatch) -> Result:
-        homeward = self._homeward
-        if homeward is None:
-            figures = score(attempts, evidence.facts(self._inflicted))
-        else:
+        homeward, drilling = self._homeward, self._drilling
+        if homeward is not None:
             figures = homeward.figures(evidence, self._inflicted, attempts)
+        elif drilling is not None and self._options.drill:
+            figures = drilling.figures(attempts)
+        else:
+            figures = score(attempts, evidence.facts(self._inflicted))
         memory.sample()
         options = self._options
         result = Result(
@@ -313,6 +333,8 @@ class _Conduct:
             lease=options.lease,
             circle=options.circle,
             switchovers_asked=options.switchovers,
+            drills_asked=tuple(kind.value for kind in options.drill),
+            during_drill=options.during_drill and options.during_drill.value,
             decisions=() if self._witness is None else self._witness.decided,
             answers=() if self._person is None else self._person.answered,
             started=self._started,
@@ -322,10 +344,20 @@ class _Conduct:
             old_side_wrote_limit_seconds=(
                 _GUARD_MINUTES * self._timings.minute if options.fault is Fault.REVIVED_PRIMARY else None
             ),
-            promotions=len(world.databases.promotions),
+            promotions=standing_promotions(world),
             peak_memory_mib=memory.peak_mib,
         )
-        return result if homeward is None else homeward.amend(result, attempts)
+        result = result if homeward is None else homeward.amend(result, attempts)
+        return result if drilling is None else drilling.amend(result, attempts)
+
+    @staticmethod
+    def _keep_runs(world: World, observer: Observer) -> tuple[str, ...]:
+        """The reports that are kept; what came of the rehearsal is told all the same where none can be."""
+        try:
+            return keep_runs(world)
+        except OSError as error:
+            observer.does(f"no report could be kept: {error}")
+            return ()
 
     def _keep(self, world: World, view: View, result: Result) -> None:
         """Leave it running until Ctrl-C; what it came to is said and written before."""

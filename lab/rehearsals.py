@@ -1,4 +1,5 @@
-"""Every fault once, one rehearsal after the other, each in a process of its own, and a table of how they ended.
+"""Every fault once, the ways home and the drills, one rehearsal after the other, each in a process of its own, and a
+table of how they ended.
 
     python -m lab.rehearsals [--only app-lost,dr-isolated] [--timings lab] [--out docs/rehearsals.md] [--results FOLDER]
 
@@ -17,16 +18,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lab.options import Fault, Profile
+from lab.options import DrillKind, Fault, Profile
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "rehearsals.md"
-SWITCHOVERS = "switchovers"
+SWITCHOVERS, DRILLS = "switchovers", "drills"
 CASES: Mapping[str, tuple[str, ...]] = {fault.value: ("--fault", fault.value) for fault in Fault} | {
     "revived-primary-leased": ("--fault", Fault.REVIVED_PRIMARY.value, "--lease"),
     "circle": ("--circle",),
     "circle-stopped": ("--circle", "--kill-orchestrator-at", "retire,reprotect,compare,objects,switchover,light"),
     SWITCHOVERS: ("--fault", Fault.NONE.value, "--switchovers", "20", "--clients", "24"),
+    DRILLS: ("--drill", f"{DrillKind.PROMOTE},{DrillKind.RESTORE}"),
+    "lost-during-drill": ("--during-drill", DrillKind.RESTORE.value),
 }
 """The options of each rehearsal, by the name that --only takes."""
 
@@ -141,8 +144,8 @@ def page(rehearsed: Sequence[Rehearsed], now: datetime) -> str:
     lines = [
         "# How each fault ends",
         "",
-        "Written by `make rehearse-all`, which rehearses every fault once and each way home, and fails where one ends",
-        "otherwise than it should. **Not on AWS**: all of it in the lab, on one machine",
+        "Written by `make rehearse-all`, which rehearses every fault once, each way home and the drills, and fails",
+        "where one ends otherwise than it should. **Not on AWS**: all of it in the lab, on one machine",
         "([what that imitates](limits.md)). What the faults and the columns mean is in [the rehearsal](rehearsal.md).",
         "",
         f"{' to '.join(days)}, timings `{document.get('timings', '')}`. {_machine(document.get('machine', {}))}",
@@ -152,6 +155,7 @@ def page(rehearsed: Sequence[Rehearsed], now: datetime) -> str:
         *_wrong(rehearsed),
         *_homes(rehearsed),
         *_switchovers(rehearsed),
+        *_drills(rehearsed),
     ]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -209,6 +213,33 @@ def switchover_table(document: Mapping[str, Any]) -> Iterator[str]:
         rate = f"{writes / row['seconds']:.0f}"
         cells = [str(row["number"]), row["active"], *figures, str(writes), rate, _counted(row["missing_writes"])]
         yield f"| {' | '.join(cells)} |"
+
+
+def _drills(rehearsed: Iterable[Rehearsed]) -> Iterator[str]:
+    """What drills took, and what they left alone."""
+    document = next((one.document for one in rehearsed if one.document.get("drills_asked")), None)
+    if document is None:
+        return
+    yield from ("", "## Drills", "")
+    yield f"Both in one lab, while {document['clients']} clients order. Readiness, as the standby's own function says"
+    yield f"it, was {_readied(document['readiness'])} before them and {_readied(document['readiness_after'])}"
+    yield f"after them. Attempts of clients that failed meanwhile: {document['client_failures']}. Left over of the"
+    yield f"drills: {_counted(document['left_over'])}. The standing replica streamed {_streamed(document)}."
+    yield from ("", "| drill | ended | promotion | restore | instances | whole |", "|---|---|---|---|---|---|")
+    for row in document["drills"]:
+        figures = [_seconds(row[f"{name}_seconds"], 2) for name in ("promote", "restore")]
+        cells = [row["kind"], row["status"], *figures, str(row["instances"]), f"{row['ended'] - row['started']:.0f} s"]
+        yield f"| {' | '.join(cells)} |"
+
+
+def _readied(readied: Mapping[str, Any] | None) -> str:
+    if readied is None:
+        return "unknown"
+    return f"{readied['score']} of 100 ({readied['calls']} API calls, {readied['seconds']:.1f} s)"
+
+
+def _streamed(document: Mapping[str, Any]) -> str:
+    return "all the while" if document["standby_streaming_always"] else "not always, as far as anybody looked"
 
 
 def _machine(machine: Mapping[str, Any]) -> str:

@@ -24,6 +24,8 @@ from lab.score import PHASES, Floor, Outage
 SCHEMA = 1
 """Grows when a field changes its meaning or goes away."""
 
+_REPORTS_TOLD = 3
+"""The reports of so many runs are named at the end: the last ones."""
 _PHASE_SENTENCES = {
     "t0": "first bad sample",
     "t1": "detected",
@@ -62,7 +64,7 @@ class Execution:
     cause: str | None = None
     """Why it ended red, in its own words."""
     machine: str = "failover"
-    """Of which state machine: failover or failback."""
+    """Of which state machine: failover, failback or drill."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,46 @@ class Switchover:
     """Within these seconds."""
     missing_writes: tuple[str, ...] | None
     """Those of them that are not in the active database at the end of all."""
+
+
+@dataclass(frozen=True)
+class Drilled:
+    """One drill that a person has started. Seconds; None was not seen."""
+
+    kind: str
+    run: str | None
+    status: Status
+    started: float
+    """When the person started it (epoch seconds)."""
+    ended: float
+    promote_seconds: float | None
+    restore_seconds: float | None
+    """As the run has measured them."""
+    instances: int
+    """How many instances it had."""
+    marked: bool | None
+    """Whether each was told that it is a drill's."""
+    reached_standing: bool | None
+    """Whether network ACLs and security groups let one through to the standing replica."""
+    ways_out: tuple[str, ...]
+    """Where a subnet of theirs sends what is for the internet."""
+
+
+@dataclass(frozen=True)
+class Readied:
+    """What a Region's own function said of how ready it is."""
+
+    score: int | None
+    """0 to 100; None where it did not get to its end."""
+    seconds: float
+    """How long the call took."""
+    calls: int
+    """API calls that it made."""
+    checks: int
+    not_passed: tuple[str, ...]
+    """Name, level and sentence of each check that does not pass."""
+    earlier: tuple[str, ...] = ()
+    """What the looks before this one said, where there was one."""
 
 
 @dataclass(frozen=True)
@@ -236,6 +278,23 @@ class Result:
     held: bool | None = None
     switchovers_asked: int = 0
     switchovers: tuple[Switchover, ...] = ()
+    drills_asked: tuple[str, ...] = ()
+    during_drill: str | None = None
+    readiness: Readied | None = None
+    """Before the first drill."""
+    readiness_active: Readied | None = None
+    """The active Region's own word then."""
+    readiness_after: Readied | None = None
+    """After the last one."""
+    drills: tuple[Drilled, ...] = ()
+    client_failures: int | None = None
+    standby_streaming_always: bool | None = None
+    standby_seen: tuple[str, ...] = ()
+    left_over: tuple[str, ...] | None = None
+    promote_seconds: float | None = None
+    restore_seconds: float | None = None
+    reports: tuple[str, ...] = ()
+    """Where the runs' reports have been copied to, oldest run first."""
     waited_in_vain: tuple[str, ...] = ()
     promotions: int = 0
     executions: tuple[Execution, ...] = ()
@@ -278,13 +337,15 @@ def publish(result: Result, path: Path | None, console: Console) -> None:
     if path is not None:
         result.write(path)
     console.print(closing(result))
-    if path is not None:
-        console.print(f" The result is in {path}", soft_wrap=True, markup=False, highlight=False)
+    told = [f"A run's report is in {report}" for report in result.reports[-_REPORTS_TOLD:]]
+    for line in told if path is None else [*told, f"The result is in {path}"]:
+        console.print(f" {line}", soft_wrap=True, markup=False, highlight=False)
 
 
 def closing(result: Result) -> RenderableType:
     """What the terminal shows at the end: the phases, the figures, and all that is missing or wrong."""
-    return Group(_phases(result), _figures(result), *_missing(result), *_verdict(result))
+    phases = () if result.drills_asked else (_phases(result),)
+    return Group(*phases, _figures(result), *_missing(result), *_verdict(result))
 
 
 def _phases(result: Result) -> Table:
@@ -313,9 +374,12 @@ def _figures(result: Result) -> Table:
 
 
 def _rows(result: Result) -> Iterator[tuple[str, str, str]]:
-    yield "RTO", _seconds(result.rto_seconds), _against_floor(result)
-    yield "RTO, own record", _seconds(result.record_rto_seconds), "as the run recorded it"
-    yield "outage", _seconds(result.outage_seconds), "from the last good answer to the next"
+    if result.drills_asked:
+        yield from _drills(result)
+    else:
+        yield "RTO", _seconds(result.rto_seconds), _against_floor(result)
+        yield "RTO, own record", _seconds(result.record_rto_seconds), "as the run recorded it"
+        yield "outage", _seconds(result.outage_seconds), "from the last good answer to the next"
     yield "RPO", _seconds(result.rpo_seconds, "unknown"), "of acknowledged writes lost"
     yield "acknowledged", str(result.acknowledged_writes), "writes that a client saw 201 for"
     absent = None if result.missing_writes is None else len(result.missing_writes)
@@ -328,6 +392,22 @@ def _rows(result: Result) -> Iterator[tuple[str, str, str]]:
     yield "promotions", str(result.promotions), "counted where PostgreSQL promotes"
     memory = "unknown" if result.peak_memory_mib is None else f"{result.peak_memory_mib:.0f} MiB"
     yield "peak memory", memory, f"on {result.machine.cores} cores, {result.ended - result.started:.0f} s in all"
+
+
+def _drills(result: Result) -> Iterator[tuple[str, str, str]]:
+    """What the drills came to, and what they left alone."""
+    for when, look in (("before", result.readiness), ("after", result.readiness_after)):
+        if look is not None:
+            score = "unknown" if look.score is None else f"{look.score} of 100"
+            yield f"readiness {when}", score, f"{look.checks} checks by {look.calls} API calls in {look.seconds:.2f} s"
+    for one in result.drills:
+        yield f"drill: {one.kind}", f"{one.ended - one.started:.2f} s", f"{one.status}, from its start to its end"
+    yield "promotion", _seconds(result.promote_seconds, "not measured"), "of a throwaway replica"
+    yield "restore", _seconds(result.restore_seconds, "not measured"), "of a throwaway database from a backup"
+    yield "clients' failures", _count(result.client_failures), "while the drills ran"
+    streamed = {True: "all the while", False: "not always", None: "unknown"}[result.standby_streaming_always]
+    yield "streaming", streamed, "the standing replica, by the primary's own word"
+    yield "left over", _count(None if result.left_over is None else len(result.left_over)), "of the drills"
 
 
 def _home(result: Result) -> Iterator[tuple[str, str, str]]:
@@ -356,7 +436,8 @@ def _verdict(result: Result) -> Iterator[Text]:
     finding = f" ({result.finding})" if result.finding else ""
     yield Text(f"\n {result.status}{finding}", style="bold green" if not result.problems else "bold red")
     if not result.problems:
-        what = "--circle" if result.circle else f"--fault {result.fault}"
+        drills = f"--drill {','.join(result.drills_asked)}" if result.drills_asked else ""
+        what = "--circle" if result.circle else drills or f"--fault {result.fault}"
         yield Text(f" That is the end that {what} should have.")
     yield from (Text(f" ! {problem}", style="red") for problem in result.problems)
 

@@ -46,6 +46,8 @@ class Machine:
     """Which of the side's instance addresses it has."""
     way_to_database: Closable | None
     """The relay between this instance and its database."""
+    environment: Mapping[str, str]
+    """What its user data tell the application."""
 
 
 @dataclass

@@ -58,6 +58,11 @@ def outages(attempts: Collection[Attempt], since: float | None = None) -> tuple[
     return tuple(found.values())
 
 
+def client_failures(attempts: Iterable[Attempt], since: float, until: float) -> int:
+    """How many attempts that were under way between these moments had another end than the one that was hoped for."""
+    return sum(not attempt.good for attempt in attempts if attempt.got >= since and attempt.sent <= until)
+
+
 def longest_outage(attempts: Collection[Attempt], since: float | None = None) -> Outage | None:
     """The outage that RTO is taken from; None when no sample was bad."""
     return max(outages(attempts, since), key=lambda outage: outage.seconds, default=None)

@@ -56,14 +56,21 @@ class Stacks:
         """Refuse now what `create` would refuse before making anything: TemplateError, StackRefused."""
         self._deployment(Stack("check", region, template_path, dict(parameters))).check()
 
-    def create(self, name: str, region: str, template_path: Path, parameters: Mapping[str, Any]) -> Stack:
-        """Make a stack and wait until its resources can be used.
+    def create(
+        self,
+        name: str,
+        region: str,
+        template_path: Path,
+        parameters: Mapping[str, Any],
+        tags: Mapping[str, str] | None = None,
+    ) -> Stack:
+        """Make a stack and wait until its resources can be used. The tags are given to each that takes tags.
 
         TemplateError or StackRefused, of one line; what was made until then has been deleted again.
         """
         if self.get(name, region):
             raise StackRefused(f"the stack {name} exists already", where=region, do="update or delete it")
-        stack = Stack(name, region, template_path, dict(parameters))
+        stack = Stack(name, region, template_path, dict(parameters), tags=dict(tags or {}))
         deployment = self._deployment(stack)
         deployment.check()
         deployment.run()
@@ -129,8 +136,8 @@ class Stacks:
     def place(self, stack: Stack, artefacts: Mapping[str, Path]) -> Place:
         """What the resources of a stack have in common."""
 
-        def client(service: str) -> Any:
-            return self._clients.client(service, GLOBAL if service in _IN_US_EAST_1 else stack.region)
+        def client(service: str, region: str | None = None) -> Any:
+            return self._clients.client(service, GLOBAL if service in _IN_US_EAST_1 else region or stack.region)
 
         return Place(stack.region, ACCOUNT, stack.name, client, artefacts, self._layers, self._runtime)
 

@@ -35,6 +35,8 @@ class Timings:
     """What a manual snapshot takes; the instance says `backing-up` meanwhile."""
     rds_restoring: float
     """From RestoreDBInstanceFromDBSnapshot until the instance is `available`, at least."""
+    rds_copying: float
+    """From CopyDBSnapshot until the copy is `available`; the first copy of a snapshot in a Region is a full one."""
     rds_replicating: float
     """From CreateDBInstanceReadReplica until the replica is `available`, at least."""
     instance_boot: float
@@ -64,6 +66,7 @@ LAB = Timings(
     rds_renaming=1.0,
     rds_snapshotting=1.0,
     rds_restoring=1.0,
+    rds_copying=1.0,
     rds_replicating=1.5,
     instance_boot=3.0,
     event_delay=0.1,
@@ -95,6 +98,8 @@ LAB = Timings(
             "CompareSeconds": "120",
             "SliceSeconds": "10",
             "OfferSeconds": "30",
+            "DrillSeconds": "7200",  # not shortened: a drill that would take longer, by AWS's figures, is refused
+            "TeardownSeconds": "60",
         }
     ),
     lease=MappingProxyType({"LeaseTermSeconds": "2", "LongestTransactionSeconds": "1"}),
@@ -113,6 +118,7 @@ AWS = Timings(
     rds_renaming=560.0,
     rds_snapshotting=300.0,
     rds_restoring=900.0,
+    rds_copying=600.0,
     rds_replicating=3600.0,
     instance_boot=120.0,
     event_delay=1.0,

@@ -13,12 +13,13 @@ from typing import Any, Self
 import psycopg
 from moto.backends import get_backend
 
-from lab import environment
+from lab import cloudformation_api, environment
 from lab.alarms import Alarms
 from lab.autoscaling import Autoscaling
 from lab.batch_replication import BatchReplication
 from lab.calls import Calls
 from lab.cloud import ACCOUNT, Cloud
+from lab.cloudformation import CloudFormation
 from lab.dns import NameServer, Resolver
 from lab.dynamodb import AtomicItems
 from lab.errors import LabError
@@ -29,10 +30,23 @@ from lab.network import Network
 from lab.network import Path as NetworkPath
 from lab.options import LambdaMode
 from lab.port import free_port
+from lab.quotas import Quotas
 from lab.rds import Databases
-from lab.region import GLOBAL, REGION_NAME, NoBlockFree, Side, Vantage, access_key, alb_address, claim, side_of
+from lab.region import (
+    BALANCERS,
+    GLOBAL,
+    REGION_NAME,
+    NoBlockFree,
+    Side,
+    Vantage,
+    access_key,
+    alb_address,
+    claim,
+    side_of,
+)
 from lab.replication import Replication
 from lab.route53 import Route53, moto_backend
+from lab.seam import Seams
 from lab.stack import Stack, Stacks
 from lab.timings import Timings
 from lab.unit import command_of
@@ -40,6 +54,9 @@ from lab.workflow import ExecutionRecord, Workflows
 
 ROOT = Path(__file__).resolve().parent.parent
 _LOOPBACK = "127.0.0.1"
+_STACK_SECONDS = 0.3
+"""How long a stack is on its way before anything is made."""
+_STACK_PATIENCE_SECONDS = 10.0
 _UNIT = ROOT / "app" / "release" / "relight-app.service"
 _RED = {"FAILED": "ExecutionsFailed", "TIMED_OUT": "ExecutionsTimedOut", "ABORTED": "ExecutionsAborted"}
 SECRET = f"relight/{environment.APPLICATION}/database"
@@ -93,7 +110,9 @@ class World:
             raise LabNotReady(
                 str(error), where="loopback addresses", do="use Linux, or end other rehearsals"
             ) from error
-        self.web_port = free_port([alb_address(side, vantage) for side in Side for vantage in Vantage])
+        self.web_port = free_port(
+            [alb_address(side, vantage, place) for side in Side for vantage in Vantage for place in range(BALANCERS)]
+        )
         self.cloud = Cloud(self.network, self._port)
         part(self.cloud.stop)
         items = AtomicItems()
@@ -128,6 +147,32 @@ class World:
         self._begin_dns(part)
         self.calls = Calls(self.cloud)
         self.stacks = Stacks(self.calls, self.lambdas, environment.IMAGE)
+        self._begin_apis(part)
+
+    def _begin_apis(self, part: Callable[..., Any]) -> None:
+        """What functions ask of AWS at run time, and moto does not know or does otherwise."""
+        templates = self.folder / "templates"
+        templates.mkdir(exist_ok=True)
+        seams = Seams()
+        part(seams.undo)
+        self.quotas = Quotas()
+        self.quotas.install(seams)
+        environment.publish_image()
+        self.cloudformation = CloudFormation(self.stacks, templates, self._fetch, seconds_per_step=_STACK_SECONDS)
+        cloudformation_api.install(seams, self.cloudformation, self._fetch)
+        part(self.cloudformation.join, _STACK_PATIENCE_SECONDS)
+
+    def _fetch(self, region: str) -> Callable[[str, str], bytes]:
+        """What CloudFormation of a Region reads from S3."""
+
+        def fetched(bucket: str, key: str) -> bytes:
+            s3 = self.cloud.client("s3", region)
+            try:
+                return bytes(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+            except s3.exceptions.NoSuchKey:
+                raise KeyError(key) from None
+
+        return fetched
 
     def _instance_environment(self, vantage: Vantage, region: str) -> dict[str, str]:
         """What an instance finds in its image and its profile: the way to the Region's API, and Python."""
@@ -235,7 +280,7 @@ class World:
         say("tell the primary Region of its peer")
         self._update(Side.PRIMARY, {"PeerNetworkAclId": dr.outputs["NetworkAclId"], "PeerReady": "true"})
         say("wait for the first switch data")
-        until("the switches were published", self._switches_published, 10 * self.timings.minute)
+        until("the switches were published", self._switches_published, 20 * self.timings.minute)
         say("create the DNS records and health checks")
         self.global_stack = self.stacks.create(
             f"{environment.stack_name()}-global",

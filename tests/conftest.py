@@ -18,11 +18,17 @@ ONE_FOR_ALL = frozenset({"tests/rehearsal/test_bring_your_own.py"})
 """Files whose tests look at one and the same rehearsal."""
 
 
+TOGETHER = ("tests/permissions/",)
+"""Folders whose files share what takes long to make."""
+
+
 class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist is untyped
     """What has one scope runs in one worker, in its order."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
+        if file.startswith(TOGETHER):
+            return next(folder for folder in TOGETHER if file.startswith(folder))
         return nodeid if file.startswith(REHEARSALS) and file not in ONE_FOR_ALL else file
 
 

@@ -12,7 +12,7 @@ _log = logging.getLogger("app.shop")
 
 
 class RegionMiddleware:
-    """Says on every answer, refusals included, which Region gave it."""
+    """Says on every answer, refusals included, which Region gave it, and that it is a drill's where it is."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._inner = get_response
@@ -20,6 +20,8 @@ class RegionMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         answer = self._inner(request)
         answer.headers["X-Relight-Region"] = settings.REGION
+        if settings.DRILL:
+            answer.headers["X-Relight-Drill"] = "1"
         return answer
 
 

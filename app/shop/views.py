@@ -47,7 +47,7 @@ def show(_request: HttpRequest, order_id: str) -> HttpResponse:
 @require_safe  # type: ignore[untyped-decorator]
 def page(request: HttpRequest) -> HttpResponse:
     """GET /: the latest orders and the Region that serves them; 503 and a sentence where they cannot be read."""
-    content: dict[str, Any] = {"region": settings.REGION, "orders": [], "readable": True}
+    content: dict[str, Any] = {"region": settings.REGION, "drill": settings.DRILL, "orders": [], "readable": True}
     try:
         content["orders"] = list(Order.objects.order_by("-created_at")[:SHOWN])
     except DatabaseError as error:

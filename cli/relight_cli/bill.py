@@ -1,7 +1,7 @@
 """The bill: what the orchestrator, one failover and the pilot light cost, by the templates and the price table."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -9,6 +9,7 @@ from typing import Any
 
 from relight_cli.inventory import Resource, resources
 from relight_cli.laps import Passage, passage
+from relight_cli.practice import KINDS, drill, monthly
 from relight_cli.prices import Price, Prices
 from relight_cli.rates import Use, uses
 from relight_cli.samconfig import Environment, Slot
@@ -20,6 +21,7 @@ MOST_ALTOGETHER = Decimal(23)
 """USD that they may cost with what they bring along: logs, keys, messages, evidence."""
 MOST_A_FAILOVER = Decimal("0.05")
 DEFINITION = "statemachine/failover.asl.yaml"
+DRILL_DEFINITION = "statemachine/drill.asl.yaml"
 LAMBDA = "AWS::Lambda::Function"
 
 
@@ -31,13 +33,13 @@ class Owner(StrEnum):
 
 
 RULE = (
-    "To the orchestrator belongs what stands in template.yaml, watch, failover, ledger, dashboard and global, the key "
-    "of the topic, and each alarm but those on a metric of the workload (RDS, balancer, EC2, Auto Scaling, S3), on "
-    "such alarms, or only there to silence them. To the pilot light belongs the rest of the DR Region, and in the "
-    "primary what is there for the standby's sake alone. The rest of the primary is the application, with Relight or "
-    "without."
+    "To the orchestrator belongs what stands in template.yaml, watch, failover, drill, ledger, dashboard and global, "
+    "the key of the topic, and each alarm but those on a metric of the workload (RDS, balancer, EC2, Auto Scaling, "
+    "S3), on such alarms, or only there to silence them. To the pilot light belongs the rest of the DR Region, and in "
+    "the primary what is there for the standby's sake alone. The rest of the primary is the application, with Relight "
+    "or without."
 )
-_ORCHESTRATOR = frozenset({"template", "watch", "failover", "ledger", "dashboard", "global"})
+_ORCHESTRATOR = frozenset({"template", "watch", "failover", "drill", "ledger", "dashboard", "global"})
 _WORKLOAD_METRICS = frozenset({"AWS/RDS", "AWS/ApplicationELB", "AWS/EC2", "AWS/AutoScaling", "AWS/S3"})
 # In a rule an alarm is named by Ref, which the inventory leaves as the logical id.
 _CHILD = re.compile(r'ALARM\("?(\w+)"?\)')
@@ -56,6 +58,8 @@ OWN = frozenset(
         "alarm",
         "composite-alarm",
         "metric",
+        "metric-describe",
+        "metric-get",
         "metric-put",
         "health-check",
         "health-check-option",
@@ -82,7 +86,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The three answers, in USD, and what they rest on."""
+    """The four answers, in USD, and what they rest on."""
 
     environment: str
     orchestrator: tuple[Line, ...]
@@ -91,6 +95,10 @@ class Estimate:
     """A month of what they bring along."""
     failover: tuple[Line, ...]
     """One run."""
+    drills: Mapping[str, tuple[Line, ...]]
+    """One drill, by kind; none where the workload is not Relight's own."""
+    drills_a_month: Mapping[str, Decimal]
+    """How often each kind is scheduled."""
     pilot_light: tuple[Line, ...]
     """A month of it."""
     passage: Passage
@@ -101,6 +109,11 @@ class Estimate:
     def altogether(self) -> Decimal:
         """A month of the orchestrator with everything."""
         return total(self.orchestrator) + total(self.beside)
+
+    @property
+    def practice(self) -> Decimal:
+        """A month of the drills that are scheduled."""
+        return sum((total(self.drills[kind]) * times for kind, times in self.drills_a_month.items()), Decimal(0))
 
     @property
     def within(self) -> bool:
@@ -152,11 +165,14 @@ def estimate(environment: Environment, prices: Prices) -> Estimate:
             if use.quantity and _counts(resource, use, whose, workings):
                 lines[whose].append(_line(resource, use, prices))
     way, run = _failover(environment, workings, prices)
+    drills = _drills(environment, workings, prices)
     return Estimate(
         environment=environment.name,
         orchestrator=tuple(line for line in lines[Owner.ORCHESTRATOR] if line.price.key in OWN),
         beside=tuple(line for line in lines[Owner.ORCHESTRATOR] if line.price.key not in OWN),
         failover=tuple(run),
+        drills=drills,
+        drills_a_month={kind: times for kind, times in monthly(workings).items() if kind in drills},
         pilot_light=tuple(lines[Owner.WORKLOAD]),
         passage=way,
         managed=prices.of("region-switch", environment.stacks[Slot.DR].region),
@@ -178,17 +194,41 @@ def _failover(environment: Environment, workings: Workings, prices: Prices) -> t
     steps = [found for found in workings.resources if found.kind == LAMBDA and found.slot is Slot.DR]
     assess = next(found for found in steps if workings.short(found) == "assess")
     way = passage(environment.folder / DEFINITION, workings.variable(assess, "LOOK_AGAIN_SECONDS"))
-    memory = max(Decimal(found.value("MemorySize")) for found in steps)
+    memory = max(Decimal(found.value("MemorySize")) for found in steps if found.stack == assess.stack)
+    used = _run(way, f"lambda-{assess.value('Architectures')[0]}", memory, workings)
+    return way, [
+        Line(f"failover, {region}", "run", use.quantity, prices.of(use.key, region), use.because) for use in used
+    ]
+
+
+def _drills(environment: Environment, workings: Workings, prices: Prices) -> dict[str, tuple[Line, ...]]:
+    """What each kind of drill makes, and its run."""
+    region, function = environment.stacks[Slot.DR].region, workings.function(Slot.DR, "drill")
+    if function is None:
+        return {}
+    definition, look_again = environment.folder / DRILL_DEFINITION, workings.variable(function, "LOOK_AGAIN_SECONDS")
+    key, memory = f"lambda-{function.value('Architectures')[0]}", Decimal(function.value("MemorySize"))
+    found = {}
+    for kind in KINDS:
+        used = drill(kind, workings)
+        if used is not None:
+            way = passage(definition, look_again, waiting=bool(used))
+            found[kind] = tuple(
+                Line(f"drill, {region}", kind, use.quantity, prices.of(use.key, region), use.because)
+                for use in (*used, *_run(way, key, memory, workings))
+                if use.quantity
+            )
+    return found
+
+
+def _run(way: Passage, functions: str, memory: Decimal, workings: Workings) -> list[Use]:
+    """What a run of that length uses by itself; `functions` is the price of theirs."""
     seconds = workings.assumed("run_call_seconds")
     calls = 2 * Decimal(way.calls)
     log = workings.assumed("run_log_bytes") * way.transitions / 10**9
-    used = [
+    return [
         Use("transition", Decimal(way.transitions), f"{way.states} states once, and the laps of the loops"),
-        Use(
-            f"lambda-{assess.value('Architectures')[0]}",
-            calls * seconds * memory / 1024,
-            f"{seconds:g} s, {memory:f} MB",
-        ),
+        Use(functions, calls * seconds * memory / 1024, f"{seconds:g} s, {memory:f} MB"),
         Use("lambda-request", calls, f"{way.calls} calls, and as many of dbcheck"),
         Use("dynamodb-write", workings.assumed("run_ledger_units") * way.calls, "timeline, signals, lock"),
         Use("dynamodb-read", workings.assumed("run_ledger_units") * way.calls, "head, signals, timeline"),
@@ -197,8 +237,6 @@ def _failover(environment: Environment, workings: Workings, prices: Prices) -> t
         Use("s3-put", Decimal(4), "the evidence"),
         Use("log-ingest", log, "each state with its data"),
     ]
-    lines = [Line(f"failover, {region}", "run", use.quantity, prices.of(use.key, region), use.because) for use in used]
-    return way, lines
 
 
 def as_document(found: Estimate) -> dict[str, Any]:
@@ -213,6 +251,11 @@ def as_document(found: Estimate) -> dict[str, Any]:
         "altogether_a_month": {"usd": str(round(found.altogether, 4)), "at_most": str(MOST_ALTOGETHER)},
         "one_failover": _section(found.failover)
         | {"at_most": str(MOST_A_FAILOVER), "states": found.passage.states, "transitions": found.passage.transitions},
+        "one_drill": {kind: _section(lines) for kind, lines in found.drills.items()},
+        "drills_a_month": {
+            "usd": str(round(found.practice, 4)),
+            "times": {kind: str(round(times, 2)) for kind, times in found.drills_a_month.items()},
+        },
         "pilot_light_a_month": _section(found.pilot_light),
         "region_switch_a_month": _price(found.managed),
         "rule": RULE,

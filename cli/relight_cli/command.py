@@ -15,19 +15,35 @@ import typer
 from typer.exceptions import TyperException
 
 from lab.errors import LabError, PortBusy
-from lab.options import Fault, LambdaMode, Lost, Options, Profile, Reply, Step, listed, option
+from lab.options import (
+    DRILL_CLIENTS,
+    DrillKind,
+    Fault,
+    LambdaMode,
+    Lost,
+    Options,
+    Profile,
+    Reply,
+    Step,
+    listed,
+    option,
+)
 from relight_cli.answer import approve, decline, stay
 from relight_cli.complaint import complain
 from relight_cli.cost import cost
 from relight_cli.cut_over import cut_over
 from relight_cli.deploy import deploy
 from relight_cli.destroy import destroy
+from relight_cli.drill import drill
 from relight_cli.exit_code import Exit, Refused
 from relight_cli.explain import explain
 from relight_cli.failback import failback
 from relight_cli.freeze import freeze, unfreeze
+from relight_cli.history import history
 from relight_cli.may_deploy import may_deploy
+from relight_cli.readiness import readiness
 from relight_cli.reconcile import reconcile
+from relight_cli.report import report
 from relight_cli.retired import retired
 
 _INTERRUPTED = 130
@@ -67,7 +83,10 @@ def relight(
 
 @app.command(short_help="Lose a Region on this machine, and watch.")
 def rehearse(  # noqa: PLR0913, PLR0917 - one parameter for each option of the command line
-    fault: Annotated[str, typer.Option(metavar=_words(Fault), help="What is broken.")] = Options.fault.value,
+    fault: Annotated[
+        str | None,
+        typer.Option(metavar=_words(Fault), help=f"What is broken; {Options.fault.value} unless --drill is given."),
+    ] = None,
     lost: Annotated[
         str, typer.Option(metavar=_words(Lost), help="How the lost Region looks from outside.")
     ] = Options.lost.value,
@@ -77,9 +96,10 @@ def rehearse(  # noqa: PLR0913, PLR0917 - one parameter for each option of the c
     seed_orders: Annotated[int, typer.Option(metavar="N", help="Orders in the database at first.")] = (
         Options.seed_orders
     ),
-    clients: Annotated[int, typer.Option(metavar="N", help="Clients that order all the while, 1 to 50.")] = (
-        Options.clients
-    ),
+    clients: Annotated[
+        int | None,
+        typer.Option(metavar="N", help=f"Clients that order all the while, 1 to 50; {Options.clients}, drills 24."),
+    ] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the result there.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running at the end, until Ctrl-C.")] = False,
     kill_orchestrator_at: Annotated[
@@ -89,6 +109,12 @@ def rehearse(  # noqa: PLR0913, PLR0917 - one parameter for each option of the c
     switchovers: Annotated[
         int, typer.Option(metavar="N", help="With --fault none: switch over so often, there and back in turn.")
     ] = Options.switchovers,
+    drill: Annotated[
+        str | None, typer.Option(metavar="KIND", help=f"Lose nothing, and let a person drill: {' '.join(DrillKind)}.")
+    ] = None,
+    during_drill: Annotated[
+        str | None, typer.Option(metavar="KIND", help="Lose the primary in the middle of a drill of that kind.")
+    ] = None,
     answer: Annotated[
         str, typer.Option(metavar=_words(Reply), help="What the person answers where a run asks (app-lost).")
     ] = Options.answer.value,
@@ -104,12 +130,13 @@ def rehearse(  # noqa: PLR0913, PLR0917 - one parameter for each option of the c
     ),
 ) -> int:
     """Lose a Region on this machine, and watch Relight bring the other one up. Needs no AWS account."""
+    drills = () if drill is None else listed("--drill", DrillKind, drill)
     options = Options(
-        fault=option("--fault", Fault, fault),
+        fault=option("--fault", Fault, fault or (Fault.NONE if drills else Options.fault).value),
         lost=option("--lost", Lost, lost),
         timings=option("--timings", Profile, timings),
         seed_orders=seed_orders,
-        clients=clients,
+        clients=clients if clients is not None else DRILL_CLIENTS if drills else Options.clients,
         json=json,
         keep=keep,
         kill_orchestrator_at=(
@@ -117,6 +144,8 @@ def rehearse(  # noqa: PLR0913, PLR0917 - one parameter for each option of the c
         ),
         circle=circle,
         switchovers=switchovers,
+        drill=drills,
+        during_drill=None if during_drill is None else option("--during-drill", DrillKind, during_drill),
         answer=option("--answer", Reply, answer),
         lease=lease,
         lambda_mode=option("--lambda", LambdaMode, lambda_),
@@ -141,6 +170,10 @@ app.command("failback", short_help="Start the way home; it asks before it switch
 app.command("stay", short_help="Tell a failback that asks that the other Region is home.")(stay)
 app.command("reconcile", short_help="What the failover lost, row by row.")(reconcile)
 app.command("retired", short_help="The old databases that are kept, and their deletion.")(retired)
+app.command("readiness", short_help="Whether the standby could take over now, check by check.")(readiness)
+app.command("drill", short_help="Rehearse a part of the failover in AWS, with a throwaway.")(drill)
+app.command("report", short_help="The report of a run, checked against its manifest.")(report)
+app.command("history", short_help="All runs of both Regions, with what was measured.")(history)
 app.command("freeze", short_help="Let no run begin for a while.")(freeze)
 app.command("unfreeze", short_help="Take a freeze back.")(unfreeze)
 app.command("explain", short_help="The table by which a run is decided.")(explain)

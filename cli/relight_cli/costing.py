@@ -45,6 +45,11 @@ def show(found: Estimate, console: Console) -> None:
     console.print(f"The orchestrator altogether: {found.altogether:,.2f} USD; at most {MOST_ALTOGETHER} are allowed.\n")
     console.print(_table("One failover", found.failover))
     console.print(f"At most {MOST_A_FAILOVER} USD are allowed; instances and database that it starts are not in it.\n")
+    for kind, lines in found.drills.items():
+        console.print(_table(f"One drill of the kind {kind}", lines))
+    if found.drills:
+        times = ", ".join(f"{number:.1f} {kind}" for kind, number in found.drills_a_month.items())
+        console.print(f"Scheduled in a month: {times or 'none'}; {found.practice:,.2f} USD, without a limit.\n")
     console.print(_table("The pilot light, a month", found.pilot_light))
     managed = found.managed
     console.print(

@@ -65,6 +65,12 @@ class Exit(IntEnum):
     """No retired database has that name."""
     TOO_YOUNG = 36
     """The retired database has to be kept for longer."""
+    DRILL_REFUSED = 42
+    """The drill did not begin: something stands in the way, and nothing was touched."""
+    DRILL_FAILED = 43
+    """The drill failed, or was stopped."""
+    REPORT_DAMAGED = 44
+    """Something of a run's evidence is missing, or is not what the manifest says."""
 
 
 class Refused(LabError):

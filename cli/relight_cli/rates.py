@@ -65,7 +65,7 @@ FREE: Mapping[str, str] = {
     "AWS::SNS::TopicPolicy": "no charge",
     "AWS::SQS::QueuePolicy": "no charge",
     "AWS::SecretsManager::ResourcePolicy": "no charge",
-    "AWS::StepFunctions::StateMachine": "charged by transition, so by the run: see one failover",
+    "AWS::StepFunctions::StateMachine": "charged by transition, so by the run: see one failover, and the drills",
 }
 
 
@@ -101,7 +101,9 @@ def _function(function: Resource, workings: Workings) -> Iterator[Use]:
     kept = workings.log_months(function)
     yield Use("log-storage", calls * bytes_each * kept / 10**9, f"{name}: kept for {kept:g} months")
     metrics = workings.metrics(function)
-    yield Use("metric", Decimal(len(metrics)), f"{name}: {', '.join(metrics)}")
+    hourly = any(part < 1 for part in metrics.values())
+    because = f"{name}: {', '.join(metrics)}{', in the hours in which they are told' if hourly else ''}"
+    yield Use("metric", sum(metrics.values(), Decimal(0)), because)
 
 
 def _schedule(schedule: Resource, workings: Workings) -> Iterator[Use]:
@@ -153,8 +155,11 @@ def _key(_: Resource, workings: Workings) -> Iterator[Use]:
     yield Use("kms-request", workings.assumed("key_requests"), "services keep data keys for minutes")
 
 
+_IN_BUCKETS = {"ledger": "evidence_gb", "drill_site": "drill_gb"}
+
+
 def _bucket(bucket: Resource, workings: Workings) -> Iterator[Use]:
-    size = workings.assumed("evidence_gb" if bucket.stack == "ledger" else "bucket_gb")
+    size = workings.assumed(_IN_BUCKETS.get(bucket.stack, "bucket_gb"))
     yield Use("s3-storage", size, f"{bucket.stack}: {size:g} GB")
     rules = (bucket.value("ReplicationConfiguration") or {}).get("Rules", [])
     if not rules or not workings.is_home(bucket):  # nobody writes in the standby

@@ -6,6 +6,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 from relight.clients import client
+from relight.evidence import Objectives
 from relight.ledger import Ledger
 from relight.record import Recorder
 from relight.settings import RecordSettings
@@ -26,12 +27,17 @@ recorder = Recorder(
     client("s3", settings.aws_region),
     client("sns", settings.aws_region),
     time.time,
+    Objectives(settings.rto_seconds, settings.max_data_loss_seconds),
+    # What is good to have: nobody waits long for it.
+    client("cloudwatch", settings.aws_region, read=3, attempts=1),
+    client("stepfunctions", settings.aws_region, read=3, attempts=1),
+    client("events", settings.aws_region, connect=1, read=2, attempts=2),
 )
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """{"run", "what": "end" | "ask" | "tell" | "answer", ...}, or an event of AWS Health -> what came of it."""
+    """{"run", "what": "end" | "ask" | "tell" | "answer" | "news"}, or an event of AWS Health -> what came of it."""
     said = recorder.handle(event)
     # Never the event itself: a question's token would lie in the log, and whoever has it can answer.
     logger.info("recorded", extra={"run": (event.get("run") or {}).get("id"), "record": said})

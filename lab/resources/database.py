@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from botocore.exceptions import ClientError
+from moto.rds.responses import RDSResponse
 
 from lab.resources.call import OneCall
 from lab.resources.kind import Kind, Made, Properties, Request
@@ -64,7 +65,7 @@ _REFUSED_OF_REPLICA = frozenset({"DBName", "ManageMasterUserPassword", "MasterUs
 _AFTER_REPLICATION = frozenset(
     {"BackupRetentionPeriod", "DBParameterGroupName", "PreferredBackupWindow", "PreferredMaintenanceWindow"}
 )
-# CloudFormation starts and stops that by calls in the other Region, which moto does not know.
+# CloudFormation starts and stops that by calls in the other Region.
 _BACKUP_REPLICATION = frozenset(
     [
         "AutomaticBackupReplicationKmsKeyId",
@@ -147,8 +148,41 @@ def _made(instance: Mapping[str, Any]) -> Made:
     )
 
 
+def _knows_replication() -> bool:
+    """Whether there are databases of the lab behind the API: moto by itself does not know these calls."""
+    return hasattr(RDSResponse, "start_db_instance_automated_backups_replication")
+
+
 def _settle_instance(request: Request, made: Made) -> Made:
-    return _settled(request, made, lambda _: True)
+    settled = _settled(request, made, lambda _: True)
+    if "AutomaticBackupReplicationRegion" in request.properties and _knows_replication():
+        _replicate_backups(request, settled)
+    return settled
+
+
+def _replicate_backups(request: Request, made: Made) -> None:
+    """In the other Region, unless that is done already. The lab takes another key or retention for no change."""
+    own = request.properties
+    answer = request.call("rds", "describe_db_instances", DBInstanceIdentifier=made.physical_id)
+    if answer["DBInstances"][0].get("DBInstanceAutomatedBackupsReplications"):
+        return
+    wanted = {
+        "SourceDBInstanceArn": made.attributes["DBInstanceArn"],
+        "KmsKeyId": own.get("AutomaticBackupReplicationKmsKeyId"),
+        "BackupRetentionPeriod": int(own.get("AutomaticBackupReplicationRetentionPeriod", 7)),
+    }
+    elsewhere = request.place.client("rds", own["AutomaticBackupReplicationRegion"])
+    elsewhere.start_db_instance_automated_backups_replication(
+        **{name: value for name, value in wanted.items() if value is not None}
+    )
+
+
+def _stop_replication(request: Request, made: Made) -> None:
+    region = request.before.get("AutomaticBackupReplicationRegion")
+    if region and _knows_replication():
+        arn = made.attributes["DBInstanceArn"]
+        client = request.place.client("rds", region)
+        client.stop_db_instance_automated_backups_replication(SourceDBInstanceArn=arn)
 
 
 def _settled(request: Request, made: Made, holds: Callable[[Mapping[str, Any]], bool]) -> Made:
@@ -168,6 +202,8 @@ def _update_instance(request: Request, made: Made, changed: frozenset[str]) -> M
     _check_backup_replication(request)
     if "SourceDBInstanceIdentifier" in changed:
         _promote(request, made)
+    if "AutomaticBackupReplicationRegion" in changed:
+        _stop_replication(request, made)
     own = {key: request.properties.get(key) for key in changed - {"Tags", "SourceDBInstanceIdentifier"}}
     wanted = _arguments(own)
     if "EnableCloudwatchLogsExports" in wanted:

@@ -40,8 +40,8 @@ class Place:
     region: str
     account: str
     stack: str
-    client: Callable[[str], Any]
-    """The boto3 client of a service in this Region."""
+    client: Callable[..., Any]
+    """The boto3 client of a service in this Region, or in the one that is named beside it."""
     artefacts: Mapping[str, Path]
     """Local path behind each invented S3 address."""
     layers: dict[str, Path]

@@ -72,6 +72,27 @@ def test_all_that_is_missing_is_named_in_one_line() -> None:
     assert "DATABASE_SECRET" in serve().stderr
 
 
+def test_in_a_drill_every_answer_the_page_and_the_log_say_so(start_shop: StartShop, primary: Postgres) -> None:
+    drill = start_shop(primary, RELIGHT_DRILL="1")
+    for path, status in (("/", 200), ("/health/ready", 200), ("/orders/none", 404)):
+        answer = drill.ask("GET", path)
+        assert (answer.status, answer.headers["X-Relight-Drill"]) == (status, "1"), path
+    assert drill.order("practised").headers["X-Relight-Drill"] == "1"
+    assert drill.ask("GET", "/", host="evil.example").headers["X-Relight-Drill"] == "1"
+    assert "This is a drill." in drill.ask("GET", "/").text
+    (said,) = (line for line in drill.problems() if line["logger"] == "app.serve")
+    assert said["level"] == "WARNING"
+    assert said["message"] == "this is a drill: orders go into database.invalid, and are deleted with it"
+
+
+def test_outside_a_drill_nobody_speaks_of_one(start_shop: StartShop, primary: Postgres) -> None:
+    shop = start_shop(primary, RELIGHT_DRILL="0")
+    page = shop.ask("GET", "/")
+    assert "X-Relight-Drill" not in page.headers
+    assert "drill" not in page.text
+    assert shop.problems() == []
+
+
 def test_it_leaves_nothing_behind(start_shop: StartShop, primary: Postgres, tmp_path: Path) -> None:
     shop = start_shop(primary, HOME=str(tmp_path / "home"), XDG_RUNTIME_DIR=str(tmp_path / "runtime"))
     shop.stop()

@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 import yaml
+from relight import drill_plan, readiness_gauges
 from relight.gauges import gauges
 from relight.ledger import Head, State
+from relight.readiness import Readiness
 from relight_cli.bill import (
     MOST_A_FAILOVER,
     MOST_A_MONTH,
@@ -32,10 +34,11 @@ from relight_cli.command import run
 from relight_cli.exit_code import Refused
 from relight_cli.inventory import Resource, resources
 from relight_cli.laps import Loop, Passage, loops, passage
+from relight_cli.practice import minutes
 from relight_cli.prices import EVERYWHERE, FILE, Prices, load
 from relight_cli.rates import FREE, RATES, uses
 from relight_cli.samconfig import Slot, environment
-from relight_cli.workings import ASSUMPTIONS, RARE_METRICS, Workings
+from relight_cli.workings import ASSUMPTIONS, RARE_METRICS, READINESS_METRICS, Workings
 
 from lab.expression import Expression, Scope
 from tests.template.reading import ROOT
@@ -158,7 +161,7 @@ def test_every_stack_has_an_owner_that_the_rule_names() -> None:
     for resource in deployed():
         by_stack.setdefault(resource.stack, set()).add(owner(resource, deployed()))
     ours = {stack for stack, owners in by_stack.items() if owners == {Owner.ORCHESTRATOR}}
-    assert ours == {"template", "watch", "failover", "ledger", "dashboard", "global"}
+    assert ours == {"template", "watch", "failover", "drill", "ledger", "dashboard", "global"}
     assert {stack for stack, owners in by_stack.items() if len(owners) == 2} == {"keys", "observability"}
 
 
@@ -187,6 +190,8 @@ def test_each_metric_that_the_code_publishes_is_counted() -> None:
     counted = {name for found in deployed() if found.kind == "AWS::Lambda::Function" for name in known.metrics(found)}
     assert in_code - RARE_METRICS <= counted
     assert {"STOP", "GO", "HOLD", "Down.from_dr"} <= counted
+    look = Readiness(0.0, DR, 100, (), "1", practised_days=1.0)
+    assert readiness_gauges.gauges(None, look).keys() == READINESS_METRICS.keys() <= counted
     assert source.count("put_metric_data(") == 1
     definition = (ROOT / "statemachine" / "failover.asl.yaml").read_text()
     in_runs = {piece.split("\n")[0].strip() for piece in definition.split("MetricName:")[1:]}
@@ -259,18 +264,58 @@ def test_where_its_region_is_active_the_guard_asks_dbcheck_too() -> None:
         assert used(dbcheck, guard, *schedules)["lambda-request"] == calls * 43_800
 
 
+def test_readiness_by_hand() -> None:
+    half_hourly = made(
+        "AWS::Scheduler::Schedule", ScheduleExpression="rate(30 minutes)", Target={"Arn": "Readiness.Arn"}
+    )
+    look = made(
+        "AWS::Lambda::Function",
+        name="Readiness",
+        FunctionName="relight-shop-readiness",
+        MemorySize=512,
+        Architectures=["arm64"],
+    )
+    month = used(look, half_hourly)
+    assert month["lambda-request"] == 1460
+    assert month["lambda-arm64"] == 1460 * 5 * 512 / 1024
+    # Sixteen kilobytes of checks are written once, and read here and by the other Region; eight more items.
+    assert month["dynamodb-write"] == 1460 * 17
+    assert month["dynamodb-read"] == 1460 * 16
+    assert month["metric-get"] == 1460 * 5
+    # Told four times a day, and once: each for an hour.
+    assert round(month["metric"] * 24, 6) == 4 + 1
+    active = used(*(replace(one, slot=Slot.PRIMARY) for one in (look, half_hourly)))
+    assert active["lambda-arm64"] == 1460 * Decimal("0.2") * 512 / 1024
+    assert active["metric"] == 0
+    assert not {"metric-get", "s3-get"} & active.keys()
+    dbcheck = function("dbcheck")
+    assert used(dbcheck, look, half_hourly)["lambda-request"] == 1460, "it asks the database in the standby only"
+
+
 @pytest.mark.parametrize(
     ("written", "firings"),
-    [("rate(1 minute)", 43_800), ("rate(5 minutes)", 8_760), ("rate(1 hour)", 730), ("rate(2 days)", "15.20833333")],
+    [
+        ("rate(1 minute)", 43_800),
+        ("rate(5 minutes)", 8_760),
+        ("rate(1 hour)", 730),
+        ("rate(2 days)", "15.20833333"),
+        ("cron(0 6 * * ? *)", "30.41666667"),
+        ("cron(0 6 ? * MON *)", "4.34523810"),
+        ("cron(30 6 ? * MON,THU *)", "8.69047619"),
+        ("cron(0 6 ? * TUE#1 *)", 1),
+    ],
 )
 def test_how_often_a_schedule_fires(written: str, firings: object) -> None:
     schedule = made("AWS::Scheduler::Schedule", ScheduleExpression=written, State="ENABLED", Target={"Arn": "x"})
     assert round(used(schedule)["schedule"], 8) == Decimal(str(firings))
 
 
-def test_a_schedule_that_is_no_rate_is_refused() -> None:
-    with pytest.raises(Refused, match="cron"):
-        used(made("AWS::Scheduler::Schedule", ScheduleExpression="cron(0 3 * * ? *)", Target={"Arn": "x"}))
+@pytest.mark.parametrize(
+    "written", ["cron(0/5 3 * * ? *)", "cron(0 3 1 * ? *)", "cron(0 3 ? JAN MON *)", "at(2027-01-01T00:00:00)"]
+)
+def test_a_schedule_that_nobody_can_count_is_refused(written: str) -> None:
+    with pytest.raises(Refused, match=r"how often (cron|at)"):
+        used(made("AWS::Scheduler::Schedule", ScheduleExpression=written, Target={"Arn": "x"}))
 
 
 def test_a_scheduled_function_that_nobody_has_thought_about_is_refused() -> None:
@@ -384,6 +429,50 @@ def test_a_new_loop_is_refused_until_somebody_says_how_long_it_lasts(tmp_path: P
         passage(tmp_path / "run.yaml", Decimal(10))
 
 
+# Drills
+
+
+def test_a_drill_costs_what_its_database_and_its_site_do_for_as_long_as_it_takes() -> None:
+    """By hand: 20 GiB of `db.t4g.medium`, two instances, and the balancer with its two addresses."""
+    drills, gib, hour = reckoned().drills, Decimal(20), load().of
+    assert minutes("restore", gib) == 45
+    assert minutes("promote", gib) == 75
+    for kind, lasts in (("restore", Decimal("0.75")), ("promote", Decimal("1.25"))):
+        a_month = {"database db.t4g.medium": 1, "alb": 1, "public-ipv4": 2, "instance t4g.small": 2}
+        by_hand = sum((hour(key, DR).usd * number * lasts for key, number in a_month.items()), Decimal(0))
+        by_hand += gib * hour("database-storage", DR).usd * lasts / 730
+        by_hand += gib * hour("transfer-between", DR).usd if kind == "promote" else 0
+        of_the_run = {"transition", "lambda-arm64", "lambda-request", "dynamodb-write", "dynamodb-read"}
+        beside = of_the_run | {"sns-publish", "sns-email", "s3-put", "log-ingest"}
+        assert round(total(one for one in drills[kind] if one.price.key not in beside), 9) == round(by_hand, 9)
+    assert total(drills["plan"]) < Decimal("0.02")
+
+
+def test_what_is_scheduled_is_a_plan_each_week_and_a_restore_each_month() -> None:
+    found = reckoned()
+    assert {kind: round(times, 2) for kind, times in found.drills_a_month.items()} == {
+        "plan": Decimal("4.35"),
+        "restore": 1,
+    }
+    a_restore, a_plan = (total(found.drills[kind]) for kind in ("restore", "plan"))
+    assert a_restore < found.practice < a_restore + 5 * a_plan < 1
+
+
+def test_the_prices_that_a_drill_tells_are_those_of_the_table() -> None:
+    """It runs where no table is, so it has some of them with it."""
+
+    def price(key: str) -> float:
+        return float(load().of(key, DR).usd)
+
+    known = {f"database {kind}": usd for kind, usd in drill_plan.DATABASE_HOUR.items()}
+    known |= {f"instance {kind}": usd for kind, usd in drill_plan.INSTANCE_HOUR.items()}
+    assert {key: price(key) for key in known} == known
+    assert pytest.approx(price("alb") + 2 * price("public-ipv4")) == drill_plan.BALANCER_HOUR
+    assert pytest.approx(price("database-storage") / 730) == drill_plan.STORAGE_GIB_HOUR
+    assert pytest.approx(price("database-backup") / 730) == drill_plan.SNAPSHOT_GIB_HOUR
+    assert price("transfer-between") == drill_plan.TRANSFER_GIB
+
+
 def test_the_run_of_the_project_has_all_its_loops() -> None:
     found = reckoned().passage
     assert found.states > 50
@@ -395,19 +484,20 @@ def test_the_page_says_what_is_reckoned() -> None:
     """docs/cost.md, its first table."""
     found, page = reckoned(), (ROOT / "docs" / "cost.md").read_text()
     rows = {cells[1].strip(): cells[2:4] for row in page.splitlines() if len(cells := row.split("|")) == 5}
+    reckoned_as = {
+        "the orchestrator, a month": total(found.orchestrator),
+        "what these bring": total(found.beside),
+        "the orchestrator altogether": found.altogether,
+        "one failover": total(found.failover),
+        "the drills that are scheduled": found.practice,
+        "one drill of the kind `restore`": total(found.drills["restore"]),
+        "one drill of the kind `promote`": total(found.drills["promote"]),
+    }
     said = {
         beginning: next(cells[0].strip() for text, cells in rows.items() if text.startswith(beginning))
-        for beginning in (
-            "the orchestrator, a month",
-            "what these bring",
-            "the orchestrator altogether",
-            "one failover",
-        )
+        for beginning in reckoned_as
     }
-    assert list(said.values()) == [
-        f"{each:.2f}"
-        for each in (total(found.orchestrator), total(found.beside), found.altogether, total(found.failover))
-    ]
+    assert said == {beginning: f"{each:.2f}" for beginning, each in reckoned_as.items()}
     assert f"({found.passage.transitions} state transitions" in page
 
 
@@ -435,7 +525,8 @@ def test_each_price_holds_in_both_regions_of_the_examples() -> None:
 
 
 def test_each_price_is_used() -> None:
-    source = "".join((FILE.parent / name).read_text() for name in ("rates.py", "bill.py", "workings.py"))
+    names = ("rates.py", "bill.py", "practice.py", "workings.py")
+    source = "".join((FILE.parent / name).read_text() for name in names)
     for key in tomllib.loads(FILE.read_text()):
         if key != "looked_up" and " " not in key and not key.startswith("lambda-"):
             assert f'"{key}"' in source, key
@@ -451,14 +542,14 @@ def test_a_region_without_prices_is_refused_by_name() -> None:
 # The command
 
 
-def test_the_command_shows_all_three_answers(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_shows_all_four_answers(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(ROOT)
     assert run(["cost"]) == 0
     said = capfd.readouterr().out
     for words in ("The orchestrator, a month", "One failover", "The pilot light, a month", "70 USD a plan and month"):
         assert words in said
+    assert "One drill of the kind promote" in said
+    assert "Scheduled in a month: 4.3 plan, 1.0 restore" in said
     for name in ASSUMPTIONS:
         assert f"  {name} = " in said
     assert "general knowledge" in said

@@ -1,5 +1,6 @@
 """CloudWatch alarms: the tables of AWS's page on missing data, and the changes that real metrics lead to."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -336,6 +337,19 @@ def test_setting_a_state_is_told_lasts_until_the_next_look_and_is_not_seen_by_ro
     assert (REGION, "lag", "ALARM") in stage.told
     assert stage.alarms.state(REGION, "lag") == "OK"
     stage.until(lambda: stage.told[-1] == (REGION, "lag", "OK"))
+
+
+def test_changes_of_a_state_are_remembered(stage: Stage) -> None:
+    stage.define(TreatMissingData="notBreaching")
+    stage.until(lambda: stage.alarms.state(REGION, "lag") == "OK")
+    stage.client.set_alarm_state(AlarmName="lag", StateValue="ALARM", StateReason="a test")
+    found = stage.client.describe_alarm_history(AlarmName="lag", ScanBy="TimestampAscending")["AlarmHistoryItems"]
+    states = [json.loads(each["HistoryData"]) for each in found]
+    changes = [(each["oldState"]["stateValue"], each["newState"]["stateValue"]) for each in states]
+    assert changes[:2] == [("INSUFFICIENT_DATA", "OK"), ("OK", "ALARM")]
+    later = {"AlarmName": "lag", "StartDate": found[1]["Timestamp"], "MaxRecords": 1, "ScanBy": "TimestampAscending"}
+    assert stage.client.describe_alarm_history(**later)["AlarmHistoryItems"] == [found[1]]
+    assert stage.client.describe_alarm_history(AlarmName="none")["AlarmHistoryItems"] == []
 
 
 @pytest.mark.parametrize("actions", [{"ActionsEnabled": False}, {"AlarmActions": ["arn:aws:sns:x:1:none"]}])

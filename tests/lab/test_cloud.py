@@ -187,6 +187,22 @@ def test_a_child_process_needs_only_the_environment(cloud: Cloud, network: Netwo
     assert (done.returncode, done.stdout) == (0, "refused\n"), done.stderr
 
 
+def test_the_calls_of_one_session_token_are_heard_and_no_others(cloud: Cloud) -> None:
+    def asked(token: str) -> None:
+        session = boto3.session.Session(
+            aws_access_key_id=access_key(Vantage.DR), aws_secret_access_key="x", aws_session_token=token, region_name=DR
+        )
+        session.client("sqs", endpoint_url=cloud.endpoint_url).list_queues()
+
+    with cloud.heard("mine") as calls:
+        asked("mine")
+        asked("another's")
+        cloud.client("sqs", DR).list_queues()
+    asked("mine")
+    assert len(calls) == 1
+    assert calls[0].startswith("dr ")
+
+
 def test_ids_of_hosted_zones_look_like_those_of_aws(cloud: Cloud) -> None:
     zone = cloud.client("route53", GLOBAL).create_hosted_zone(Name="example.test", CallerReference="1")["HostedZone"]
     assert zone["Id"].startswith("/hostedzone/Z")

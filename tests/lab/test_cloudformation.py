@@ -290,5 +290,5 @@ def test_a_stack_policy_forbids_an_update_of_its_own_stack(account: Account) -> 
 
 
 def test_what_the_lab_does_not_do_is_refused(account: Account) -> None:
-    with pytest.raises(ClientError, match="works by change sets"):
-        account.api.create_stack(StackName="s", TemplateBody=TABLE)
+    with pytest.raises(ClientError, match="changes stacks by change sets"):
+        account.api.update_stack(StackName="s", TemplateBody=TABLE)

@@ -35,27 +35,46 @@ from tests.template.region import REGIONS, global_stack, region
 HERE = "eu-central-1"
 TABLE = f"arn:aws:dynamodb:{HERE}:{ACCOUNT}:table/relight-shop"
 # Metrics can be in a data set, which ours are not.
-OF_DATA_SETS = ("cloudwatch:GetMetricData", "cloudwatch:PutMetricData")
+OF_DATA_SETS = {"cloudwatch:GetMetricData", "cloudwatch:PutMetricData"}
+# A stack is the resource of who names one, and a metric alarm of who wants no others: of all of them nothing is.
+OF_ALL = {"cloudformation:DescribeStacks", "cloudwatch:DescribeAlarms", "cloudwatch:DescribeAlarmHistory"}
 # One of everything that an operation's parameters may name.
 PARAMETERS: dict[str, Any] = {
+    "AlarmName": "relight-shop-stop",
     "AlarmNames": ["relight-shop-stop"],
     "AutoScalingGroupName": "shop-dr",
     "Bucket": "evidence",
+    "CertificateArn": f"arn:aws:acm:{HERE}:{ACCOUNT}:certificate/1",
     "DBInstanceAutomatedBackupsArn": f"arn:aws:rds:{HERE}:{ACCOUNT}:auto-backup:ab-1",
     "DBInstanceIdentifier": "shop-dr",
     "DBParameterGroupName": "shop-settings",
     "DBSnapshotIdentifier": "shop-dr-retired-4",
     "DBUsername": "relight_check",
+    "Entries": [{"Source": "relight"}],
     "FinalDBSnapshotIdentifier": "shop-dr-retired-4-final",
     "FunctionName": "relight-shop-dbcheck",
+    "HostedZoneId": "/hostedzone/Z1",
     "JobId": "0f0e0d0c-0000-4000-8000-000000000000",
     "Key": "runs/1/run.json",
+    "KeyId": f"arn:aws:kms:{HERE}:{ACCOUNT}:key/2",
     "KmsKeyId": f"arn:aws:kms:{HERE}:{ACCOUNT}:key/2",
     "Namespace": "Relight/Switches/shop",
     "NetworkAclId": "acl-1",
+    "PolicySourceArn": f"arn:aws:iam::{ACCOUNT}:role/relight-shop-promote",
+    "QueueUrl": f"https://sqs.{HERE}.amazonaws.com/{ACCOUNT}/relight-shop-dead",
+    "QuotaCode": "L-1216C47A",
     "RequestItems": {"relight-shop": []},
     "ResourceName": f"arn:aws:rds:{HERE}:{ACCOUNT}:db:shop-dr",
+    "RoleARN": f"arn:aws:iam::{ACCOUNT}:role/relight-shop-drill-site",
     "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/relight-shop-batch",
+    "SecretId": "relight/shop/database",
+    "ServiceCode": "ec2",
+    "SourceDBInstanceAutomatedBackupsArn": f"arn:aws:rds:{HERE}:{ACCOUNT}:auto-backup:ab-1",
+    "SourceDBSnapshotIdentifier": f"arn:aws:rds:{HERE}:{ACCOUNT}:snapshot:rds:shop-primary-2026-01-31-01-00",
+    "StackName": "relight-shop-drill-7",
+    "TagSpecifications": [{"ResourceType": "launch-template", "Tags": []}],
+    "TargetDBInstanceIdentifier": "shop-dr-drill-7",
+    "TargetDBSnapshotIdentifier": "shop-dr-drill-7",
     "SourceDBInstanceArn": f"arn:aws:rds:{HERE}:{ACCOUNT}:db:shop-dr",
     "SourceDBInstanceIdentifier": f"arn:aws:rds:{HERE}:{ACCOUNT}:db:shop-primary",
     "TableName": "relight-shop",
@@ -170,9 +189,14 @@ def test_each_action_that_a_role_allows_exists(name: str) -> None:
     every = [each for path in deployed.of("AWS::IAM::Role") for each in allows(given_to(deployed, path))]
     assert every
     for allow in every:
+        # What CloudFormation's handlers read for the site of a drill changes with them.
+        if allow.action.endswith("Describe*"):
+            assert allow.resource == "*", allow
+            continue
         assert action_of(allow.action) is not None, allow
         # Where an action has kinds of resource, everything is too much; where it has none, only everything works.
-        if allow.action not in OF_DATA_SETS and not allow.action.startswith("logs:"):
+        of_all = allow.resource == "*" and allow.action in OF_ALL
+        if not of_all and allow.action not in OF_DATA_SETS and not allow.action.startswith("logs:"):
             assert (allow.resource == "*") is (formats(allow.action) == []), allow
 
 
@@ -256,6 +280,56 @@ def test_the_partition_key_limits_what_is_read_of_a_table() -> None:
         given_by = {"TableName": "relight-shop", "Key": {"pk": {"S": key}, "sk": {"S": "head"}}}
         assert allowed(limited, needs(Call("dynamodb", "GetItem", given_by, HERE))[0]) is passes
     assert allowed(limited, Need("dynamodb:GetItem", TABLE)), "all of no values, as on AWS"
+
+
+def test_a_key_must_be_there_or_must_not() -> None:
+    """Null: of a tag that nobody knows the value of."""
+    tagged = Need("rds:DeleteDBInstance", "arn:1", {"aws:resourcetag/relight:drill": "drill-1"})
+    for value, of_tagged, of_untagged in (("false", True, False), ("true", False, True)):
+        given_by = policy(Action="rds:*", Resource="*", Condition={"Null": {"aws:ResourceTag/relight:drill": value}})
+        assert allowed(given_by, tagged) is of_tagged
+        assert allowed(given_by, Need("rds:DeleteDBInstance", "arn:1")) is of_untagged
+
+
+def test_what_a_call_tags_is_in_its_context() -> None:
+    """Of RDS, CloudFormation and EC2; and CloudFormation wants the right to tag beside the right to make."""
+    tags = [{"Key": "relight:drill", "Value": "drill-1"}]
+    made = needs(Call("cloudformation", "CreateStack", {"StackName": "relight-shop-drill-7", "Tags": tags}, HERE))
+    assert [need.action for need in made] == ["cloudformation:CreateStack", "cloudformation:TagResource"]
+    named = {"LaunchTemplateName": "relight-shop-drill-7"}
+    specified = [{"ResourceType": "launch-template", "Tags": tags}]
+    made += needs(Call("ec2", "CreateLaunchTemplate", named | {"TagSpecifications": specified}, HERE))
+    assert {need.context["aws:requesttag/relight:drill"] for need in made} == {"drill-1"}
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "wanted"),
+    [
+        ("rds", "DescribeDBInstances", {"rds:DescribeDBInstances": {"db:*"}}),
+        ("rds", "DescribeDBSnapshots", {"rds:DescribeDBSnapshots": {"db:*", "snapshot:*"}}),
+        (
+            *("rds", "DescribeDBInstanceAutomatedBackups"),
+            {"rds:DescribeDBInstanceAutomatedBackups": {"auto-backup:*", "db:*"}},
+        ),
+        # https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html
+        (
+            *("cloudformation", "DescribeStacks"),
+            {"cloudformation:DescribeStacks": {"*"}, "cloudformation:ListStacks": {"*"}},
+        ),
+        ("cloudwatch", "DescribeAlarms", {"cloudwatch:DescribeAlarms": {"alarm:*"}}),
+    ],
+)
+def test_who_names_nothing_asks_for_all(service: str, operation: str, wanted: dict[str, set[str]]) -> None:
+    found: dict[str, set[str]] = {}
+    for need in needs(Call(service, operation, {}, HERE)):
+        found.setdefault(need.action, set()).add(need.resource.split(":", 5)[-1])
+    assert found == wanted
+
+
+def test_composite_alarms_are_told_to_who_may_look_at_all() -> None:
+    """https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html"""
+    asked = {"AlarmNamePrefix": "relight-shop-", "AlarmTypes": ["MetricAlarm", "CompositeAlarm"]}
+    assert [need.resource for need in needs(Call("cloudwatch", "DescribeAlarms", asked, HERE))] == ["*"]
 
 
 def test_a_deny_is_stronger_than_any_allow() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lab.options import STEPS_HOME, Fault
-from lab.rehearsals import CASES, SWITCHOVERS, Rehearsed, chosen, kept, main, page, table
+from lab.rehearsals import CASES, DRILLS, SWITCHOVERS, Rehearsed, chosen, kept, main, page, table
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MACHINE = {"cpu": "A model", "cores": 2, "memory_mib": 8192, "platform": "Linux-6", "python": "3.13.0"}
@@ -43,6 +43,8 @@ def test_every_fault_is_rehearsed_once_and_each_way_home() -> None:
     stopped = CASES["circle-stopped"][-1].split(",")
     assert set(stopped) == STEPS_HOME, "each step of the way home is stopped once"
     assert CASES[SWITCHOVERS][:4] == ("--fault", "none", "--switchovers", "20")
+    assert CASES[DRILLS] == ("--drill", "promote,restore")
+    assert CASES["lost-during-drill"] == ("--during-drill", "restore")
 
 
 def test_some_can_be_chosen() -> None:
@@ -126,6 +128,40 @@ def test_the_ways_home_have_tables_of_their_own() -> None:
     assert "| `circle` | 2 | 2 | 2 | 11.25 s | 14.00 s | 0 |" in text
     assert "| 1 | eu-central-1 | 3.46 s | 6.00 s | 1.20 s | 2000 | 100 | 0 |" in text
     assert "| 2 | eu-west-1 |" in text
+
+
+def test_drills_have_a_table_of_their_own() -> None:
+    ready = {"score": 100, "seconds": 1.54, "calls": 57, "checks": 42, "not_passed": []}
+    row = {
+        "kind": "promote",
+        "status": "SUCCEEDED",
+        "promote_seconds": 7.25,
+        "restore_seconds": None,
+        "instances": 2,
+        "started": 10.0,
+        "ended": 40.0,
+    }
+    drills = document(
+        drills_asked=["promote", "restore"],
+        drills=[row, row | {"kind": "restore", "promote_seconds": None, "restore_seconds": 2.5}],
+        clients=24,
+        client_failures=0,
+        left_over=[],
+        standby_streaming_always=True,
+        readiness=ready,
+        readiness_after=ready | {"score": 97},
+        rto_seconds=None,
+        promotions=0,
+    )
+    text = page([Rehearsed(DRILLS, 0, drills)], NOW)
+    assert "it, was 100 of 100 (57 API calls, 1.5 s) before them and 97 of 100" in text
+    assert "streamed all the while." in text
+    assert "| promote | SUCCEEDED | 7.25 s |  | 2 | 30 s |" in text
+    assert "| restore | SUCCEEDED |  | 2.50 s | 2 | 30 s |" in text
+    unseen = drills | {"readiness": None, "standby_streaming_always": None}
+    text = page([Rehearsed(DRILLS, 1, unseen)], NOW)
+    assert "was unknown before them" in text
+    assert "streamed not always" in text
 
 
 def test_what_was_rehearsed_before_has_its_row_and_its_day(tmp_path: Path) -> None:

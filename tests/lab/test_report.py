@@ -22,6 +22,7 @@ from lab.report import (
     Status,
     StepRecord,
     closing,
+    publish,
 )
 from lab.score import PHASES, Floor
 
@@ -153,6 +154,17 @@ def test_a_document_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path) -> None
     assert path.read_text() == "old"
     succeeded().write(path)
     assert json.loads(path.read_text())["fault"] == "primary-lost"
+
+
+def test_the_last_reports_and_the_document_are_named_at_the_end(tmp_path: Path) -> None:
+    reports = tuple(f"build/rehearsal/run-{number}/report.html" for number in range(5))
+    console = Console(width=30, color_system=None)
+    with console.capture() as capture:
+        publish(succeeded(reports=reports), tmp_path / "out.json", console)
+    *others, last = capture.get().splitlines()
+    assert last == f" The result is in {tmp_path / 'out.json'}"
+    assert others[-3:] == [f" A run's report is in {report}" for report in reports[2:]]
+    assert json.loads((tmp_path / "out.json").read_text())["reports"] == list(reports)
 
 
 @pytest.mark.parametrize("width", [80, 200])

@@ -42,8 +42,13 @@ OTHER = {"primary": "dr", "dr": "primary"}
 MACHINE_NAME = "relight-shop-failover"
 # A Region's network ACL as its own stack knows it where nothing is deployed, and as the other Region is told of it.
 ACL, PEER_ACL = "Network/DatabaseAcl", "acl-0peer"
-# The role that S3 takes on, where nothing is deployed, and as AWS would call it.
-BATCH_ROLE = "Storage/PeerBatchRole.Arn", f"arn:aws:iam::{ACCOUNT}:role/relight-shop-batch"
+# The roles that functions pass on, to S3 and to CloudFormation, or ask IAM about: where nothing is deployed, and as AWS
+# would call them.
+PASSED_ON = {
+    "Storage/PeerBatchRole.Arn": f"arn:aws:iam::{ACCOUNT}:role/relight-shop-batch",
+    "DrillSite/SiteRole.Arn": f"arn:aws:iam::{ACCOUNT}:role/relight-shop-site",
+    "Watch/ProbeRole.Arn": f"arn:aws:iam::{ACCOUNT}:role/relight-shop-probe",
+}
 NOBODY = "127.0.0.2"
 EMPTY = Capacity(0, 0, 4)
 # The groups of a workload that exists already, in either Region, and what they are called seen from the other one.
@@ -88,7 +93,7 @@ class Estate:
     scripted: dict[str, Callable[[dict[str, Any]], Any]] = field(default_factory=dict)
     """What a state machine is told in place of what a function would say."""
     told: dict[str, Any] = field(default_factory=dict)
-    """What `dbcheck` says, in both Regions, to a check that it looks into the tables for."""
+    """What `dbcheck` says, in both Regions, to a check; or what gives that, of the payload."""
 
     def call(self, function: str, event: Mapping[str, Any], side: str = "dr") -> Any:
         """One invocation, as Lambda makes it."""
@@ -106,7 +111,8 @@ class Estate:
         """What `dbcheck` says to who invokes it: of a replica whose stream ended a second ago, or of a promoted one."""
         assert function == "relight-shop-dbcheck"
         if payload["check"] in self.told:
-            return self.told[payload["check"]]
+            said = self.told[payload["check"]]
+            return said(payload) if callable(said) else said
         found = self.databases[region]
         if found.in_recovery and not self._is_replica():
             found.in_recovery, found.stopped_at = False, self.databases[HOME].stopped_at  # which is replicated
@@ -177,9 +183,9 @@ class Estate:
         machines = client("stepfunctions", where)
         return str(machines.start_execution(stateMachineArn=self.waiting(name, where))["executionArn"])
 
-    def way_home(self) -> Machine:
-        """The other state machine of DR."""
-        return self.machine.beside(self._definition("failback"), "relight-shop-failback")
+    def another(self, name: str) -> Machine:
+        """The state machine of that name in DR, beside the failover's."""
+        return self.machine.beside(self._definition(name), f"relight-shop-{name}")
 
     def fenced(self, side: str, acl: str) -> set[str]:
         """What is denied at that Region's databases."""
@@ -214,7 +220,7 @@ class Estate:
     def staged(self, scenario: str) -> Iterator[None]:
         """What the templates make, new, for one scenario."""
         self.recorder.scenario = scenario
-        self.scripted, self.told = {}, {}
+        self.scripted, self.told, self.recorder.stand_ins = {}, {}, {}
         self.databases = {HERE: Dbcheck(replayed_lsn="0/4000000"), HOME: Dbcheck(in_recovery=False)}
         self.up()
         definition, handlers = self._machine_parts()
@@ -373,9 +379,7 @@ def environment(deployed: Region, function: str) -> dict[str, str]:
     given = {key: as_text(value) for key, value in function_of(deployed, function)["Environment"]["Variables"].items()}
     if function == "dbcheck":  # that which it is to reach is no address where nothing is deployed
         given |= {"DATABASE_HOST": LOCALHOST, "DATABASE_PORT": str(closed_port())}
-    if "PEER_BATCH_ROLE_ARN" in given:
-        given["PEER_BATCH_ROLE_ARN"] = given["PEER_BATCH_ROLE_ARN"].replace(*BATCH_ROLE)
-    return given | {"AWS_REGION": deployed.name}
+    return {name: PASSED_ON.get(value, value) for name, value in given.items()} | {"AWS_REGION": deployed.name}
 
 
 def imported(caller: Caller, variables: Mapping[str, str]) -> ModuleType:

@@ -27,9 +27,11 @@ from lab.permission import ACCOUNT, Call
 from lab.seam import Seams
 from lab.workflow import Workflows
 
-MACHINES = ("failover", "failback")
+# State machines, by what they are called here: the function of the drill has the name that its machine has.
+MACHINES: Mapping[str, str] = {"failover": "failover", "failback": "failback", "drill machine": "drill"}
 _TASKS = (StateTaskService, StateTaskServiceCallback)
 _PREFIX = "relight-shop-"
+_CALLED = {name: called for called, name in MACHINES.items()}
 # The key of the backups that are replicated: of the Region that they go to, whichever that is.
 BACKUP_KEY = "data"
 # What moto does not answer, or not in another Region.
@@ -40,9 +42,12 @@ NOT_ON_MOTO: Mapping[tuple[str, str], Any] = {
         "DBInstanceAutomatedBackups": [{"BackupRetentionPeriod": 14, "KmsKeyId": BACKUP_KEY}]
     },
     ("rds", "StartDBInstanceAutomatedBackupsReplication"): {"DBInstanceAutomatedBackup": {}},
+    ("cloudwatch", "DescribeAlarmHistory"): {"AlarmHistoryItems": []},
 }
 type Answer = Callable[[str, str, Any], Any]
 """(Region, function, payload) -> what the function answers."""
+type StandIn = Callable[[str, Mapping[str, Any]], Any]
+"""(Region, parameters) -> what AWS answers; or it raises what boto3 would."""
 
 
 @dataclass(frozen=True)
@@ -69,15 +74,18 @@ class Recorded:
 class Recorder:
     """Writes down what callers call while it is installed. `scenario` is noted with each call.
 
-    `answer` is what stands behind a function's own call of Lambda.
+    `answer` is what stands behind a function's own call of Lambda; `stand_ins`, by service and operation, answer
+    in the place of moto.
     """
 
     answer: Answer
+    stand_ins: Mapping[tuple[str, str], StandIn]
 
     def __init__(self, sides: Mapping[str, str], black_holes: Mapping[str, int]) -> None:
         """`sides` are the roles by Region; `black_holes` are ports of this machine in the place of a Region's
         endpoints."""
         self.scenario = ""
+        self.stand_ins = {}
         self.calls: list[Recorded] = []
         self._black_holes = black_holes
         self._sides = sides
@@ -120,7 +128,7 @@ class Recorder:
     def _in_its_machine(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def evaluate(task: Any, env: Any, *positional: Any, **named: Any) -> Any:
             name = env.states.context_object.context_object_data["StateMachine"]["Name"]
-            token = self._machine.set(name.removeprefix(_PREFIX))
+            token = self._machine.set(_CALLED[name.removeprefix(_PREFIX)])
             try:
                 return original(task, env, *positional, **named)
             finally:
@@ -152,7 +160,7 @@ class Recorder:
         bounds = (
             (None, None, None)
             if not caller.name
-            else (config.connect_timeout, config.read_timeout, config.retries["total_max_attempts"])
+            else (config.connect_timeout, config.read_timeout, (config.retries or {}).get("total_max_attempts"))
         )
         host = str(urlsplit(client.meta.endpoint_url).hostname)
 
@@ -162,14 +170,12 @@ class Recorder:
             who = caller if caller.name else Caller(caller.side, self._machine.get())
             self._note(Recorded(self.scenario, who, call, host, *bounds))
 
-        def called(params: dict[str, Any], model: Any, **_: Any) -> None:
+        def called(params: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
+            context["asked"] = params
             note(model.name, params)
 
         client.meta.events.register_first("before-parameter-build", called)
-        for name in (name for service, name in NOT_ON_MOTO if service == client.meta.service_model.service_name):
-            client.meta.events.register(
-                f"before-call.{client.meta.service_model.service_id.hyphenize()}.{name}", _answer
-            )
+        client.meta.events.register("before-call", self._stand_in)
         if client.meta.service_model.service_name == "lambda":
             answer = partial(self._answer_invoke, client.meta.region_name)
             client.meta.events.register("before-call.lambda.Invoke", answer)
@@ -191,10 +197,19 @@ class Recorder:
         body = json.dumps(self.answer(region, function, json.loads(params["body"]))).encode()
         return AWSResponse("", 200, HTTPHeaders(), None), {"StatusCode": 200, "Payload": _Payload(body)}
 
+    def _stand_in(self, model: Any, context: Mapping[str, Any], **_: Any) -> tuple[AWSResponse, Any] | None:
+        called, where = (model.service_model.service_name, model.name), context["client_region"]
+        if called in self.stand_ins:
+            said = self.stand_ins[called](where, context["asked"])
+        elif called in NOT_ON_MOTO:
+            said = _in_place_of_moto(called, where)
+        else:
+            return None
+        return AWSResponse("", 200, HTTPHeaders(), None), said
+
     def _note(self, recorded: Recorded) -> None:
-        stub = "drill-step" in str(recorded.call.parameters.get("FunctionName"))
-        if stub or recorded.caller.name == "drill":
-            return  # what another state machine calls is nobody's here
+        if "drill-step" in str(recorded.call.parameters.get("FunctionName")):
+            return  # what a state machine calls that only waits is nobody's here
         self.calls.append(recorded)  # one operation, so threads need no lock
 
 
@@ -203,11 +218,11 @@ def _kept(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return copy.deepcopy({name: value for name, value in parameters.items() if name != "Body"})
 
 
-def _answer(model: Any, context: Mapping[str, Any], **_: Any) -> tuple[AWSResponse, dict[str, Any]]:
-    said = copy.deepcopy(NOT_ON_MOTO[model.service_model.service_name, model.name])
+def _in_place_of_moto(called: tuple[str, str], where: str) -> Any:
+    said = copy.deepcopy(NOT_ON_MOTO[called])
     for backup in said.get("DBInstanceAutomatedBackups", []):
-        backup["KmsKeyId"] = f"arn:aws:kms:{context['client_region']}:{ACCOUNT}:key/{BACKUP_KEY}"
-    return AWSResponse("", 200, HTTPHeaders(), None), said
+        backup["KmsKeyId"] = f"arn:aws:kms:{where}:{ACCOUNT}:key/{BACKUP_KEY}"
+    return said
 
 
 class _Payload:

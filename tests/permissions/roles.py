@@ -3,10 +3,11 @@
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from lab.permission import Need, Statement, needs, statements
-from tests.permissions.estate import BATCH_ROLE, FUNCTIONS, IN_BOTH, Estate, function_of, machine_of
+from lab.permission import Call, Need, Statement, needs, statements
+from tests.permissions.estate import FUNCTIONS, IN_BOTH, PASSED_ON, Estate, function_of, machine_of
 from tests.permissions.recording import MACHINES, Caller
 from tests.template.region import ACCOUNT, REGIONS, Region
 from tests.template.region import given as template_parameters
@@ -15,6 +16,11 @@ CALLERS = [
     *(Caller("dr", name) for name in (*FUNCTIONS, *MACHINES)),
     *(Caller("primary", name) for name in IN_BOTH),
 ]
+# What changes, and is made by a drill before.
+ON_WHAT_IS_TAGGED = {
+    *("PromoteReadReplica", "DeleteDBInstance", "DeleteDBSnapshot"),
+    *("DeleteLaunchTemplate", "DeleteStack", "DescribeStackEvents"),
+}
 # What Step Functions asks of a state machine's role so that it may set its logging up; none of it takes a resource
 # (https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html).
 LOG_DELIVERY = [
@@ -35,14 +41,17 @@ LOG_DELIVERY = [
 def role_path(deployed: Region, name: str) -> str:
     """Where the role of a function, or of a state machine, is among the Region's resources."""
     if name in MACHINES:
-        return str(machine_of(deployed, name)["RoleArn"]).removesuffix(".Arn")
+        return str(machine_of(deployed, MACHINES[name])["RoleArn"]).removesuffix(".Arn")
     return str(function_of(deployed, name)["Role"]).removesuffix(".Arn")
 
 
 def given(deployed: Region, path: str) -> list[Statement]:
     """The role's own statements; those of AWS's managed policies are AWS's."""
     documents = [policy["PolicyDocument"] for policy in deployed[path].get("Policies", [])]
-    return statements(json.loads(json.dumps(documents).replace(*BATCH_ROLE)))
+    written = json.dumps(documents)
+    for here, there in PASSED_ON.items():
+        written = written.replace(here, there)
+    return statements(json.loads(written))
 
 
 def keys(deployed: Region) -> dict[str, str]:
@@ -57,7 +66,7 @@ def keys(deployed: Region) -> dict[str, str]:
             if "KMSMasterKeyID" in default:
                 found[f"arn:aws:s3:::{bucket['BucketName']}"] = str(default["KMSMasterKeyID"])
     for side, where in REGIONS.items():
-        for kept in (f"db:shop-{side}", f"snapshot:shop-{side}-retired-5"):
+        for kept in (f"db:shop-{side}", f"snapshot:shop-{side}-retired-5", f"snapshot:rds:shop-{side}-2026-11-20"):
             found[f"arn:aws:rds:{where}:{ACCOUNT}:{kept}"] = template_parameters(side)["DataKeyArn"]
     return found
 
@@ -67,12 +76,22 @@ def asked(estate: Estate, caller: Caller) -> list[Need]:
     deployed = estate.regions[caller.side]
     known = keys(deployed)
     calls = [each.call for each in estate.recorder.calls if each.caller == caller]
-    return [need for call in calls for need in needs(call, known)] + _by_its_service(deployed, caller.name)
+    wanted = [_on_what_is_tagged(call, need) for call in calls for need in needs(call, known)]
+    return wanted + _by_its_service(deployed, caller.name)
+
+
+def _on_what_is_tagged(call: Call, need: Need) -> Need:
+    """What a drill has made carries its tags, and its name says that it is a drill's."""
+    named = any(re.search(r"-drill-\d+$", str(value)) for value in call.parameters.values())
+    if not named or call.operation not in ON_WHAT_IS_TAGGED:
+        return need
+    tags = {"aws:resourcetag/relight:drill": "drill-1", "aws:resourcetag/relight:application": "shop"}
+    return replace(need, context={**need.context, **tags})
 
 
 def _by_its_service(deployed: Region, name: str) -> list[Need]:
     if name in MACHINES:
-        logging = machine_of(deployed, name).get("LoggingConfiguration", {})
+        logging = machine_of(deployed, MACHINES[name]).get("LoggingConfiguration", {})
         return LOG_DELIVERY if logging.get("Level", "OFF") != "OFF" else []
     function = function_of(deployed, name)
     kept = [function.get("DeadLetterConfig", {}).get("TargetArn")]

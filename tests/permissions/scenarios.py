@@ -13,7 +13,7 @@ from relight.ledger import Capacity
 
 from lab.health_event import HealthEvent
 from lab.permission import ACCOUNT
-from tests.permissions import way_home
+from tests.permissions import drills, way_home
 from tests.permissions.estate import (
     ACL,
     DOMAIN,
@@ -202,7 +202,7 @@ SCENARIOS: dict[str, Callable[[Estate], None]] = {
 
 def play_all(estate: Estate) -> None:
     """Every scenario, each in an estate of its own."""
-    for name, play in (SCENARIOS | way_home.SCENARIOS).items():
+    for name, play in (SCENARIOS | way_home.SCENARIOS | drills.SCENARIOS).items():
         with estate.staged(name):
             play(estate)
 

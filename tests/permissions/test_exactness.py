@@ -164,6 +164,9 @@ def test_of_a_workload_that_exists_already_only_what_was_named_may_be_changed() 
         *("db:store-peer", "auto-backup:*"),
         # What Relight makes of the database: its identifier may be so long that it is cut short in these.
         *("db:*-retired-*", "snapshot:*-retired-*"),
+        *("db:*-drill-*", "snapshot:*-drill-*"),
+        # What a throwaway is made from: whichever snapshot is the newest, of either Region.
+        "snapshot:*",
         # What is made of it has the groups that it had, whatever they are called.
         *("subgrp:*", "pg:*", "og:*"),
     }

@@ -31,8 +31,11 @@ def of_a_region(deployed: Region) -> dict[str, tuple[str, Needs]]:
     found = dict(_schedules(deployed)) | dict(_rules(deployed)) | dict(_buckets(deployed)) | dict(_jobs(deployed))
     for flows in deployed.of("AWS::EC2::FlowLog").values():
         found[_path(flows["DeliverLogsPermissionArn"])] = "vpc-flow-logs.amazonaws.com", _flow_log(deployed, flows)
-    for profile in deployed.of("AWS::IAM::InstanceProfile").values():
-        found[str(profile["Roles"][0])] = "ec2.amazonaws.com", _instance(deployed)
+    for path, profile in deployed.of("AWS::IAM::InstanceProfile").items():
+        own = f"relight-drill-shop-{ACCOUNT}-{deployed.name}" if path.startswith("DrillSite/") else None
+        found[str(profile["Roles"][0])] = "ec2.amazonaws.com", _instance(deployed, own)
+    if "DrillSite/SiteRole" in deployed.resources:
+        found["DrillSite/SiteRole"] = "cloudformation.amazonaws.com", _site(deployed)
     return found
 
 
@@ -122,17 +125,55 @@ def _log_group(deployed: Region, flows: Mapping[str, Any]) -> str:
     return str(next(name for name in groups if name == flows["LogGroupName"]))
 
 
-def _instance(deployed: Region) -> Needs:
-    """What user data, the boot gate, the application and the CloudWatch agent do."""
+def _site(deployed: Region) -> Needs:
+    """What CloudFormation does to make the site of a drill, and to delete it.
+
+    By the handlers of these types of resources, and for the group by
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-launch-template-permissions.html:
+    Auto Scaling asks whether who makes it may run instances of its launch template, which it does by a role of its own
+    then.
+    """
+    where = deployed.name
+    balancing, ec2 = (f"arn:aws:{service}:{where}:{ACCOUNT}" for service in ("elasticloadbalancing", "ec2"))
+    balancer, group, listener = (
+        f"{balancing}:{kind}shop-drill-7/1" for kind in ("loadbalancer/app/", "targetgroup/", "listener/app/")
+    )
+    scaling = f"arn:aws:autoscaling:{where}:{ACCOUNT}:autoScalingGroup:1:autoScalingGroupName/shop-drill-7"
+    template = f"{ec2}:launch-template/lt-1"
+    of_it = {"ec2:launchtemplate": template}
+    made = [f"{ec2}:{kind}/1" for kind in ("instance", "volume", "network-interface", "subnet", "security-group")]
+    needed = {
+        balancer: ("CreateLoadBalancer", "ModifyLoadBalancerAttributes", "DeleteLoadBalancer", "CreateListener"),
+        group: ("CreateTargetGroup", "ModifyTargetGroupAttributes", "DeleteTargetGroup"),
+        listener: ("ModifyListenerAttributes", "DeleteListener"),
+    }
+    # As the handlers of AWS::AutoScaling::AutoScalingGroup and AWS::ElasticLoadBalancingV2::* declare them.
+    read = ("elasticloadbalancing:Describe", "autoscaling:Describe", "ec2:Describe")
+    return [
+        *(Need(f"elasticloadbalancing:{name}", on) for on, names in needed.items() for name in names),
+        *(Need("elasticloadbalancing:AddTags", on) for on in (balancer, group, listener)),
+        *(Need(f"autoscaling:{verb}AutoScalingGroup", scaling) for verb in ("Create", "Update", "Delete")),
+        Need("autoscaling:CreateOrUpdateTags", scaling),
+        *(Need(f"{what}*", "*") for what in read),
+        Need("ec2:RunInstances", template, {"aws:resourcetag/relight:drill": "drill-1"} | of_it),
+        *(Need("ec2:RunInstances", on, of_it) for on in (*made, f"arn:aws:ec2:{where}::image/ami-1")),
+        *(Need("ec2:CreateTags", on, {"ec2:createaction": "RunInstances"}) for on in made[:2]),
+        Need("iam:PassRole", "DrillSite/InstanceRole.Arn", {"iam:passedtoservice": "ec2.amazonaws.com"}),
+    ]
+
+
+def _instance(deployed: Region, apart: str | None) -> Needs:
+    """What user data, the boot gate, the application and the CloudWatch agent do; those of a drill write `apart`."""
     where = deployed.name
     bucket = f"arn:aws:s3:::relight-data-shop-{ACCOUNT}-{where}"
+    state = f"arn:aws:s3:::{apart}/state/1" if apart else f"{bucket}/state/1"
     (template,) = deployed.of("AWS::EC2::LaunchTemplate").values()
     assert template["LaunchTemplateData"]["IamInstanceProfile"]
     key = f"arn:aws:kms:{where}:{ACCOUNT}:key/data"
     group = f"arn:aws:logs:{where}:{ACCOUNT}:log-group:/relight/shop/{deployed.role}/application"
     return [
-        *(Need("s3:GetObject", f"{bucket}/{name}") for name in ("releases/1.tar.gz", "static/1.css", "state/1")),
-        Need("s3:PutObject", f"{bucket}/state/1"),
+        *(Need("s3:GetObject", f"{bucket}/{name}") for name in ("releases/1.tar.gz", "static/1.css")),
+        *(Need(f"s3:{verb}Object", state) for verb in ("Get", "Put")),
         Need(
             "secretsmanager:GetSecretValue",
             f"arn:aws:secretsmanager:{where}:{ACCOUNT}:secret:relight/shop/database-aB1cD2",
@@ -189,8 +230,28 @@ def test_a_lost_and_an_additional_allow_are_found(name: str) -> None:
 @pytest.mark.parametrize("name", REGIONS)
 def test_an_instance_reads_who_is_active_and_no_question_s_token(name: str) -> None:
     deployed = region(name)
-    (profile,) = deployed.of("AWS::IAM::InstanceProfile").values()
-    its_own = given(deployed, str(profile["Roles"][0]))
-    for where in REGIONS.values():
-        keys = ("region", "run#failover-4-1", "signal", "health")
-        assert [key for key in keys if allowed(its_own, _item_of(where, key))] == ["region"]
+    profiles = deployed.of("AWS::IAM::InstanceProfile").values()
+    assert len(profiles) == 2, "its own, and that of a drill"
+    for profile in profiles:
+        its_own = given(deployed, str(profile["Roles"][0]))
+        for where in REGIONS.values():
+            keys = ("region", "run#failover-4-1", "signal", "health")
+            assert [key for key in keys if allowed(its_own, _item_of(where, key))] == ["region"]
+
+
+@pytest.mark.parametrize("name", REGIONS)
+def test_an_instance_of_a_drill_changes_nothing_that_the_application_has(name: str) -> None:
+    deployed = region(name)
+    changed = [allow for allow in allows(given(deployed, "DrillSite/InstanceRole")) if allow.action == "s3:PutObject"]
+    its_own = f"arn:aws:s3:::relight-drill-shop-{ACCOUNT}-{deployed.name}/state/*"
+    assert [allow.resource for allow in changed] == [its_own]
+
+
+@pytest.mark.parametrize("name", REGIONS)
+def test_the_site_of_a_drill_is_all_that_its_role_may_delete_or_start_instances_of(name: str) -> None:
+    deployed = region(name)
+    granted = given(deployed, "DrillSite/SiteRole")
+    deleted = {allow.resource.rpartition("/")[2] for allow in allows(granted) if ":Delete" in allow.action}
+    assert deleted == {"shop-drill-*"}
+    untagged = Need("ec2:RunInstances", f"arn:aws:ec2:{deployed.name}:{ACCOUNT}:launch-template/lt-shop-{name}")
+    assert not allowed(granted, untagged)

@@ -208,7 +208,7 @@ def the_owners_of_both_locks_are_dead(estate: Estate) -> None:
     for owner in (*(execution(f"relight-shop-{kind}", "dead") for kind in ("failover", "failback", "drill")),):
         begun(estate, owner=owner)
         assert estate.call("survey", {"intent": "hear"})["status"] == "DONE"
-    for kind in ("failover", "failback"):
+    for kind in ("failover", "failback", "drill"):
         run = begun(estate)
         owner = execution(f"relight-shop-{kind}", "dead", HOME)
         head = {"active": HOME, "active_epoch": EPOCH, "epoch": EPOCH, "state": "steady"}
@@ -252,7 +252,7 @@ def the_way_home_is_gone(estate: Estate) -> None:
     played(estate)
     estate.head("dr", active=HOME, active_epoch=EPOCH, epoch=EPOCH, home=HERE)
     estate.stream()
-    way = estate.way_home()
+    way = estate.another("failback")
     execution = way.start({"reason": "home", "to": "home"})
     way.client.send_task_success(taskToken=estate.question(), output=json.dumps({"by": "ada"}))
     ended = way.outcome(execution)
@@ -264,7 +264,7 @@ def a_standby_is_rebuilt(estate: Estate) -> None:
     """And its application let in; whoever had the lock before was dead."""
     played(estate)
     estate.fence("dr", ACL)
-    way = estate.way_home()
+    way = estate.another("failback")
     for dead in (WAY_HOME, "relight-shop-drill", MACHINE_NAME):
         estate.head("dr", active=HOME, active_epoch=EPOCH, epoch=EPOCH, owner=execution(dead, "dead"), expires_at=FAR)
         ended = way.outcome(way.start({"reason": "there must be a standby", "to": "protected"}))

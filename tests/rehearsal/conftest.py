@@ -51,15 +51,19 @@ def rehearse(folder: Path) -> Callable[..., Rehearsed]:
         out = folder.parent / f"{folder.name}.json"
         goes_home = {"--circle", "--switchovers", "dr-lost-while-active"} & set(words)
         environment = os.environ | {"TMPDIR": str(folder)}
-        done = subprocess.run(
-            [sys.executable, "-m", "relight_cli.main", "rehearse", "--json", str(out), *words],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=_DEADLINE_HOME if goes_home else _DEADLINE,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "relight_cli.main", "rehearse", "--json", str(out), *words],
+                cwd=ROOT,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=_DEADLINE_HOME if goes_home else _DEADLINE,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as late:
+            said = late.stdout.decode() if isinstance(late.stdout, bytes) else late.stdout
+            pytest.fail(f"it did not end within {late.timeout:.0f} s: {said}")
         document = json.loads(out.read_text()) if out.exists() else {}
         out.unlink(missing_ok=True)
         return Rehearsed(done.returncode, document, done.stdout + done.stderr, folder)

@@ -80,6 +80,7 @@ def test_a_silent_primary_is_failed_over_though_the_orchestrator_is_stopped_in_t
     assert done.document["rto_floor_seconds"] == 25
 
 
+@pytest.mark.long
 def test_regions_that_cannot_reach_each_other_are_left_alone(rehearse: Rehearse) -> None:
     done = rehearse("--fault", "network-cut")
     _left_alone(done)

@@ -82,6 +82,8 @@ class Standby:
         """The steps in the order in which they answered."""
         self.gone: list[str] = []
         """The steps in the order in which their handlers came to an end, with an answer or without one."""
+        self.news: list[str] = []
+        """What the event bus was told while runs went on: `started`, `decided`, `active`."""
         self.capacity = STEADY
         self.fenced = False
         self.let_in = False
@@ -180,6 +182,9 @@ class Standby:
     def _handle(self, function: str, event: dict[str, Any]) -> Any:
         detail = event.get("intent") or event.get("what") or ""
         step = f"{function} {detail}".strip().removesuffix(" end")
+        if step == "record news":
+            self.news.append(event["news"])
+            return self._answer(function, step, event)
         self.looks.append(step)
         try:
             self.during.get(step, lambda: None)()
@@ -334,6 +339,8 @@ def settings[Kind: Settings](kind: type[Kind], **changed: str) -> Kind:
             "EVIDENCE_BUCKET": BUCKET,
             "TOPIC_ARN": TOPIC,
             "APPLICATION": "shop",
+            "RTO_SECONDS": "900",
+            "MAX_DATA_LOSS_SECONDS": "300",
             "PEER_CONNECT_SECONDS": "2",
             "PEER_READ_SECONDS": "5",
             "DOMAIN": "shop.example.com",

@@ -42,7 +42,11 @@ _CLOCK = r"\$millis\(\) > \$(deadline|((decide|quiesce|harden|lock)_)?by|ask_unt
 DEFINITIONS = sorted((ROOT / "statemachine").glob("*.asl.yaml"))
 WAY_HOME = DEFINITION.with_name("failback.asl.yaml")
 # What each of them does where it cannot go on.
-WAYS_BACK = {DEFINITION.name: {"Undo"}, WAY_HOME.name: {"Put capacity back", "Let the other side go"}}
+WAYS_BACK = {
+    DEFINITION.name: {"Undo"},
+    WAY_HOME.name: {"Put capacity back", "Let the other side go"},
+    "drill.asl.yaml": {"Take everything away"},
+}
 each_definition = pytest.mark.parametrize("path", DEFINITIONS, ids=lambda path: path.name.removesuffix(".asl.yaml"))
 
 type State = Mapping[str, Any]
@@ -319,6 +323,7 @@ def test_a_failback_changes_nothing_before_it_has_looked_at_both_sides() -> None
         "Who holds the lock",
         "Is its owner alive",
         "Take over the lock",
+        "Say that it has begun",
     }
 
 
@@ -362,7 +367,8 @@ def test_only_these_states_touch_the_peer(definition: dict[str, Any], resources:
     fence = {"Cut the old side off", "Lift the fence", "Empty the old side", "Let this side's application in"}
     quiesce = {"Stop writes", "See the last write arrive", "Let writes in"}
     record = {"Ask a person", "Note the answer", "Say that this Region serves", "Record"}
-    assert reaching == {"Gather and decide", "Harden the database"} | fence | quiesce | record | scale | switch
+    news = {"Say that it has begun", "Say what was decided"}
+    assert reaching == {"Gather and decide", "Harden the database"} | fence | quiesce | record | news | scale | switch
 
 
 # What is wrong is found.

@@ -156,7 +156,9 @@ SCENARIOS = (
     Scenario("not to be decided", False, WELL, first=(REBOOTING,), owner=hesitant, changed={"DecideSeconds": 1}),
     Scenario("without facts", True, breaks=("assess",)),
     Scenario(
-        "best effort", True, breaks=("scale warm", "fence cut", "fence open", "record tell", "harden", "fence empty")
+        "best effort",
+        True,
+        breaks=("scale warm", "fence cut", "fence open", "record news", "record tell", "harden", "fence empty"),
     ),
     Scenario("not switched", True, breaks=("switch engage",)),
     Scenario("not undone", False, WELL, breaks=("scale restore", "switch clear", "fence lift", "quiesce resume")),

@@ -79,6 +79,7 @@ SETTINGS: dict[str, type[Settings]] = {
     "assess": known.ViewSettings,
     "compare": known.CompareSettings,
     "dbcheck": known.DbcheckSettings,
+    "drill": known.DrillSettings,
     "fence": FenceSettings,
     "guard": GuardSettings,
     "harden": known.HardenSettings,
@@ -86,6 +87,7 @@ SETTINGS: dict[str, type[Settings]] = {
     "probe": known.ProbeSettings,
     "promote": known.PromoteSettings,
     "quiesce": known.QuiesceSettings,
+    "readiness": known.ReadinessSettings,
     "record": known.RecordSettings,
     "reprotect": known.ReprotectSettings,
     "retire": known.RetireSettings,
@@ -107,6 +109,7 @@ def test_only_the_orchestrator_is_made(role: str) -> None:
         "Watch",
         "Failover",
         "Failback",
+        "Drill",
         "Observability",
         "Dashboard",
     }
@@ -193,6 +196,20 @@ def test_scale_may_change_each_group_and_no_other(role: str) -> None:
         if "autoscaling:UpdateAutoScalingGroup" in each["Action"]
     ]
     assert statement["Resource"] == existing(role)["ExistingGroupArns"].split(",")
+
+
+@pytest.mark.parametrize("role", REGIONS)
+def test_a_certificate_and_a_key_that_nobody_has_named_may_be_described(role: str) -> None:
+    """The balancer's listeners say which certificate it is, and RDS which key."""
+    described = {
+        action: statement["Resource"]
+        for statement in statements(brought(role, DataKeyArn="")["Watch/ReadinessRole"])
+        for action in as_list(statement["Action"])
+    }
+    here = f"{REGIONS[role]}:{ACCOUNT}"
+    assert described["acm:DescribeCertificate"] == f"arn:aws:acm:{here}:certificate/*"
+    assert described["kms:DescribeKey"] == f"arn:aws:kms:{here}:key/*"
+    assert "elasticloadbalancing:DescribeListeners" in described
 
 
 @pytest.mark.parametrize("role", REGIONS)

@@ -40,9 +40,11 @@ def test_checkov_is_asked_about_every_template_and_asks_nobody() -> None:
     config = yaml.safe_load(CONFIG)
     assert (config["framework"], config["skip-download"]) == (["cloudformation"], True)
     assert not {"soft-fail", "soft-fail-on", "skip-path", "baseline"} & config.keys()
-    command = re.search(r"^check:.*?\n\n", (ROOT / "Makefile").read_text(), re.MULTILINE | re.DOTALL)
-    assert command is not None
-    assert "$(CHECKOV) --config-file .checkov.yaml --file template.yaml stacks/*.yaml\n" in command[0]
+    makefile = (ROOT / "Makefile").read_text()
+    part = re.search(r"^check-templates:.*?\n\n", makefile, re.MULTILINE | re.DOTALL)
+    assert part is not None
+    assert "$(CHECKOV) --config-file .checkov.yaml --file template.yaml stacks/*.yaml\n" in part[0]
+    assert re.search(r"^check: .*\bcheck-templates\b", makefile, re.MULTILINE)
 
 
 def test_a_function_that_a_schedule_calls_has_a_dead_letter_queue() -> None:

@@ -28,11 +28,17 @@ CHANGES = {
 }
 # What changes nothing that such code describes, and why.
 BESIDE_IT = {
-    "rds:AddTagsToResource": "the tags that the instance before had",
+    "ec2:CreateLaunchTemplate": "a drill's own, beside the workload's",
+    "ec2:CreateTags": "of a drill's own launch template",
+    "ec2:DeleteLaunchTemplate": "with the tag of a drill only",
+    "rds:AddTagsToResource": "the tags that the instance before had, and those of a drill",
+    "rds:CopyDBSnapshot": "under the name of a drill only",
     "rds:CreateDBSnapshot": "of what is about to be retired, or deleted",
     "rds:RebootDBInstance": "of a replica that waits for it to take its parameter group",
-    "rds:DeleteDBInstance": "of a retired instance only, which no code describes any more",
-    "rds:RestoreDBInstanceFromDBSnapshot": "under a retired name only",
+    "rds:DeleteDBInstance": "of a retired instance, which no code describes any more, or a drill's",
+    "rds:DeleteDBSnapshot": "with the tag of a drill only",
+    "rds:RestoreDBInstanceFromDBSnapshot": "under a retired name, or a drill's",
+    "rds:RestoreDBInstanceToPointInTime": "under the name of a drill only",
     "rds:StartDBInstance": "of what a person has stopped; no code says so",
     "rds:StartDBInstanceAutomatedBackupsReplication": "what the instance before had, by its template",
     "s3:CreateJob": "of a bucket that is Relight's own",
@@ -43,7 +49,7 @@ def mutating() -> set[str]:
     """What the functions may change in a workload, by their roles."""
     found = set()
     for path, role in region("dr").of("AWS::IAM::Role").items():
-        if not path.startswith(("Watch/", "Failover/", "Failback/")):
+        if not path.startswith(("Watch/", "Failover/", "Failback/", "Drill/")):
             continue
         for policy in role.get("Policies", []):
             for statement in policy["PolicyDocument"]["Statement"]:

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from moto import mock_aws
 from moto.backends import get_backend
+from relight import readiness_gauges
 from relight.gauges import gauges
 from relight.ledger import Head, State
 from relight.probe import MEASURED
+from relight.readiness import Readiness
 from relight.switches import switches
 
 from lab.alarm_rule import read
@@ -31,6 +33,8 @@ ALARM, COMPOSITE = "AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"
 SWITCHES = "Relight/Switches/shop"
 HOME, DR = REGIONS["primary"], REGIONS["dr"]
 FUNCTIONS = sorted(path.name for path in (ROOT / "functions").iterdir() if (path / "handler.py").exists())
+# What the function readiness publishes of the standby, each half hour.
+READINESS = ("ReadinessScore", "DrillAgeDays")
 # What AWS publishes, by namespace: the dimensions, and the metrics that it documents for them.
 PUBLISHED: dict[str, dict[tuple[str, ...], set[str]]] = {
     "AWS/ApplicationELB": {
@@ -67,7 +71,7 @@ PUBLISHED: dict[str, dict[tuple[str, ...], set[str]]] = {
 def published_by_relight(namespace: str, name: str, where: str) -> bool:
     """Whether a function of that Region really publishes it: asked of the code that does."""
     if namespace == "Relight":  # in whichever Region is the standby
-        return name in {"Ready", "Down.outside", *(f"Down.{view.value}" for view in MEASURED)}
+        return name in {"Ready", "Down.outside", *READINESS, *(f"Down.{view.value}" for view in MEASURED)}
     active = Head(True, 1, where, State.STEADY, ended_at=1.0, frozen_until=3.0)
     return name in switches(active, where, HOME) | gauges(active, where, HOME, 2.0)
 
@@ -178,6 +182,7 @@ TOLD_AT_ONCE = {
         "GuardSilent",
         "NotReady",
         "Unprotected",
+        "NotPractised",
         "RunFailed",
         "EventLost",
         "FunctionErrors",
@@ -222,30 +227,33 @@ def test_a_freeze_keeps_the_composite_alarm_silent(role: str) -> None:
 def test_what_only_one_role_needs_is_there_once() -> None:
     only_dr = alarms("dr").keys() - alarms("primary").keys()
     only_primary = alarms("primary").keys() - alarms("dr").keys()
-    assert (only_dr, only_primary) == ({"Stop", "NoGo", "PrimaryDown", "Unprotected"}, {"Hold"})
+    assert (only_dr, only_primary) == ({"Stop", "NoGo", "PrimaryDown", "Unprotected", "NotPractised"}, {"Hold"})
 
 
 # What some of them stand for.
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_one_alarm_is_on_the_errors_of_each_function_that_is_at_work_there_each_minute(role: str) -> None:
+def test_one_alarm_is_on_the_errors_of_each_function_that_is_at_work_in_both_regions_each_minute(role: str) -> None:
     """What a run calls is told by the run's own failure; what a rule calls, or a schedule now and then, by its dead
-    letter. So is the probe of the primary, which is at work only while that Region is the standby."""
+    letter. So is the probe, which is at work only where a Region is the standby."""
     here = region(role)
     schedules = here.of("AWS::Scheduler::Schedule").values()
     called = {each["Target"]["Arn"] for each in schedules if each["ScheduleExpression"] == "rate(1 minute)"}
     functions = {r.arn: r.properties for r in here.resources.values() if r.type == "AWS::Lambda::Function"}
     found = {dimensions["FunctionName"] for _, _, dimensions in metrics(alarms(role)["FunctionErrors"])}
     scheduled = {functions[arn]["FunctionName"] for arn in called}
-    assert scheduled - found == (set() if role == "dr" else {"relight-shop-probe"})
+    assert scheduled - found == {"relight-shop-probe"}
     assert found <= scheduled
-    for function in (functions[schedule["Target"]["Arn"]] for schedule in schedules):
-        assert function["DeadLetterConfig"]["TargetArn"] == here.resources["Ledger/DeadLetters"].arn
+    for target in (schedule["Target"] for schedule in schedules):
+        assert target["DeadLetterConfig"]["Arn"] == here.resources["Ledger/DeadLetters"].arn
+        if target["Arn"] in functions:  # a state machine is started or not, and has a record
+            assert functions[target["Arn"]]["DeadLetterConfig"]["TargetArn"] == target["DeadLetterConfig"]["Arn"]
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_failover_that_fails_and_any_run_that_takes_too_long_are_told(role: str) -> None:
+def test_a_failover_that_fails_or_takes_too_long_is_told(role: str) -> None:
+    """Of a failback and a drill each stage has a deadline, and the record that follows it tells people."""
     looked_at = {
         (name, dimensions["StateMachineArn"].rpartition("-")[2])
         for _, name, dimensions in metrics(alarms(role)["RunFailed"])
@@ -253,8 +261,33 @@ def test_a_failover_that_fails_and_any_run_that_takes_too_long_are_told(role: st
     assert looked_at == {
         ("ExecutionsFailed", "failover"),
         ("ExecutionsTimedOut", "failover"),
-        ("ExecutionsTimedOut", "failback"),
     }
+
+
+def test_that_nobody_has_practised_for_too_long_is_told_once_a_day() -> None:
+    """By whoever tells it: the standby's readiness, once in each day."""
+    alarm = alarms("dr")["NotPractised"]
+    variables = next(
+        each["Environment"]["Variables"]
+        for each in region("dr").of("AWS::Lambda::Function").values()
+        if each["FunctionName"] == "relight-shop-readiness"
+    )
+    assert (alarm["Period"], alarm["EvaluationPeriods"]) == (readiness_gauges.AGE_SECONDS, 1)
+    assert float(alarm["Threshold"]) == float(variables["DRILL_DAYS"])
+    assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
+    told = readiness_gauges.gauges(None, Readiness(0.0, DR, 100, (), "1", practised_days=1.0))
+    assert alarm["MetricName"] in told
+    assert alarm["Dimensions"] == [{"Name": "service", "Value": variables["POWERTOOLS_SERVICE_NAME"]}]
+    assert alarm["TreatMissingData"] == "missing", "a Region that is active tells nothing"
+
+
+def test_a_readiness_that_cannot_tell_when_there_was_a_drill_leaves_a_dead_letter() -> None:
+    """Without data there is no alarm on drills."""
+    (letters,) = (dimensions["QueueName"] for _, _, dimensions in metrics(alarms("dr")["EventLost"]))
+    queue = region("dr").resources["Ledger/DeadLetters"]
+    assert queue.properties["QueueName"] == letters
+    assert region("dr")["Watch/ReadinessEachHalfHour"]["Target"]["DeadLetterConfig"] == {"Arn": queue.arn}
+    assert region("dr")["Watch/Readiness"]["DeadLetterConfig"] == {"TargetArn": queue.arn}
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -307,9 +340,55 @@ def test_it_reads_from_who_is_active_down_to_the_workload() -> None:
         "Who is active",
         "Can we fail over now",
         "How far behind are we",
+        "When did we last practise",
         "What runs",
         "Is the workload well",
     ]
+
+
+def below(question: str) -> list[dict[str, Any]]:
+    """The widgets that answer a question."""
+    ordered = sorted(widgets(), key=lambda w: (w["y"], w["x"]))
+    headings = [w for w in ordered if w["type"] == "text"]
+    (heading,) = (w for w in headings if w["properties"]["markdown"].startswith(f"## {question}"))
+    end = next((w["y"] for w in headings if w["y"] > heading["y"]), float("inf"))
+    return [w for w in ordered if heading["y"] < w["y"] < end]
+
+
+@pytest.mark.parametrize(
+    ("question", "answers"),
+    [
+        ("Who is active", {"STOP", "GO", "HOLD", "UnprotectedSeconds"}),
+        ("Can we fail over now", {"ReadinessScore", "Ready", "MAINTENANCE", "ApproximateNumberOfMessagesVisible"}),
+        ("How far behind are we", {"ReplicaLag", "OldestReplicationSlotLag", "FreeStorageSpace"}),
+        ("When did we last practise", {"DrillAgeDays", "ExecutionsSucceeded", "ExecutionsFailed"}),
+        ("What runs", {"ExecutionsStarted", "Errors"}),
+    ],
+)
+def test_each_question_is_answered_below_it(question: str, answers: set[str]) -> None:
+    assert answers <= {metric[1] for widget in below(question) for metric in widget["properties"]["metrics"]}
+
+
+def test_drills_are_shown_for_longer_than_the_longest_pause_between_two_of_them() -> None:
+    age, drills = below("When did we last practise")
+    assert age["properties"]["start"] == "-P3D", "told once a day, and a dashboard shows three hours by itself"
+    assert (drills["properties"]["start"], drills["properties"]["period"]) == ("-P35D", 86400), "one is each month"
+    machines = {metric[3].rpartition(":")[2] for metric in drills["properties"]["metrics"]}
+    assert machines == {"relight-shop-drill"}
+
+
+def test_readiness_is_shown_for_longer_than_the_pause_between_two_tellings() -> None:
+    score = below("Can we fail over now")[0]
+    assert score["properties"]["start"] == "-P2D", "told four times a day where it does not change"
+
+
+def test_it_is_within_what_cloudwatch_takes() -> None:
+    """500 widgets; 500 metrics in one and 2,500 altogether (CloudWatch service quotas)."""
+    many = [len(widget["properties"].get("metrics", [])) for widget in widgets()]
+    assert len(many) <= 500
+    assert max(many) <= 500
+    assert sum(many) <= 2500
+    assert all(1 <= widget["height"] <= 1000 and 1 <= widget["width"] <= 24 for widget in widgets())
 
 
 def test_its_widgets_lie_side_by_side_on_the_grid() -> None:
@@ -384,7 +463,11 @@ def targets() -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 # Nothing is done because of what AWS says of its health, and what is kept of an old database is kept for days: an hour
 # makes no difference.
-IN_NO_HURRY = ("Failover/RecordHealth", "Failover/HealthForward", "Failback/RetireEachDay")
+IN_NO_HURRY = (
+    *("Failover/RecordHealth", "Failover/HealthForward", "Failback/RetireEachDay"),
+    # A look at what there is, and drills: ten minutes, or an hour, make them no worse.
+    *("Watch/ReadinessEachHalfHour", "Drill/DrillFunctionSweep", "Drill/DrillPlan", "Drill/DrillRestore"),
+)
 
 
 def test_what_cannot_be_delivered_in_two_minutes_is_kept_and_never_comes_late() -> None:
@@ -411,10 +494,11 @@ def test_a_function_that_is_called_asynchronously_gets_no_old_news_either(role: 
     configured = {each["FunctionName"]: each for each in here.of("AWS::Lambda::EventInvokeConfig").values()}
     asynchronous = [functions[arn] for arn in called & functions.keys()]
     assert {each["FunctionName"] for each in asynchronous} == {
-        f"relight-shop-{n}" for n in ("probe", "guard", "dbcheck", "record", "retire")
+        f"relight-shop-{n}" for n in ("probe", "guard", "dbcheck", "readiness", "record", "retire", "drill")
     }
+    unhurried = {f"relight-shop-{n}" for n in ("readiness", "record", "retire", "drill")}
     for function in asynchronous:
-        longest = 3600 if function["FunctionName"] in {"relight-shop-record", "relight-shop-retire"} else 120
+        longest = 3600 if function["FunctionName"] in unhurried else 120
         assert configured[function["FunctionName"]]["MaximumEventAgeInSeconds"] <= longest
         assert function["DeadLetterConfig"] == {"TargetArn": here.resources["Ledger/DeadLetters"].arn}
 
@@ -446,6 +530,7 @@ class Stage:
         given = {
             "Application": "shop",
             "Role": role,
+            "DrillDays": "45",
             "TopicArn": self.topic,
             "MachineArn": f"arn:aws:states:{self.region}:{ACCOUNT}:stateMachine:relight-shop-failover",
             "BalancerFullName": "app/shop/1",

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -22,8 +22,18 @@ IN_VPC = "arn:aws:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole"
 WITHOUT_RESOURCE = {
     "autoscaling:DescribeAutoScalingGroups",
     "autoscaling:DescribeScalingActivities",
-    "elasticloadbalancing:DescribeTargetHealth",
-    "ec2:DescribeNetworkAcls",
+    "cloudformation:DescribeStacks",  # of all stacks
+    "cloudformation:ListStacks",
+    "cloudwatch:DescribeAlarms",  # composite ones, too: whoever may not look at all alarms is not told of them
+    "cloudwatch:DescribeAlarmHistory",
+    *(f"elasticloadbalancing:Describe{what}" for what in ("Listeners", "LoadBalancers")),
+    *(f"elasticloadbalancing:DescribeTarget{what}" for what in ("Groups", "Health")),
+    *(f"ec2:DescribeInstance{what}" for what in ("s", "Types", "TypeOfferings")),
+    *(f"ec2:DescribeLaunchTemplate{what}" for what in ("s", "Versions")),
+    *(f"ec2:Describe{what}" for what in ("CapacityReservations", "Images", "NetworkAcls")),
+    *("events:ListRules", "events:ListRuleNamesByTarget", "scheduler:ListSchedules"),
+    "rds:DescribeAccountAttributes",
+    *("route53:ListHealthChecks", "route53:ListHostedZones"),
     "cloudwatch:GetMetricData",
     "cloudwatch:GetMetricStatistics",
     "cloudwatch:PutMetricData",
@@ -44,28 +54,40 @@ NARROWED = {
     "cloudwatch:PutMetricData": "cloudwatch:namespace",
     "s3:CreateJob": "aws:RequestedRegion",
 }
-# What changes the world outside the ledger, and who alone may do it. `Failover` and `Failback` are the state machines.
+# What changes the world outside the ledger, and who alone may do it. `Failover`, `Failback` and `Drill` are the state
+# machines. What a drill does is done to what carries its tag (test_drill_stack.py).
 ALONE = {
-    "rds:PromoteReadReplica": {"Promote"},
+    "rds:PromoteReadReplica": {"Promote", "DrillFunction"},
     # Hardening; a new name and room for what is kept; what the creation of a replica does not take.
     "rds:ModifyDBInstance": {"Harden", "Retire", "Reprotect"},
     "rds:StartDBInstanceAutomatedBackupsReplication": {"Harden"},
     "rds:StartDBInstance": {"Retire"},
     "rds:CreateDBSnapshot": {"Retire"},
-    "rds:RestoreDBInstanceFromDBSnapshot": {"Retire"},
-    "rds:DeleteDBInstance": {"Retire"},
-    "rds:CreateDBInstanceReadReplica": {"Reprotect"},
-    "rds:AddTagsToResource": {"Retire", "Reprotect"},
+    "rds:RestoreDBInstanceFromDBSnapshot": {"Retire", "DrillFunction"},
+    "rds:RestoreDBInstanceToPointInTime": {"DrillFunction"},
+    "rds:CopyDBSnapshot": {"DrillFunction"},
+    "rds:DeleteDBInstance": {"Retire", "DrillFunction"},
+    "rds:DeleteDBSnapshot": {"DrillFunction"},
+    "rds:CreateDBInstanceReadReplica": {"Reprotect", "DrillFunction"},
+    "rds:AddTagsToResource": {"Retire", "Reprotect", "DrillFunction"},
     "rds:RebootDBInstance": {"Reprotect"},
-    "kms:CreateGrant": {"Harden", "Retire", "Reprotect"},
-    "iam:PassRole": {"Objects"},
+    "ec2:CreateLaunchTemplate": {"DrillFunction"},
+    "ec2:CreateTags": {"DrillFunction"},
+    "ec2:DeleteLaunchTemplate": {"DrillFunction"},
+    "cloudformation:CreateStack": {"DrillFunction"},
+    "cloudformation:TagResource": {"DrillFunction"},
+    "cloudformation:DeleteStack": {"DrillFunction"},
+    "kms:CreateGrant": {"Harden", "Retire", "Reprotect", "DrillFunction"},
+    "iam:PassRole": {"Objects", "DrillFunction"},
     "autoscaling:UpdateAutoScalingGroup": {"Fence", "Guard", "Scale"},
     "autoscaling:ResumeProcesses": {"Scale"},
     "ec2:CreateNetworkAclEntry": {"Fence", "Guard"},
     "ec2:DeleteNetworkAclEntry": {"Fence", "Guard"},
     "cloudwatch:PutMetricData": {"Switch", "Guard", "Failover"},
-    # The probe a failover; the failback its switchover; survey the other Region's failback, which lights the pilot.
-    "states:StartExecution": {"Probe", "Survey", "Failback", "FailoverPrimaryDown", "FailoverPrimaryUnseen"},
+    # The probe a failover; the failback its switchover; survey the other Region's failback, which lights the pilot. A
+    # game day both; schedules a drill.
+    "states:StartExecution": {"Probe", "Survey", "Failback", "FailoverPrimaryDown", "FailoverPrimaryUnseen"}
+    | {"Drill", "DrillFunction", "DrillPlan", "DrillRestore"},
     "states:SendTaskFailure": {"Probe"},
     # A failover what holds the lock and gives way; survey what was left over from before the failure.
     "states:StopExecution": {"Failover", "Survey"},
@@ -74,18 +96,20 @@ ALONE = {
     "s3:CreateJob": {"Objects"},
     "s3:DeleteObject": set(),
     "sns:Publish": {"Record", "Guard", "Retire"},
-    "events:PutEvents": {"HealthForward"},
-    "sqs:SendMessage": {"Probe", "Guard", "Dbcheck", "Record", "Retire"}
-    | {"ProbeEachMinute", "GuardEachMinute", "DbcheckEachMinute", "RetireEachDay"},
+    "events:PutEvents": {"HealthForward", "Record", "Readiness"},
+    "sqs:SendMessage": {"Probe", "Guard", "Dbcheck", "Readiness", "Record", "Retire", "DrillFunction"}
+    | {"ProbeEachMinute", "GuardEachMinute", "DbcheckEachMinute", "ReadinessEachHalfHour", "RetireEachDay"}
+    | {"DrillFunctionSweep", "DrillPlan", "DrillRestore"},
 }
 # What only looks, and what the calls above need beside them.
 BESIDE = re.compile(
     r"dynamodb:|lambda:InvokeFunction$|kms:(Decrypt|DescribeKey|GenerateDataKey)$|logs:"
-    r"|[a-z0-9-]+:(Describe|Get|List)[A-Za-z]+$"
+    r"|iam:SimulatePrincipalPolicy$|[a-z0-9-]+:(Describe|Get|List)[A-Za-z]+$"
 )
 # Who asks which `dbcheck`, its own Region's and the other one's: nobody calls any other function.
 ASKING = {
-    "own": {"Assess", "Guard", "Probe", "Promote", "Quiesce", "Retire", "Reprotect", "Compare"},
+    "own": {"Assess", "Guard", "Probe", "Promote", "Quiesce", "Retire", "Reprotect", "Compare"}
+    | {"DrillFunction", "Readiness"},
     # A network ACL is the fence here; where it is not ours, `fence` asks too (test_bring_your_own.py).
     "peer": {"Quiesce", "Compare"},
 }
@@ -104,6 +128,9 @@ REACHING = {
     "Reprotect": {"kms", "rds"},
     "Compare": {"lambda"},
     "Objects": {"s3"},
+    # Beside all runs: what is away then is what readiness tells, and what a drill is refused for.
+    "Readiness": {"dynamodb", "rds", "s3", "secretsmanager"},
+    "DrillFunction": {"dynamodb", "kms", "rds", "states"},
 }
 # HOLD is let go of by what the DR Region's alarms say of STOP and GO, and it is the home Region's.
 AT_HOME = {"Guard": {"cloudwatch"}, "Switch": {"cloudwatch"}}
@@ -118,34 +145,59 @@ CHANGING_THERE = {
     "Record": {"dynamodb:UpdateItem"},
     "Survey": {"dynamodb:UpdateItem", "states:StartExecution"},
     "Objects": {"s3:CreateJob"},
+    # What is read there for a throwaway here; and the way home of a game day.
+    "DrillFunction": {
+        *("kms:CreateGrant", "rds:CreateDBInstanceReadReplica", "rds:CopyDBSnapshot", "states:StartExecution")
+    },
 }
 # Whatever a ledger holds is kept, but for what an instance was like that is gone, and that it is kept.
 FORGETTING = {"Harden": {"shape"}, "Reprotect": {"shape"}, "Retire": {"retired", "shape"}}
 # What AWS says of its health decides nothing, so it may come late; it is for the evidence. And a day is long.
 FOR_THE_EVIDENCE = {"Failover/RecordHealth", "Failover/HealthForward"}
-EACH_DAY = {"Failback/RetireEachDay"}
+# What does not come each minute: when, for how many seconds it may come late, and how often it is tried again.
+UNHURRIED = {
+    "Failback/RetireEachDay": ("rate(1 day)", 3600, 2),
+    "Watch/ReadinessEachHalfHour": ("rate(30 minutes)", 300, 0),
+    "Drill/DrillFunctionSweep": ("rate(1 hour)", 600, 0),
+    "Drill/DrillPlan": ("cron(0 6 ? * MON *)", 3600, 3),
+    "Drill/DrillRestore": ("cron(0 6 ? * TUE#1 *)", 3600, 3),
+}
 
+MADE_OF_GROUPS = {
+    *("rds:RestoreDBInstanceFromDBSnapshot", "rds:RestoreDBInstanceToPointInTime", "rds:CreateDBInstanceReadReplica")
+}
 # What is not named after the application, by service: the whole of the last part of an ARN, and what it is allowed for.
 ANY = None
+EVERYWHERE = {"iam": ACCOUNT, "route53": ""}
+"""Services whose ARNs name no Region, and what they name as the account."""
 NOT_BY_THE_APPLICATION: dict[str, dict[str, set[str] | None]] = {
-    "ec2": {r"network-acl/[\w/.-]+": ANY},
+    "acm": {r"certificate/1": {"acm:DescribeCertificate"}},
+    "cloudwatch": {r"alarm:\*": {"cloudwatch:DescribeAlarms"}},
+    # AWS numbers launch templates; those of a drill carry its tag.
+    "ec2": {
+        r"network-acl/[\w/.-]+": ANY,
+        r"launch-template/\*": {"ec2:CreateLaunchTemplate", "ec2:CreateTags", "ec2:DeleteLaunchTemplate"},
+    },
     "events": {r"event-bus/default": ANY},
+    # SAM names roles after the stacks, which CloudFormation names.
+    "iam": {r"role/\*": {"iam:SimulatePrincipalPolicy"}},
     "kms": {r"key/topic": {"kms:Decrypt", "kms:GenerateDataKey"}, r"key/data": {"kms:CreateGrant", "kms:DescribeKey"}},
     "rds-db": {r"dbuser:\*/relight_check": ANY},
     # Groups keep the names that they had, which CloudFormation has made; AWS numbers backups and snapshots of its own.
     "rds": {
-        r"(subgrp|og):\*": {"rds:RestoreDBInstanceFromDBSnapshot", "rds:CreateDBInstanceReadReplica"},
-        r"pg:\*": {
-            "rds:RestoreDBInstanceFromDBSnapshot",
-            "rds:CreateDBInstanceReadReplica",
-            "rds:ModifyDBInstance",
-        },
+        r"(subgrp|og):\*": MADE_OF_GROUPS,
+        r"pg:\*": MADE_OF_GROUPS | {"rds:ModifyDBInstance", "rds:DescribeDBParameters"},
         r"auto-backup:\*": {
             "rds:DescribeDBInstanceAutomatedBackups",
+            "rds:RestoreDBInstanceToPointInTime",
             "rds:StartDBInstanceAutomatedBackupsReplication",
         },
-        r"snapshot:\*": {"rds:DescribeDBSnapshots"},
+        r"snapshot:\*": {"rds:DescribeDBSnapshots", "rds:RestoreDBInstanceFromDBSnapshot", "rds:CopyDBSnapshot"},
+        # What drills have left is found by looking through all that there is.
+        r"db:\*": {f"rds:DescribeDB{what}" for what in ("Instances", "Snapshots", "InstanceAutomatedBackups")},
     },
+    "route53": {r"hostedzone/\*": {"route53:ListResourceRecordSets"}},
+    "servicequotas": {r"ec2/L-1216C47A": {"servicequotas:GetServiceQuota"}},
     "s3": {r"job/\*": {"s3:DescribeJob"}},
 }
 
@@ -157,7 +209,7 @@ def functions(of: Region) -> dict[str, Mapping[str, Any]]:
 
 def roles(of: Region) -> dict[str, Mapping[str, Any]]:
     """The roles of functions, schedules, rules and the state machines: `ProbeRole`."""
-    ours = ("Watch/", "Failover/", "Failback/")
+    ours = ("Watch/", "Failover/", "Failback/", "Drill/")
     found = {path: each for path, each in of.of("AWS::IAM::Role").items() if path.startswith(ours)}
     return {path.rpartition("/")[2]: each for path, each in found.items()}
 
@@ -182,25 +234,37 @@ def in_peer(side: str, role: Mapping[str, Any]) -> list[tuple[str, str]]:
     return found
 
 
+def tasks(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each state of a definition that calls a function, by the name that its stack gives the function."""
+    match value:
+        case {"Type": "Task", "Arguments": {"FunctionName": str(name)}, "TimeoutSeconds": int()}:
+            function = name.removeprefix("${").removesuffix("}").removesuffix("Function")
+            yield "DrillFunction" if function == "Drill" else function, value  # its machine has the shorter name
+        case dict():
+            for item in value.values():
+                yield from tasks(item)
+        case list():
+            for item in value:
+                yield from tasks(item)
+
+
 @cache
+def calls() -> list[tuple[str, dict[str, Any]]]:
+    """What all state machines call."""
+    definitions = (ROOT / "statemachine").glob("*.asl.yaml")
+    return [found for path in sorted(definitions) for found in tasks(yaml.safe_load(path.read_text()))]
+
+
+def is_news(task: Mapping[str, Any]) -> bool:
+    return bool(task["Arguments"]["Payload"].get("what") == "news")
+
+
 def awaited() -> dict[str, int]:
     """The shortest TimeoutSeconds with which a state machine awaits each function; a question is awaited for longer."""
     found: dict[str, int] = {}
-
-    def look(value: Any) -> None:
-        match value:
-            case {"Type": "Task", "Arguments": {"FunctionName": str(name)}, "TimeoutSeconds": int(seconds)}:
-                function = name.removeprefix("${").removesuffix("Function}")
-                found[function] = min(seconds, found.get(function, seconds))
-            case dict():
-                for item in value.values():
-                    look(item)
-            case list():
-                for item in value:
-                    look(item)
-
-    for machine in ("failover", "failback"):
-        look(yaml.safe_load((ROOT / "statemachine" / f"{machine}.asl.yaml").read_text()))
+    for function, task in calls():
+        if not is_news(task):
+            found[function] = min(task["TimeoutSeconds"], found.get(function, task["TimeoutSeconds"]))
     return found
 
 
@@ -216,7 +280,7 @@ def test_both_regions_get_the_same_orchestrator() -> None:
         {
             path: each.type
             for path, each in region(role).resources.items()
-            if each.stack in {"watch", "failover", "failback", "ledger"}
+            if each.stack in {"watch", "failover", "failback", "drill", "drill_site", "ledger"}
         }
         for role in ROLES
     )
@@ -231,9 +295,21 @@ def test_functions_run_on_one_runtime_and_end_before_the_state_machine_gives_the
     # The fence is given up sooner: what hangs there must not hold a run up.
     late = {name for name, seconds in awaited().items() if functions(region("dr"))[name]["Timeout"] >= seconds}
     assert late == {"Fence"}
-    # What no state machine awaits comes by a schedule, each minute.
+    # What no state machine awaits comes by a schedule.
     watching = functions(region("dr")).keys() - awaited().keys()
-    assert watching == {"Probe", "Guard", "Dbcheck"}
+    assert watching == {"Probe", "Guard", "Dbcheck", "Readiness"}
+    # Readiness is asked by a person, too, who sees an answer within the half minute.
+    assert functions(region("dr"))["Readiness"]["Timeout"] <= 30
+
+
+def test_news_is_given_up_soon_and_nothing_fails_of_it() -> None:
+    """Each kind of run says that it has begun; a failover, beside the fence, what was decided."""
+    news = [task for _, task in calls() if is_news(task)]
+    assert sorted(task["TimeoutSeconds"] for task in news) == [3, 3, 20, 20]
+    for task in news:
+        (caught,) = task["Catch"]
+        assert caught["ErrorEquals"] == ["States.ALL"]
+        assert caught["Next"] == task.get("Next", "Not said")
 
 
 # Who may do what.
@@ -272,7 +348,7 @@ def test_each_other_resource_is_one_of_ours(role: str) -> None:
             for resource in as_list(statement["Resource"]):
                 if resource == "*" or re.match(r"arn:aws:s3:::relight-(evidence|data)-shop-", resource):
                     continue
-                if resource == "Storage/PeerBatchRole.Arn":
+                if resource in {"Storage/PeerBatchRole.Arn", "DrillSite/SiteRole.Arn"}:
                     assert statement["Action"] == "iam:PassRole"
                     continue
                 service, where, account, named = re.fullmatch(
@@ -281,7 +357,8 @@ def test_each_other_resource_is_one_of_ours(role: str) -> None:
                 # A list of names becomes ARNs without them; the condition says where, and groups are the account's own.
                 if service == "autoscaling" and where == "*":
                     where, account = statement["Condition"]["StringEquals"]["aws:RequestedRegion"], ACCOUNT
-                assert (where in REGIONS.values(), account) == (True, ACCOUNT), (name, resource)
+                assert where in REGIONS.values() or (service in EVERYWHERE and not where), (name, resource)
+                assert account == EVERYWHERE.get(service, ACCOUNT), (name, resource)
                 others = NOT_BY_THE_APPLICATION.get(service, {})
                 known = [allowed for pattern, allowed in others.items() if re.fullmatch(pattern, named)]
                 if known:
@@ -344,7 +421,7 @@ def test_of_the_other_region_only_this_is_changed(side: str) -> None:
 
 @pytest.mark.parametrize("side", ROLES)
 def test_of_a_ledger_only_what_is_gone_is_deleted_and_never_all_of_it_read(side: str) -> None:
-    verbs = {"GetItem", "PutItem", "UpdateItem", "Query", "DeleteItem"}
+    verbs = {"BatchGetItem", "GetItem", "PutItem", "UpdateItem", "Query", "DeleteItem"}
     own = f"arn:aws:dynamodb:{REGIONS[side]}:{ACCOUNT}:table/relight-shop"
     forgetting = {}
     for name, role in roles(region(side)).items():
@@ -394,7 +471,12 @@ def test_a_replica_is_built_of_the_other_database_under_the_own_name(side: str) 
 
 # A replica is encrypted with its own Region's key, and what it is built of with its source's; the backups of a promoted
 # database with that of the Region where they are kept.
-KEYS = {"Harden": {"peer"}, "Retire": {"own"}, "Reprotect": {"own", "peer"}}
+KEYS = {
+    "Harden": {"peer"},
+    "Retire": {"own"},
+    "Reprotect": {"own", "peer"},
+    "DrillFunction": {"own", "peer"},
+}
 
 
 @pytest.mark.parametrize("role", KEYS)
@@ -411,11 +493,20 @@ def test_a_key_is_granted_through_rds_only(side: str, role: str) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("function", "role", "service"),
+    [
+        ("Objects", "Storage/PeerBatchRole.Arn", "batchoperations.s3.amazonaws.com"),
+        ("DrillFunction", "DrillSite/SiteRole.Arn", "cloudformation.amazonaws.com"),
+    ],
+)
 @pytest.mark.parametrize("side", ROLES)
-def test_only_the_role_that_replicates_again_is_passed_on_and_to_batch_operations_only(side: str) -> None:
-    (statement,) = [s for s in statements(role_of("Objects", side)) if s["Action"] == "iam:PassRole"]
-    assert statement["Resource"] == "Storage/PeerBatchRole.Arn"
-    assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "batchoperations.s3.amazonaws.com"}}
+def test_only_a_role_that_is_made_for_it_is_passed_on_and_to_its_service_only(
+    side: str, function: str, role: str, service: str
+) -> None:
+    (statement,) = [s for s in statements(role_of(function, side)) if s["Action"] == "iam:PassRole"]
+    assert statement["Resource"] == role
+    assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": service}}
 
 
 def executions(side: str, role: str, action: str) -> set[str]:
@@ -445,7 +536,18 @@ def test_what_starts_a_run_starts_that_run_only(side: str) -> None:
     assert executions(side, "Survey", "states:StartExecution") == {f"{peer}:failback"}
 
 
-@pytest.mark.parametrize("machine", ["Failover", "Failback"])
+@pytest.mark.parametrize("side", ROLES)
+def test_a_game_day_starts_a_failover_here_and_the_way_home_there(side: str) -> None:
+    here, peer = REGIONS[side], REGIONS["dr" if side == "primary" else "primary"]
+    assert executions(side, "Drill", "states:StartExecution") == {f"{here}:failover"}
+    assert executions(side, "DrillFunction", "states:StartExecution") == {f"{peer}:failback"}
+    assert {name: executions(side, f"Drill{name}", "states:StartExecution") for name in ("Plan", "Restore")} == {
+        "Plan": {f"{here}:drill"},
+        "Restore": {f"{here}:drill"},
+    }
+
+
+@pytest.mark.parametrize("machine", ["Failover", "Failback", "Drill"])
 def test_a_state_machine_invokes_its_steps_and_nothing_else(machine: str) -> None:
     given = region("dr")[f"{machine}/{machine}"]["DefinitionSubstitutions"]
     steps = {value for name, value in given.items() if name.endswith("Function")}
@@ -477,14 +579,16 @@ def test_what_cannot_be_delivered_is_kept_and_does_not_come_late() -> None:
     queue = region("dr").resources["Ledger/DeadLetters"].arn
     for name, target in targets().items():
         assert target["DeadLetterConfig"]["Arn"] == queue, name
-        longest = 3600 if name in FOR_THE_EVIDENCE | EACH_DAY else 120
+        longest = 3600 if name in FOR_THE_EVIDENCE else UNHURRIED.get(name, ("", 120, 0))[1]
         assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] <= longest, name
 
 
 def test_schedules_come_each_minute_and_are_not_caught_up() -> None:
-    """Each day, where it is about money: that is tried again."""
-    for name, schedule in region("dr").of("AWS::Scheduler::Schedule").items():
-        each, age, retries = ("rate(1 day)", 3600, 2) if name in EACH_DAY else ("rate(1 minute)", 60, 0)
+    """But for what is about money or practice, or asks a great deal."""
+    schedules = region("dr").of("AWS::Scheduler::Schedule")
+    assert UNHURRIED.keys() < schedules.keys()
+    for name, schedule in schedules.items():
+        each, age, retries = UNHURRIED.get(name, ("rate(1 minute)", 60, 0))
         assert schedule["ScheduleExpression"] == each, name
         assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"}, name
         policy = {"MaximumEventAgeInSeconds": age, "MaximumRetryAttempts": retries}
@@ -499,6 +603,9 @@ def test_the_schedule_of_each_day_only_looks() -> None:
 def test_what_a_schedule_calls_is_not_retried_with_old_news() -> None:
     configured = {each["FunctionName"]: each for each in region("dr").of("AWS::Lambda::EventInvokeConfig").values()}
     patient = [configured.pop(f"relight-shop-{name}") for name in ("record", "retire")]
+    for name, seconds in (("readiness", 300), ("drill", 600)):  # before the next one comes
+        each = configured.pop(f"relight-shop-{name}")
+        assert (each["MaximumRetryAttempts"], each["MaximumEventAgeInSeconds"]) == (0, seconds)
     assert configured.keys() == {f"relight-shop-{name}" for name in ("probe", "guard", "dbcheck")}
     for each in configured.values():
         assert (each["MaximumRetryAttempts"], each["MaximumEventAgeInSeconds"]) == (0, 60)
@@ -520,8 +627,23 @@ def test_only_what_may_send_it_reaches_the_dead_letter_queue() -> None:
 def test_what_looks_each_minute_is_called_in_both_regions(role: str) -> None:
     """Which of them is the standby is for the probe to read in its ledger: nothing is switched over for it."""
     schedules = region(role).of("AWS::Scheduler::Schedule")
-    for name in ("ProbeEachMinute", "GuardEachMinute", "DbcheckEachMinute"):
+    for name in ("ProbeEachMinute", "GuardEachMinute", "DbcheckEachMinute", "ReadinessEachHalfHour"):
         assert "State" not in schedules[f"Watch/{name}"], name
+    assert "State" not in schedules["Drill/DrillFunctionSweep"]
+
+
+@pytest.mark.parametrize(("role", "state"), [("primary", "DISABLED"), ("dr", "ENABLED")])
+def test_drills_are_scheduled_where_there_is_a_standby_from_deployment_on(role: str, state: str) -> None:
+    """In the home Region one can be started by hand, while that stands by."""
+    schedules = region(role).of("AWS::Scheduler::Schedule")
+    found = {kind: schedules[f"Drill/Drill{kind.title()}"] for kind in ("plan", "restore")}
+    assert {each["State"] for each in found.values()} == {state}
+    for kind, each in found.items():
+        assert each["Target"]["Arn"] == region(role).resources["Drill/Drill"].arn
+        asked = {"reason": "by schedule", "kind": kind, "trigger": "schedule"}
+        assert json.loads(each["Target"]["Input"]) == asked
+    schedules = region("dr", DrillPlanSchedule="none", DrillRestoreSchedule="none").of("AWS::Scheduler::Schedule")
+    assert {schedules[f"Drill/Drill{kind}"]["State"] for kind in ("Plan", "Restore")} == {"DISABLED"}
 
 
 @pytest.mark.parametrize(("role", "state"), [("primary", "DISABLED"), ("dr", "ENABLED")])
@@ -590,8 +712,9 @@ HOLDING_DATA = {
 @pytest.mark.parametrize("stack", STACKS)
 def test_what_holds_data_outlives_its_stack(stack: str) -> None:
     for name, resource in written(stack).resources.items():
-        # Neither notifications nor access logs are kept.
-        if resource["Type"] in HOLDING_DATA and (stack, name) not in {("keys", "Topic"), ("storage", "Logs")}:
+        # Neither notifications nor access logs are kept, nor what drills have written.
+        passing = {("keys", "Topic"), ("storage", "Logs"), ("drill_site", "Bucket")}
+        if resource["Type"] in HOLDING_DATA and (stack, name) not in passing:
             assert resource.get("DeletionPolicy") == "Retain", name
             assert resource.get("UpdateReplacePolicy") == "Retain", name
 

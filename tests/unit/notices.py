@@ -8,9 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from relight import failback_evidence
+from relight import drill_evidence, failback_evidence
 from relight.asking import Asking, Request, Warm
-from relight.evidence import Kept, document, notification
+from relight.delivery import LINK_SECONDS
+from relight.drill import Kind
+from relight.drill_plan import Facts, Origin, Source, cost, minutes, would
+from relight.drill_question import DrillAsking, DrillRequest
+from relight.evidence import Kept, document, notification, reported
 from relight.failback_question import FailbackAsking, FailbackRequest
 from relight.head import Head, State
 from relight.ledger import StepStory
@@ -21,6 +25,9 @@ from relight.settings import RecordSettings
 from relight.telling import Notice, word_of
 
 from tests.unit.standby import HERE, HOME, NOW, TABLE, execution
+
+type Steps = dict[str, tuple[str, dict[str, Any]]]
+"""By name: the last sentence of each, and its facts."""
 
 PAGE = Path(__file__).parents[2] / "docs/notifications.md"
 TOKEN = "AQCkAAAAKgAAAAMAAAAAAAAAAcL+0f/8Zq=="
@@ -76,6 +83,35 @@ REPORTS: dict[str, Any] = {
 }
 
 
+DRILL = Run("drill-promote-29833333", execution("drill-promote-29833333"), 6, NOW - 60, Mode.PLANNED)
+THROWAWAY, ORDER = "shop-dr-drill-6", "relight-drill-promote-29833333-1790003600000"
+PROMOTES = Facts(
+    kind=Kind.PROMOTE,
+    here=HERE,
+    peer=HOME,
+    head=Head(True, 6, HOME, State.STEADY),
+    peer_head=Head(True, 6, HOME, State.STEADY),
+    replica_id="shop-dr",
+    standby={"DBInstanceClass": "db.t4g.small"},
+    follows=True,
+    source=Source(Origin.REPLICA, f"arn:aws:rds:{HOME}:123456789012:db:shop-primary", 20, None, True),
+    peer_silent=None,
+    primary_status="available",
+    primary_backups=7,
+    max_gib=1000,
+    max_usd=25.0,
+    drill_seconds=14400.0,
+    instances=1,
+    instance_type="t4g.small",
+)
+
+
+def report_of(run_id: str) -> str:
+    """The line on a report; of the link only what people look at."""
+    link = f"https://relight-evidence.s3.{HERE}.amazonaws.com/runs/{run_id}/report.html?X-Amz-Signature=..."
+    return reported(run_id, link, None, LINK_SECONDS)
+
+
 def settings(**changed: Any) -> RecordSettings:
     """Of the shop's DR Region."""
     given: dict[str, Any] = {
@@ -89,6 +125,8 @@ def settings(**changed: Any) -> RecordSettings:
         "evidence_bucket": "relight-evidence",
         "topic_arn": f"arn:aws:sns:{HERE}:123456789012:relight-shop",
         "application": "shop",
+        "rto_seconds": 900.0,
+        "max_data_loss_seconds": 300.0,
     }
     return RecordSettings(**(given | changed))
 
@@ -134,7 +172,26 @@ def home_ending(end: dict[str, Any], answer: Answer | None = None) -> Notice:
     kept = Kept({}, steps, None, answer, [])
     here = settings(aws_region=HOME, peer_region=HERE)
     said = failback_evidence.document(HOMEWARD, here, {"reports": REPORTS} | end, kept, NOW + 900)
-    return failback_evidence.notification(said, f"s3://relight-evidence/runs/{HOMEWARD.id}/run.json")
+    where = f"s3://relight-evidence/runs/{HOMEWARD.id}/run.json"
+    return failback_evidence.notification(said, where, report_of(HOMEWARD.id))
+
+
+def drill_question() -> Notice:
+    """The notice of a drill that asks for the first time, in the DR Region."""
+    planned = f"a drill of the kind promote may begin: about {minutes(PROMOTES):g} minutes, {cost(PROMOTES)} USD"
+    decision = {"finding": "drill_promote", "sentence": planned, "would": would(PROMOTES)}
+    asked = asks(decision, kind="drill", drill="promote")
+    request = DrillRequest.from_event({name: value for name, value in asked.items() if name != "warm_until"})
+    return DrillAsking(settings(), DRILL, request, request.question(NOW)).notice
+
+
+def drill_ending(end: dict[str, Any], steps: Steps, answer: Answer | None) -> Notice:
+    """The notice of the end of a drill."""
+    stories = [StepStory(f"drill ({name})", NOW, NOW, said, facts) for name, (said, facts) in steps.items()]
+    given = {"trigger": "manual", "reason": "a quarter of a year has passed", "drill": {"kind": "promote"}, **end}
+    said = drill_evidence.document(DRILL, settings(), given, Kept({}, stories, None, answer, []), NOW + 4000)
+    where = f"s3://relight-evidence/runs/{DRILL.id}/run.json"
+    return drill_evidence.notification(said, where, report_of(DRILL.id))
 
 
 def question(event: dict[str, Any], now: float = NOW, warm: Warm | None = Warm(2, 1)) -> Notice:  # noqa: B008
@@ -153,9 +210,8 @@ def ending(
     ]
     asked = Request.from_event(asks(PLANNED)).question(NOW)
     kept = Kept(marks or {}, steps, asked, answer, [])
-    return notification(
-        document(run, settings(), end, kept, NOW + 300), f"s3://relight-evidence/runs/{run.id}/run.json"
-    )
+    said = document(run, settings(), end, kept, NOW + 300)
+    return notification(said, f"s3://relight-evidence/runs/{run.id}/run.json", report_of(run.id))
 
 
 def examples() -> dict[str, Notice]:
@@ -200,6 +256,33 @@ def examples() -> dict[str, Notice]:
             },
             Answer(Reply.APPROVED, "arn:aws:iam::123456789012:user/ann", "nobody orders now", NOW + 60, "x"),
         ),
+    } | drill_examples()
+
+
+def drill_examples() -> dict[str, Notice]:
+    """Those of drills."""
+    approved = Answer(Reply.APPROVED, "arn:aws:iam::123456789012:user/ann", "it is quiet", NOW + 60, "drill_promote")
+    built = f"{THROWAWAY} answers, made in 41 min from arn:aws:rds:{HOME}:123456789012:db:shop-primary, by replication"
+    written = f"order {ORDER} was written through https://dr.shop.example/orders and read back"
+    made: Steps = {
+        "database": (built, {"instance": THROWAWAY, "seconds": 2460.0}),
+        "promote": (f"{THROWAWAY} was promoted and took a write after 6 min 52 s", {"promote_seconds": 412.0}),
+        "site": ("1 of 1 instances of the drill's site are healthy, 1 needed: https://shop-drill-6.example", {}),
+        "writes": (written, {"order": ORDER}),
+    }
+    gone: Steps = {"teardown": ("nothing is left of the drill", {"left_over": []})}
+    failed = {"end": "FAILED", "finding": "error"}
+    refused = f"ThrowawayNotBuilt: {THROWAWAY} is storage-full, and comes no further (in: Make the throwaway database)"
+    left = f"database {THROWAWAY}"
+    stuck: Steps = {"teardown": (f"{left} is being deleted", {"left_over": [left]})}
+    return {
+        "drill asks": drill_question(),
+        "drilled": drill_ending(
+            {"end": "SUCCEEDED", "finding": "rehearsed", "sentence": f"the drill has come to its end: {written}"},
+            made | gone,
+            approved,
+        ),
+        "drill failed": drill_ending({**failed, "sentence": refused}, stuck, approved),
     }
 
 

@@ -48,6 +48,7 @@ def test_a_lost_region_is_proceeded_with_and_its_times_are_noted(
     assert verdict["views"]["outside"] == {
         "seen": "DOWN",
         "since": NOW - 65,
+        "last_seen": NOW,
         "sentence": "Route 53's checkers do not reach the active Region",
     }
     marks, (story,) = ledger.timeline(run.id)

@@ -464,15 +464,22 @@ def test_only_an_endpoint_beside_this_regions_own_is_asked(one: str, other: str,
     assert neighbours(one, other) is expected
 
 
-def test_another_endpoint_is_asked_and_only_read(shop: Postgres, server: Postgres) -> None:
+def test_another_endpoint_is_asked_and_at_most_written_to_once(shop: Postgres) -> None:
+    """A drill proves that its throwaway database takes a write. Nobody keeps one alive there, nor ends its writes: what
+    a schedule does each minute, and what a fence is, is of this Region's own database."""
     run(shop, MADE)
     elsewhere = dbcheck(shop, ACTIVE, database_port=1)
     endpoint = {"host": "localhost", "port": shop.port}
     assert elsewhere.check({"check": "digest", "table": TABLE, "endpoint": endpoint})["chunks"]
-    assert elsewhere.check({"check": "state", "endpoint": endpoint})["reached"]
-    for check in ("write", "heartbeat", "stop", "allow"):
+    before = elsewhere.check({"check": "state", "endpoint": endpoint})
+    assert before["reached"]
+    assert elsewhere.check({"check": "write", "endpoint": endpoint})["writable"]
+    after = elsewhere.check({"check": "state", "endpoint": endpoint})
+    assert after["heartbeat_at"] > (before["heartbeat_at"] or 0)
+    for check in ("heartbeat", "stop", "allow"):
         with pytest.raises(InputInvalid, match="of no other endpoint"):
             elsewhere.check({"check": check, "endpoint": endpoint})
     for wrong in ({"host": "db.example.com", "port": 5432}, {"host": "localhost"}, {"host": "localhost", "port": "x"}):
-        with pytest.raises(InputInvalid):
-            elsewhere.check({"check": "tables", "endpoint": wrong})
+        for check in ("tables", "write"):
+            with pytest.raises(InputInvalid):
+                elsewhere.check({"check": check, "endpoint": wrong})

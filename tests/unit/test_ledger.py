@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Barrier
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from relight.errors import RunSuperseded
 from relight.health import HealthEvent
-from relight.ledger import Capacity, DatabaseProperties, Head, Ledger, Promotion, Quiesce, State
+from relight.ledger import Capacity, DatabaseProperties, Head, Kept, Ledger, Promotion, Quiesce, State
 from relight.question import Answer, Question, Reply, Urgency
 from relight.retired import Retired
 from relight.run import Run
@@ -439,6 +440,26 @@ def test_the_newest_capacity_of_each_group_of_the_primary_is_kept(ledger: Ledger
     ledger.keep_capacity("web", Capacity(2, 3, 6), NOW + 0.5)
     ledger.keep_capacity("mail", Capacity(0, 1, 1), NOW)
     assert (ledger.capacity("web"), ledger.capacity("mail")) == (Capacity(2, 3, 6), Capacity(0, 1, 1))
+
+
+def test_all_that_is_kept_of_the_primary_comes_in_one_answer(ledger: Ledger) -> None:
+    assert ledger.kept(["web", "mail"], "shop-primary") == Kept({"web": None, "mail": None}, None, None)
+    ledger.keep_capacity("web", Capacity(1, 2, 4), NOW)
+    ledger.keep_database("shop-primary", DatabaseProperties(True, 14, True), NOW)
+    ledger.keep_release("releases/current.tar.gz", "one", NOW)
+    assert ledger.kept(["web", "mail", "web"], "shop-primary") == Kept(
+        {"web": Capacity(1, 2, 4), "mail": None}, ledger.database("shop-primary"), ledger.release()
+    )
+
+
+def test_of_what_dynamodb_gives_in_part_nothing_counts(ledger: Ledger) -> None:
+    class Busy:
+        def batch_get_item(self, **asked: Any) -> dict[str, Any]:
+            return {"Responses": {}, "UnprocessedKeys": asked["RequestItems"]}
+
+    busy: Any = Busy()
+    with pytest.raises(TimeoutError, match="a part only"):
+        Ledger(busy, ledger.table, ledger.home_region).kept(["web"], "shop-primary")
 
 
 def test_the_first_mark_of_a_kind_stays(ledger: Ledger, run: Run) -> None:

@@ -98,7 +98,7 @@ def test_a_failover_that_succeeded_is_closed_kept_told_and_mirrored(
     assert (head.promotion, head.capacity_before) == (None, None)
 
     kept = evidence(clients, run)
-    assert kept["schema"] == "relight/run/2"
+    assert kept["schema"] == "relight/run/3"
     assert kept["relight"] == __version__
     assert (kept["application"], kept["region"]) == ("shop", HERE)
     assert kept["run"] == {"id": "run-1", "epoch": 1, "mode": "emergency", "started": NOW, "ended": NOW + 60}

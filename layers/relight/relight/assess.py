@@ -81,9 +81,11 @@ def assess(
         _note(run, ledger, facts, verdict, clock)
     answer = verdict.as_dict()
     answer["views"] = {
-        view.value: {"seen": s.seen.value, "since": s.since, "sentence": s.sentence}
+        view.value: {"seen": s.seen.value, "since": s.since, "last_seen": s.last_seen, "sentence": s.sentence}
         for view, s in ((view, s.at(facts.now, lookout.settings.fresh_seconds)) for view, s in facts.signals.items())
     }
+    replayed = facts.last_replayed_at
+    answer["lag_seconds"] = None if replayed is None else max(0.0, facts.now - replayed)
     ledger.step_says(run, STEP, clock(), verdict.sentence, done=decided, facts=answer)
     return answer
 

@@ -65,8 +65,8 @@ class Check(StrEnum):
 
 
 LOOKS = frozenset({Check.TABLES, Check.DIGEST, Check.ROWS, Check.SEQUENCES})
-# These may be asked of a retired database, too.
-ELSEWHERE = LOOKS | {Check.STATE, Check.SLOTS, Check.DROP_SLOTS}
+# These may be asked of a retired database, too; a write only of a drill's.
+ELSEWHERE = LOOKS | {Check.STATE, Check.SLOTS, Check.DROP_SLOTS, Check.WRITE}
 LOOK_SECONDS = 12.0
 """How long the server may be silent over one of their statements: longer than a statement may take."""
 # Of what a statement can end in, these are none of its own doing: it is asked again.
@@ -126,7 +126,7 @@ class Dbcheck:
         except (pg8000.Error, OSError) as error:
             return {**nothing, "sentence": f"unreachable: {type(error).__name__}: {error}"}
         try:
-            if wanted in ELSEWHERE - {Check.STATE}:
+            if wanted in ELSEWHERE - {Check.STATE, Check.WRITE}:
                 return self._look(connection, wanted, event)
             return self._answer(connection, wanted, event.get("stopped_at"))
         except (pg8000.Error, OSError) as error:

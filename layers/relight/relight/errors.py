@@ -91,3 +91,23 @@ class RetiredNotFound(RelightError):
 
 class RetiredTooYoung(RelightError):
     """A retired database is kept for longer than that."""
+
+
+class DrillRefused(RelightError):
+    """A drill may not begin now, and nothing was touched; the message says why."""
+
+
+class DrillTooLarge(RelightError):
+    """The database is larger than a drill may copy."""
+
+
+class BackupNotFound(RelightError):
+    """There is no backup or snapshot that a throwaway database could be restored from."""
+
+
+class SiteNotBuilt(RelightError):
+    """CloudFormation gave up on a drill's site."""
+
+
+class ThrowawayNotBuilt(RelightError):
+    """RDS refuses a drill's database, or has given it up."""

@@ -5,6 +5,8 @@ What was not seen is null (rule 10).
 
 from __future__ import annotations
 
+import math
+import platform
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -12,21 +14,27 @@ from typing import TYPE_CHECKING, Any
 from relight import __version__
 from relight.answering import sentence_of
 from relight.asking import loss_of
-from relight.moment import told
+from relight.moment import lasting, told
 from relight.question import Answer, Reply
+from relight.run import Mode
+from relight.signal import Seen
 from relight.telling import ENDED, FAILED, Notice, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from relight.alarm_history import AlarmChange
+    from relight.calls import Calls
     from relight.health import HealthEvent
-    from relight.ledger import StepStory
+    from relight.ledger import Capacity, StepStory
     from relight.question import Question
     from relight.run import Run
     from relight.settings import RecordSettings
+    from relight.signal import Signal
 
 PHASES = tuple(f"t{n}" for n in range(9))
-SCHEMA = "relight/run/2"
+SCHEMA = "relight/run/3"
+KIND = "failover"
 LONGEST_SENTENCE = 3000  # the failure of a run names the cause of what was not undone as well
 UNDONE = {
     "capacity": "capacity",
@@ -44,15 +52,34 @@ class End(StrEnum):
     FAILED = "FAILED"
 
 
+STOPS = ("quiesce (stop)", "fence")  # steps of a planned run that end the other Region's writes
+
+
+@dataclass(frozen=True)
+class Objectives:
+    """What a run is held against, in seconds; None where nobody has set it."""
+
+    rto_seconds: float | None = None
+    rpo_seconds: float | None = None
+
+
+NO_OBJECTIVES = Objectives()
+
+
 @dataclass(frozen=True)
 class Kept:
-    """What the ledger holds of a run at its end. `health` is None where it could not be read."""
+    """What is known of a run at its end, most of it from the ledger. None is what could not be read."""
 
     marks: Mapping[str, float]
     steps: list[StepStory]
     question: Question | None
     answer: Answer | None
     health: list[HealthEvent] | None
+    objectives: Objectives = NO_OBJECTIVES
+    signals: Sequence[Signal] | None = None
+    alarms: Sequence[AlarmChange] | None = None
+    capacity_before: Mapping[str, Capacity] | None = None
+    calls: Calls | None = None
 
     def facts(self, step: str) -> dict[str, Any] | None:
         """What a step came to last; None where it was never entered."""
@@ -64,29 +91,118 @@ def document(run: Run, settings: RecordSettings, event: Mapping[str, Any], kept:
     phases = {phase: kept.marks.get(phase) for phase in PHASES}
     first_bad, first_good = phases["t0"], phases["t8"]
     verdict = _dict(event.get("verdict"))
+    loss = None if verdict is None else loss_of(verdict)
     return {
         "schema": SCHEMA,
         "relight": __version__,
+        "versions": {"relight": __version__, "python": platform.python_version()},
+        "kind": KIND,
         "application": settings.application,
         "region": settings.aws_region,
         "run": {"id": run.id, "epoch": run.epoch, "mode": run.mode.value, "started": run.started_at, "ended": now},
         "status": End(event["end"]).value,
         "finding": event.get("finding"),
         "sentence": event["sentence"],
+        "who": _who(event, kept.answer),
         "phases": phases,
+        "objectives": asdict(kept.objectives),
         "rto_seconds": None if first_bad is None or first_good is None else first_good - first_bad,
-        "estimated_loss_seconds": None if verdict is None else loss_of(verdict),
+        "rpo_seconds": _rpo(run.mode, phases, loss),
+        "estimated_loss_seconds": loss,
+        "read_only_seconds": read_only_seconds(kept.marks, kept.steps) if run.mode is Mode.PLANNED else None,
         "verdict": verdict,
+        "views": _views_decided_on(verdict),
+        "views_after": None if kept.signals is None else [_view(signal) for signal in kept.signals],
+        "lag_seconds": {"before": seconds_of((verdict or {}).get("lag_seconds")), "after": None},
         "question": None if kept.question is None else _question(kept.question),
         "answer": None if kept.answer is None else {**asdict(kept.answer), "answer": kept.answer.answer.value},
         "fence": event.get("fence") or (kept.facts("fence") or {}).get("fence"),
         "emptied": (kept.facts("fence (empty)") or {}).get("emptied"),
+        "capacity": _capacity(kept),
         "lease": _lease(kept.facts("promote") or {}),
         "harden": kept.facts("harden"),
         "undone": _dict(event.get("undone")),
+        "alarms": None if kept.alarms is None else [change.as_dict() for change in kept.alarms],
         "health": None if kept.health is None else [asdict(said) for said in kept.health],
         "steps": [asdict(step) for step in kept.steps],
+        "calls": None if kept.calls is None else asdict(kept.calls),
+        "cost_usd": None if kept.calls is None else kept.calls.cost_usd,
+        "drill": None,
     }
+
+
+def _who(event: Mapping[str, Any], answer: Answer | None) -> dict[str, str | None]:
+    """Who or what started the run, why, and who approved it."""
+    trigger, reason = (text_of(event.get(name)) for name in ("trigger", "reason"))
+    approved = answer is not None and answer.answer is Reply.APPROVED
+    return {"trigger": trigger, "reason": reason, "approved_by": answer.by if answer and approved else None}
+
+
+def text_of(given: Any) -> str | None:
+    """A text that says something, as what was handed on may hold anything."""
+    return given if isinstance(given, str) and given.strip() else None
+
+
+def _rpo(mode: Mode, phases: Mapping[str, float | None], estimated: float | None) -> float | None:
+    """Seconds of acknowledged writes lost: none of a planned run, as estimated of another, where it has promoted."""
+    if phases["t4"] is None:
+        return None
+    return 0.0 if mode is Mode.PLANNED else estimated
+
+
+def read_only_seconds(marks: Mapping[str, float], steps: Iterable[StepStory]) -> float | None:
+    """From when a planned run began to stop the other Region's writes until a client outside was served here (t8), or
+    else a write was read back (t6); None where either was not seen."""
+    stopped = min((step.started for step in steps if step.name in STOPS), default=None)
+    served = marks.get("t8", marks.get("t6"))
+    return None if stopped is None or served is None else max(0.0, served - stopped)
+
+
+def seconds_of(given: Any) -> float | None:
+    """A finite number, as what was handed on may hold anything."""
+    measured = isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given)
+    return float(given) if measured else None
+
+
+def _views_decided_on(verdict: Mapping[str, Any] | None) -> list[dict[str, Any]] | None:
+    """What each view said when it was decided."""
+    views = (verdict or {}).get("views")
+    if not isinstance(views, dict):
+        return None
+    told = {name: said if isinstance(said, dict) else {} for name, said in views.items()}
+    return [
+        {
+            "view": name,
+            "seen": said.get("seen"),
+            "since": said.get("since") or None,  # of what was never seen it is 0
+            "last_seen": said.get("last_seen") or None,
+            "sentence": said.get("sentence"),
+        }
+        for name, said in told.items()
+    ]
+
+
+def _view(signal: Signal) -> dict[str, Any]:
+    """What a view said last. Nobody looks at the other Region any more once this one is active: it may be old."""
+    never = signal.seen is Seen.UNKNOWN and not signal.last_seen
+    return {
+        "view": signal.view.value,
+        "seen": signal.seen.value,
+        "since": None if never else signal.since,
+        "last_seen": None if never else signal.last_seen,
+        "sentence": signal.sentence,
+    }
+
+
+def _capacity(kept: Kept) -> dict[str, Any] | None:
+    """The sizes of each group before it was raised, and what was there when the run last looked."""
+    sizes = {
+        name: {"min": size.minimum, "desired": size.desired, "max": size.maximum}
+        for name, size in (kept.capacity_before or {}).items()
+    }
+    steps = ("scale (settle)", "scale (serve)", "scale (ready)", "scale (warm)")
+    after = next((groups for step in steps if (groups := (kept.facts(step) or {}).get("groups"))), None)
+    return {"before": sizes or None, "after": after} if sizes or after else None
 
 
 def _dict(given: Any) -> dict[str, Any] | None:
@@ -104,11 +220,12 @@ def _lease(promoted: Mapping[str, Any]) -> dict[str, Any] | None:
     return None if waited is None else {"waited_seconds": waited}
 
 
-def notification(evidence: Mapping[str, Any], where: str) -> Notice:
-    """What people are told of the end of a run; `where` the evidence lies."""
+def notification(evidence: Mapping[str, Any], where: str, report: str | None = None) -> Notice:
+    """What people are told of the end of a run; `where` the evidence lies, and a line on its report."""
     status = evidence["status"]
     subject = f"Relight {evidence['application']}: {status} in {evidence['region']}"
-    return Notice.of(subject, list(_lines(evidence, where)), FAILED if status == End.FAILED else ENDED)
+    lines = [*_lines(evidence, where), *filter(None, [report])]
+    return Notice.of(subject, lines, FAILED if status == End.FAILED else ENDED)
 
 
 def _lines(evidence: Mapping[str, Any], where: str) -> Iterator[str]:
@@ -125,6 +242,16 @@ def _lines(evidence: Mapping[str, Any], where: str) -> Iterator[str]:
     yield "Steps:"
     yield from (f"  {step['name']}: {one_line(step['sentence'], LONGEST_SENTENCE)}" for step in evidence["steps"])
     yield f"Evidence: {where}"
+
+
+def reported(run_id: str, link: str | None, why_not: str | None, seconds: float) -> str:
+    """The line on the report: the link, or why there is none."""
+    command = f"`relight report {run_id}` shows it at any time"
+    if link is None:
+        return f"Report: {command}." if why_not is None else f"No report: {one_line(why_not, LONGEST_SENTENCE)}"
+    lasts = f"for {lasting(seconds)} at most, and less where the credentials of the function end sooner"
+    said = f"Report ({lasts}; {command}): {link}"
+    return said if why_not is None else f"{said}\nNot with it: {one_line(why_not, LONGEST_SENTENCE)}"
 
 
 def decided(question: Mapping[str, Any] | None, answer: Mapping[str, Any] | None) -> str:

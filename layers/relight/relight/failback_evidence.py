@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from relight import evidence
-from relight.evidence import LONGEST_SENTENCE, UNDONE, End
+from relight.evidence import LONGEST_SENTENCE, UNDONE, End, seconds_of
 from relight.failback_reports import STEPS, Reports, facts_of
 from relight.telling import ENDED, FAILED, Notice, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from relight.evidence import Kept
-    from relight.ledger import StepStory
     from relight.run import Run
     from relight.settings import RecordSettings
 
 KIND = "failback"  # as the input of `record` says it, and the evidence
-_STOPS = ("quiesce (stop)", "fence")  # steps of a planned run that end the other Region's writes
 
 
 def document(run: Run, settings: RecordSettings, event: Mapping[str, Any], kept: Kept, now: float) -> dict[str, Any]:
     """The evidence. What the input does not hand on is taken from the timeline; what was not seen is null."""
     accepted, child = event.get("accepted"), switchover_of(event)
-    return evidence.document(run, settings, event, kept, now) | {
+    said = evidence.document(run, settings, event, kept, now)
+    facts = {name: _facts(event, kept, name) for name in STEPS}
+    went_home = child is not None and said["status"] == End.SUCCEEDED
+    return said | {
         "kind": KIND,
         "to": event.get("to"),
-        **{name: _facts(event, kept, name) for name in STEPS},
+        **facts,
         "accepted": accepted if isinstance(accepted, list) else None,
         "switchover": child and child.rpartition(":")[2],
-        "read_only_seconds": _seconds(event.get("read_only_seconds")),
+        "read_only_seconds": seconds_of(event.get("read_only_seconds")),
+        "rpo_seconds": 0.0 if went_home else said["rpo_seconds"],
+        "lag_seconds": {**said["lag_seconds"], "after": seconds_of((facts["reprotect"] or {}).get("lag_seconds"))},
     }
 
 
@@ -41,14 +43,6 @@ def switchover_of(event: Mapping[str, Any]) -> str | None:
     return found if isinstance(found, str) and found else None
 
 
-def read_only_seconds(marks: Mapping[str, float], steps: Sequence[StepStory]) -> float | None:
-    """From when the switchover began to stop the other Region's writes until a client outside was served here (t8), or
-    else a write was read back (t6); None where either was not seen."""
-    stopped = min((step.started for step in steps if step.name in _STOPS), default=None)
-    served = marks.get("t8", marks.get("t6"))
-    return None if stopped is None or served is None else max(0.0, served - stopped)
-
-
 def _facts(event: Mapping[str, Any], kept: Kept, name: str) -> dict[str, Any] | None:
     given = facts_of((event.get("reports") or {}).get(name))
     if given is not None:
@@ -56,16 +50,12 @@ def _facts(event: Mapping[str, Any], kept: Kept, name: str) -> dict[str, Any] | 
     return next((facts for step in STEPS[name] if (facts := kept.facts(step))), None)
 
 
-def _seconds(given: Any) -> float | None:
-    measured = isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given)
-    return float(given) if measured else None
-
-
-def notification(kept: Mapping[str, Any], where: str) -> Notice:
-    """What people are told of the end of a failback; `where` the evidence lies."""
+def notification(kept: Mapping[str, Any], where: str, report: str | None = None) -> Notice:
+    """What people are told of the end of a failback; `where` the evidence lies, and a line on its report."""
     status = kept["status"]
     subject = f"Relight {kept['application']}: failback {status} in {kept['region']}"
-    return Notice.of(subject, list(_lines(kept, where)), FAILED if status == End.FAILED else ENDED)
+    lines = [*_lines(kept, where), *filter(None, [report])]
+    return Notice.of(subject, lines, FAILED if status == End.FAILED else ENDED)
 
 
 def _lines(kept: Mapping[str, Any], where: str) -> Iterator[str]:

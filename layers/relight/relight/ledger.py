@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from relight.drill import Drill, Kind
 from relight.errors import RunSuperseded
 from relight.head import Capacity, Head, Promotion, Quiesce, State, capacity_of, head_of
 from relight.head import item as _item
@@ -24,7 +25,7 @@ from relight.retired import Retired
 from relight.signal import Seen, Signal, View
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
@@ -55,6 +56,27 @@ class StepStory:
     ended: float | None
     sentence: str
     facts: dict[str, Any]
+
+
+def _properties(values: Mapping[str, Any] | None) -> DatabaseProperties | None:
+    if values is None:
+        return None
+    return DatabaseProperties(
+        bool(values["multi_az"]), int(values["backup_retention_days"]), bool(values["deletion_protection"])
+    )
+
+
+def _release(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if values is None else {"key": values["key"], "etag": values["etag"], "seen": float(values["seen"])}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of the primary, None for what was never seen: each group's sizes, its database, its release."""
+
+    capacity: Mapping[str, Capacity | None]
+    database: DatabaseProperties | None
+    release: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -309,6 +331,54 @@ class Ledger:
         """It has been deleted, by a person's word."""
         self._delete("retired", instance)
 
+    # What is found out beside the runs.
+
+    def keep_readiness(self, readiness: Mapping[str, Any], now: float) -> None:
+        """Remember what the last look at everything has come to."""
+        self._put("readiness", "latest", {"readiness": json.dumps(readiness), "seen": now})
+
+    def readiness(self) -> dict[str, Any] | None:
+        """What was found at the last look; None before the first."""
+        values = self._get("readiness", "latest")
+        return None if values is None else dict(json.loads(values["readiness"]))
+
+    def keep_told(self, told: Mapping[str, Any], now: float) -> None:
+        """Remember of which look the event bus has heard last; a look that came to nobody's ears is not that one."""
+        self._put("readiness", "told", {"told": json.dumps(told), "seen": now})
+
+    def told(self) -> dict[str, Any] | None:
+        """What the event bus has heard of readiness last (`news.heard`); None before anything."""
+        values = self._get("readiness", "told")
+        return None if values is None else dict(json.loads(values["told"]))
+
+    def keep_release(self, key: str, etag: str, now: float) -> None:
+        """Remember which release the other Region serves, so that nobody has to ask it when it is lost."""
+        self._put("release", "last", {"key": key, "etag": etag, "seen": now})
+
+    def release(self) -> dict[str, Any] | None:
+        """The "key", "etag" and time ("seen") of the release that the other Region served last; None where unseen."""
+        return _release(self._get("release", "last"))
+
+    def keep_drill(self, drill: Drill) -> None:
+        """Remember how far a drill has come."""
+        self._put("drill", drill.run, {"drill": json.dumps({**asdict(drill), "kind": drill.kind.value})})
+
+    def drills(self) -> list[Drill]:
+        """The drills of this Region, oldest first."""
+        pages = self.dynamodb.get_paginator("query").paginate(
+            TableName=self.table,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues=_item({":pk": "drill"}),
+            ConsistentRead=True,
+        )
+        kept = [json.loads(_values(found)["drill"]) for page in pages for found in page["Items"]]
+        drills = [Drill(**{**one, "kind": Kind(one["kind"]), "left": tuple(one["left"])}) for one in kept]
+        return sorted(drills, key=lambda drill: drill.began_at)
+
+    def forget_drill(self, run_id: str) -> None:
+        """It is no longer of interest."""
+        self._delete("drill", run_id)
+
     def _delete(self, pk: str, sk: str) -> None:
         self.dynamodb.delete_item(TableName=self.table, Key=_item({"pk": pk, "sk": sk}))
 
@@ -520,12 +590,22 @@ class Ledger:
 
     def database(self, identifier: str) -> DatabaseProperties | None:
         """The last known properties of the primary's database, or None where they were never seen."""
-        values = self._get("database", identifier)
-        if values is None:
-            return None
-        return DatabaseProperties(
-            bool(values["multi_az"]), int(values["backup_retention_days"]), bool(values["deletion_protection"])
-        )
+        return _properties(self._get("database", identifier))
+
+    def kept(self, groups: Iterable[str], database: str) -> Kept:
+        """All that is kept of the primary, in one call: who asks after everything has no call to spare.
+
+        TimeoutError where DynamoDB gives a part of it only, as it does where it is asked too much.
+        """
+        capacity = {group: (CAPACITY["pk"], group) for group in groups}
+        wanted = dict.fromkeys([*capacity.values(), ("database", database), ("release", "last")])
+        keys = [_item({"pk": pk, "sk": sk}) for pk, sk in wanted]
+        answer = self.dynamodb.batch_get_item(RequestItems={self.table: {"Keys": keys, "ConsistentRead": True}})
+        if answer.get("UnprocessedKeys"):
+            raise TimeoutError(f"DynamoDB gave a part only of what is kept in {self.table}")
+        found = {(one["pk"], one["sk"]): one for one in map(_values, answer["Responses"][self.table])}
+        sizes = {group: capacity_of(found[key]) if key in found else None for group, key in capacity.items()}
+        return Kept(sizes, _properties(found.get(("database", database))), _release(found.get(("release", "last"))))
 
     # The timeline: the first mark of a kind stays, so a repeated step cannot move it.
 

@@ -14,7 +14,7 @@ from relight.errors import SettingsInvalid
 from relight.policy import Approval, GoAfter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 # How far two clocks may run apart over a lease's term, with room to spare: AWS keeps its hosts within milliseconds by
@@ -122,6 +122,12 @@ class ProbeSettings(ViewSettings):
     quiet_seconds: float  # after a person has declined, or did not answer, the next question comes no sooner
 
 
+def counterparts(group_arns: Sequence[str], peer_group_names: Sequence[str]) -> dict[str, str | None]:
+    """Each group of this Region by name, with the name of the group in its place in the peer; None without one."""
+    names = (arn.rpartition("autoScalingGroupName/")[2] for arn in group_arns)
+    return dict(zip_longest(names, peer_group_names[: len(group_arns)]))
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScaleSettings(RegionSettings):
     """Capacity of this Region: one Auto Scaling group or several, each beside its counterpart in the peer."""
@@ -134,9 +140,8 @@ class ScaleSettings(RegionSettings):
 
     @property
     def counterparts(self) -> dict[str, str | None]:
-        """Each group of this Region by name, with the name of the group in its place in the peer; None without one."""
-        names = (arn.rpartition("autoScalingGroupName/")[2] for arn in self.group_arns)
-        return dict(zip_longest(names, self.peer_group_names[: len(self.group_arns)]))
+        """As `counterparts` has them."""
+        return counterparts(self.group_arns, self.peer_group_names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,6 +280,8 @@ class RecordSettings(PeerSettings):
     evidence_bucket: str
     topic_arn: str
     application: str
+    rto_seconds: float  # the objectives that evidence measures against
+    max_data_loss_seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -342,3 +349,70 @@ class ObjectsSettings(PeerSettings):
     peer_batch_role_arn: str | None  # may replicate the peer's bucket; IAM is global, so it is this stack's own
     slice_seconds: float
     look_again_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadinessSettings(PeerSettings):
+    """The scheduled look at everything that a failover to this Region would need."""
+
+    application: str
+    peer_ledger_table: str
+    domain: str
+    name_servers: tuple[str, ...]
+    control_targets: tuple[str, ...]
+    readiness_is_deep: bool  # the application's page says whether the database takes writes
+    sample_timeout_seconds: float
+    replica_id: str
+    peer_database_id: str
+    dbcheck_function: str
+    group_arns: tuple[str, ...]
+    peer_group_names: tuple[str, ...]
+    default_capacity: int
+    balancer_name: str | None  # the DNS name of this Region's load balancer
+    certificate_arn: str | None
+    database_secret: str | None
+    bucket: str | None
+    peer_bucket: str | None
+    release_key: str | None
+    failover_machine: str
+    probe_role: str  # the ARN of the role by which the probe works, which is the one that starts runs
+    topic_arn: str
+    switch_namespace: str
+    max_data_loss_seconds: float
+    drill_days: float  # a successful drill that is older than this is too long ago
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrillSettings(VerifySettings):
+    """A drill's throwaway database and site, in the Region that stands by."""
+
+    application: str
+    peer_connect_seconds: float
+    peer_read_seconds: float
+    peer_ledger_table: str
+    replica_id: str
+    peer_database_id: str
+    dbcheck_function: str
+    group_arns: tuple[str, ...]
+    peer_group_names: tuple[str, ...]
+    default_capacity: int
+    healthy_percent: int
+    subnet_group: str | None  # None, as all that follows, where the workload is not ours
+    database_security_group: str | None  # lets the drill's instances and dbcheck in, and nobody else
+    subnet_ids: tuple[str, ...] | None  # of the drill's instances: without a route to the internet
+    public_subnet_ids: tuple[str, ...] | None
+    security_group: str | None  # of the drill's instances
+    balancer_security_group: str | None
+    vpc_id: str | None
+    certificate_arn: str | None
+    site_port: int
+    instance_profile_arn: str | None
+    bucket: str | None  # of the drill's instances; it replicates nowhere
+    data_key_arn: str | None
+    site_role_arn: str | None  # by which CloudFormation makes the site
+    max_gib: int  # a larger database is not copied for a drill
+    max_usd: float  # nor is there a drill that would cost more
+    drill_seconds: float  # which it may take until its write is proven
+    backup_retention_days: int  # of the database that a failover promotes
+    failover_machine: str
+    peer_failback_machine: str
