@@ -68,6 +68,7 @@ def test_regions_that_cannot_reach_each_other_are_left_alone(rehearse: Rehearse)
     assert done.document["finding"] == "up_from_outside"
 
 
+@pytest.mark.long
 def test_a_false_alarm_warms_up_and_stands_down(rehearse: Rehearse) -> None:
     done = rehearse("--fault", "false-alarm")
     _left_alone(done)
