@@ -20,12 +20,10 @@ define install
 	fi
 endef
 
-.PHONY: help setup tools check check-types check-templates check-tests test test-deploy rehearse rehearse-all build release clean lock
+.PHONY: help setup check check-types check-templates check-tests test test-deploy rehearse rehearse-all build release clean lock
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
-
-tools: $(BIN)/relight $(SAM) $(CHECKOV) .tools/lambda-runtime/.installed
 
 setup: $(BIN)/relight ## the environment that everything else uses (done by itself where needed)
 

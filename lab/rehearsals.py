@@ -25,6 +25,7 @@ PAGE = ROOT / "docs" / "rehearsals.md"
 SWITCHOVERS, DRILLS = "switchovers", "drills"
 CASES: Mapping[str, tuple[str, ...]] = {fault.value: ("--fault", fault.value) for fault in Fault} | {
     "revived-primary-leased": ("--fault", Fault.REVIVED_PRIMARY.value, "--lease"),
+    "silent-stopped": ("--lost", "black-holed", "--kill-orchestrator-at", "promote"),
     "circle": ("--circle",),
     "circle-stopped": ("--circle", "--kill-orchestrator-at", "retire,reprotect,compare,objects,switchover,light"),
     SWITCHOVERS: ("--fault", Fault.NONE.value, "--switchovers", "20", "--clients", "24"),

@@ -62,6 +62,26 @@ def test_a_lost_primary_is_failed_over_by_handlers_under_the_real_runtime_emulat
 
 
 @pytest.mark.long
+def test_a_silent_primary_is_failed_over_though_the_orchestrator_is_stopped_in_the_promotion(
+    rehearse: Rehearse, altered: Altered
+) -> None:
+    """By checkers that look eight times and not three, because the template was told so: that moves the detection."""
+    before = "  FailureThreshold:\n    Type: Number\n    Default: 3\n"
+    template = altered({"stacks/global.yaml": (before, before.replace("Default: 3", "Default: 8"))})
+    done = rehearse("--template", str(template), "--lost", "black-holed", "--kill-orchestrator-at", "promote")
+    _failed_over(done, floor=25)
+    assert done.document["lambda"]["mode"] == "process"
+    assert done.document["peak_memory_mib"] < 1536
+    fence = next(step for step in done.document["steps"] if step["name"] == "fence")
+    assert "did not answer within" in fence["sentence"]
+    # The alarms' events start executions too, which find the lock taken and end; one was stopped, one went on.
+    assert [each["status"] for each in done.document["executions"]].count("ABORTED") == 1
+    # Eight looks, a second apart, of which the first may come at once: seven seconds at the very least.
+    assert done.document["phases"]["t1"] - done.document["lost_at"] >= 7
+    assert done.document["rto_floor_seconds"] == 25
+
+
+@pytest.mark.long
 def test_regions_that_cannot_reach_each_other_are_left_alone(rehearse: Rehearse) -> None:
     done = rehearse("--fault", "network-cut")
     _left_alone(done)
@@ -96,25 +116,12 @@ def test_a_dr_region_that_is_cut_off_itself_is_left_alone(rehearse: Rehearse) ->
     assert done.document["finding"] == "dr_isolated"
 
 
-def test_a_primary_that_falls_silent_and_comes_back_takes_no_write_though_the_orchestrator_was_stopped_in_the_promotion(
-    rehearse: Rehearse, altered: Altered
-) -> None:
-    """By checkers that look eight times and not three, because the template was told so: that moves the detection."""
-    before = "  FailureThreshold:\n    Type: Number\n    Default: 3\n"
-    template = altered({"stacks/global.yaml": (before, before.replace("Default: 3", "Default: 8"))})
-    stopped = ("--kill-orchestrator-at", "promote")
-    done = rehearse("--template", str(template), "--fault", "revived-primary", "--lease", *stopped)
-    _failed_over(done, floor=26)
+def test_a_primary_that_comes_back_has_no_lease_and_takes_no_write(rehearse: Rehearse) -> None:
+    done = rehearse("--fault", "revived-primary", "--lease")
+    _failed_over(done)
     document = done.document
     assert document["lambda"]["mode"] == "process"
     assert document["peak_memory_mib"] < 1536
-    fence = next(step for step in document["steps"] if step["name"] == "fence")
-    assert "did not answer within" in fence["sentence"]
-    # The alarms' events start executions too, which find the lock taken and end; one was stopped, one went on.
-    assert [each["status"] for each in document["executions"]].count("ABORTED") == 1
-    # Eight looks, a second apart, of which the first may come at once: seven seconds at the very least.
-    assert document["phases"]["t1"] - document["lost_at"] >= 7
-    assert document["rto_floor_seconds"] == 26
     assert (document["writes_on_both_sides"], document["writes_on_both_sides_ids"]) == (0, [])
     assert document["old_side_commits"] == 0
     assert document["old_side_answers"] > 0, "clients reached it, and it refused"
