@@ -120,8 +120,6 @@ def test_a_primary_that_comes_back_has_no_lease_and_takes_no_write(rehearse: Reh
     done = rehearse("--fault", "revived-primary", "--lease")
     _failed_over(done)
     document = done.document
-    assert document["lambda"]["mode"] == "process"
-    assert document["peak_memory_mib"] < 1536
     assert (document["writes_on_both_sides"], document["writes_on_both_sides_ids"]) == (0, [])
     assert document["old_side_commits"] == 0
     assert document["old_side_answers"] > 0, "clients reached it, and it refused"
