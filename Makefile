@@ -20,21 +20,31 @@ define install
 	fi
 endef
 
-.PHONY: help setup check check-types check-templates check-tests test test-deploy rehearse rehearse-all build release clean lock
+.PHONY: help setup check check-types check-templates check-tests test test-deploy rehearse rehearse-all record build release diagrams clean lock
 
 help: ## what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 setup: $(BIN)/relight ## the environment that everything else uses (done by itself where needed)
 
-# The real runtime emulator comes with SAM CLI, the runtime client from a set of its own.
-RIE := $(if $(findstring rie,$(ARGS)),$(SAM) .tools/lambda-runtime/.installed)
+# The real runtime emulator comes with SAM CLI, which `--lambda sam` needs, too; the runtime client from a set of its own.
+RIE := $(if $(findstring rie,$(ARGS)),$(SAM) .tools/lambda-runtime/.installed)$(if $(findstring sam,$(ARGS)),$(SAM))
 
 rehearse: $(BIN)/relight $(RIE) ## lose a Region on this machine and watch the other one come up; ARGS="--help" for more
 	@$(BIN)/relight rehearse $(ARGS)
 
+# One function in a container, by SAM CLI, against a rehearsal that is kept running in another terminal.
+local-invoke: $(BIN)/relight $(SAM) ## one function against a kept rehearsal, in a container; FN=assess EVENT=events/alarm-primary-down.json, REGION=primary for the other side
+	@$(BIN)/python -m lab.local_invoke "$(FN)" "$(EVENT)" $(if $(REGION),--region "$(REGION)")
+
+local-env: $(BIN)/relight $(SAM) ## env.json of a kept rehearsal for `sam local` by hand, and the way there until Ctrl-C; REGION=primary
+	@$(BIN)/python -m lab.environment_file $(if $(REGION),--region "$(REGION)")
+
 rehearse-all: $(BIN)/relight ## every fault once (three quarters of an hour, a third of it 20 switchovers), and docs/rehearsals.md from it; ARGS="--only a,b" for some
 	@$(BIN)/python -m lab.rehearsals $(ARGS)
+
+record: $(BIN)/relight ## a rehearsal, recorded as docs/rehearsal.svg
+	@$(BIN)/python -m lab.recording $(ARGS)
 
 check: check-types check-templates check-tests ## format, lint, types, templates, permissions, definitions (with -j2 in half the time)
 
@@ -52,16 +62,22 @@ check-tests: $(BIN)/relight $(SAM)
 	$(BIN)/pytest -n 2 -m "not deploy" tests/template tests/permissions tests/statemachine/test_definition.py
 
 test: $(BIN)/relight $(SAM) .tools/lambda-runtime/.installed ## the tests but the long ones (`make rehearse-all` has those); ARGS="-k name" for some
-	$(BIN)/pytest -n 2 -m "not deploy and not long" $(ARGS)
+	$(BIN)/pytest -n 2 -m "not deploy and not long and not sam_local" $(ARGS)
 
 test-deploy: $(BIN)/relight $(SAM) ## the tests that deploy in the lab, with the real SAM CLI (minutes)
 	$(BIN)/pytest -n 2 -m deploy $(ARGS) $$(grep -rlE "mark\.deploy" tests)
+
+test-sam-local: $(BIN)/relight $(SAM) ## the tests of the packaging, in containers by `sam local` (Docker); skipped without, and in CI that fails
+	$(BIN)/pytest -n 0 -m sam_local $(ARGS) tests/sam_local
 
 build: $(SAM) ## the deployable artefacts, as `sam deploy` takes them
 	$(SAM) build
 
 release: $(BIN)/relight ## what the instances run, as one archive for S3; ARCH=x86_64 (default: arm64)
 	$(BIN)/python -m app.release.build $(if $(ARCH),--arch $(ARCH)) $(ARGS)
+
+diagrams: $(BIN)/relight ## draw the diagrams of the docs from what they show
+	@$(BIN)/python -m lab.drawing
 
 clean: ## what make and sam have built
 	rm -rf $(VENV) .tools .aws-sam build .pytest_cache .mypy_cache .ruff_cache .hypothesis

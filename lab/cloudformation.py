@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,15 @@ class CloudFormation:
                         return kept, one
         raise Invalid(f"ChangeSet [{name_or_id}] does not exist", code="ChangeSetNotFound")
 
+    def take_over(self, stack: Stack) -> None:
+        """Know a stack that the engine has made, or has updated since, without having been asked for it here."""
+        with self._lock:
+            kept = self._kept.get(stack.stack_id)
+            status = "CREATE_COMPLETE" if kept is None else "UPDATE_COMPLETE"
+            if kept is None:
+                kept = self._kept[stack.stack_id] = Kept(stack.stack_id, stack.name, stack.region, "")
+            self._tell_whole(kept, stack, status)
+
     # -- change sets --------------------------------------------------------------------------------------------
 
     def prepare(self, region: str, stack_name: str, asked: Wanted) -> tuple[str, str]:
@@ -306,11 +316,15 @@ class CloudFormation:
             if told is None:
                 told = Kept(child.stack_id, child.name, kept.region, "", parent=kept)
                 self._kept[child.stack_id] = told
-            told.engine, told.path = child, child.template_path
-            told.text = child.template_path.read_text(encoding="utf-8")
-            told.parameters = {name: str(value) for name, value in child.parameters.items()}
-            self._adopt(told, status)
-            told.say(status)
+            self._tell_whole(told, child, status)
+
+    def _tell_whole(self, kept: Kept, stack: Stack, status: str) -> None:
+        """Tell of a stack, and of those nested in it, what the engine knows."""
+        kept.engine, kept.path = stack, stack.template_path
+        kept.text = stack.template_path.read_text(encoding="utf-8")
+        kept.parameters = {name: str(value) for name, value in stack.parameters.items()}
+        self._adopt(kept, status)
+        kept.say(status)
 
     @staticmethod
     def _tell_failure(kept: Kept, error: Exception, status: str) -> None:
@@ -434,7 +448,11 @@ def _said(error: Exception) -> str:
 
 def parameters_of(kept: Kept) -> Mapping[str, Mapping[str, Any]]:
     """What the template of a stack declares."""
-    if kept.path is None:
-        return {}
-    declared: Mapping[str, Mapping[str, Any]] = change_set.read(kept.path).body.get("Parameters") or {}
+    return {} if kept.path is None else _declared(kept.path, kept.text)
+
+
+@lru_cache(maxsize=64)
+def _declared(path: Path, _text: str) -> Mapping[str, Mapping[str, Any]]:
+    """Read once for each text: a list of all stacks is asked for each minute, and would parse every template."""
+    declared: Mapping[str, Mapping[str, Any]] = change_set.read(path).body.get("Parameters") or {}
     return declared

@@ -23,6 +23,8 @@ from moto.awslambda.models import LambdaBackend
 
 from lab.options import LambdaMode
 from lab.rie import RieSandbox, runtime_emulator
+from lab.sam_local import SamLocal
+from lab.sam_local import require as require_sam_local
 from lab.sandbox import ACCOUNT, Function, Host, InitError, ProcessSandbox, Sandbox
 from lab.seam import Seams
 from lab.workflow import function_name as bare_name
@@ -82,13 +84,16 @@ class Lambdas:
     ) -> None:
         """`environment_of` gives what a Region's handlers need to reach its APIs: credentials and AWS_ENDPOINT_URL.
 
-        Raises RuntimeEmulatorMissing in mode `rie` when that is not installed: it never falls back.
+        Raises RuntimeEmulatorMissing in mode `rie` when that is not installed, EngineMissing or NotBuilt in mode `sam`
+        when there is no engine or no image, or the functions cannot be built: it never falls back.
         """
         self.mode = LambdaMode(mode)
         self.callbacks = callbacks
         self._environment_of = environment_of
         self._idle_seconds = idle_seconds
         self._emulator = runtime_emulator() if self.mode is LambdaMode.RIE else None
+        if self.mode is LambdaMode.SAM:
+            require_sam_local()
         self._seams = Seams()
         self._lock = threading.Lock()
         self._functions: dict[Key, Function] = {}
@@ -98,7 +103,14 @@ class Lambdas:
         self._started: list[int] = []
         self._lost: set[str] = set()
         self._stopped = False
-        self._host = Host(bare=self._emulator is not None)
+        self._host = Host(bare=self.mode is not LambdaMode.PROCESS)
+        self._sam: SamLocal | None = None
+        if self.mode is LambdaMode.SAM:
+            try:
+                self._sam = SamLocal(self._host, environment_of, self._heard_of_sam)
+            except BaseException:
+                self._host.close()
+                raise
 
     def install(self) -> None:
         """Take the place of moto's Invoke API; `stop` gives it back."""
@@ -124,6 +136,16 @@ class Lambdas:
             self._lines.setdefault((region, name), deque(maxlen=_KEPT_LINES))
             outdated = [sandbox for _, sandbox in self._idle.pop((region, name), [])]
         self._kill(outdated)
+        if self._sam is not None:
+            self._sam.define(function)
+
+    def warm_up(self) -> None:
+        """Have everything there that would take long with the first invocation; with containers, that is half a minute.
+
+        To be called when nothing is deployed any more.
+        """
+        if self._sam is not None:
+            self._sam.warm_up()
 
     def invoke(
         self, region: str, name: str, payload: Any, invocation_type: str = "RequestResponse"
@@ -168,6 +190,8 @@ class Lambdas:
             for key in [key for key in self._idle if key[0] == region]:
                 del self._idle[key]
         self._kill(dead)
+        if self._sam is not None:
+            self._sam.lose(region)
 
     def restore(self, region: str) -> None:
         """Handlers run there again."""
@@ -183,6 +207,8 @@ class Lambdas:
             self._idle.clear()
             self._alive.clear()
         self._seams.undo()
+        if self._sam is not None:
+            self._sam.stop()
         self._host.close()
 
     def _function(self, region: str, name: str) -> Function:
@@ -253,6 +279,8 @@ class Lambdas:
         return sandbox
 
     def _start(self, function: Function, on_line: Callable[[str], None]) -> Sandbox:
+        if self._sam is not None:
+            return self._sam.sandbox(function)
         regional = self._environment_of(function.region)
         if self._emulator is not None:
             return RieSandbox(self._host, self._emulator, function, regional, on_line)
@@ -290,6 +318,20 @@ class Lambdas:
                 self.callbacks.metric(key[0], json.loads(line))
             except Exception:  # a line that only looks like metrics must not end the reading of those that follow
                 _LOG.warning("no metrics in what %s wrote: %s", key[1], line, exc_info=True)
+
+    def _heard_of_sam(self, region: str, line: str) -> None:
+        """SAM gives the lines of all functions of a Region in one stream; the handlers' own say whose they are."""
+        try:
+            said = json.loads(line) if line.startswith("{") else {}
+        except ValueError:
+            said = {}
+        named = str(said.get("function_name", "")) if isinstance(said, dict) else ""
+        with self._lock:
+            named = next(
+                (name for of, name in self._lines if of == region and name.endswith(f"-{named.lower()}")), named
+            )
+            self._lines.setdefault((region, named), deque(maxlen=_KEPT_LINES))
+        self._heard((region, named), line)
 
     def _api(self) -> Callable[..., Any]:
         def invoke(

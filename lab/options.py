@@ -88,10 +88,11 @@ class DrillKind(StrEnum):
 
 
 class LambdaMode(StrEnum):
-    """What the handlers run in: a process of their own each, or the real runtime emulator."""
+    """What the handlers run in: a process of their own each, the runtime emulator, or containers of `sam local`."""
 
     PROCESS = "process"
     RIE = "rie"
+    SAM = "sam"
 
 
 # A run that stands down never gets past its decision, so these steps would be waited for in vain.
@@ -155,6 +156,8 @@ class Options:
                 where="in --lambda rie",
                 do="leave --lambda out, or give --lambda process",
             )
+        if self.lambda_mode is LambdaMode.SAM:
+            self._refuse_what_no_container_reaches()
         self._refuse_contradictions()
 
     @property
@@ -192,6 +195,19 @@ class Options:
         self._refuse_drills()
         for step in self.kill_orchestrator_at:
             self._refuse_to_stop(step)
+
+    def _refuse_what_no_container_reaches(self) -> None:
+        """A container reaches what its function's variables name, and no database that comes into being later."""
+        if self.goes_home or self.drill or self.during_drill:
+            raise OptionRefused(
+                "a container reaches its own Region's database, and neither a drill's nor a retired one",
+                where="in --lambda sam",
+                do="give --lambda process or rie with drills and ways home",
+            )
+        if self.template != Path("template.yaml"):
+            raise OptionRefused(
+                "SAM builds the functions of template.yaml", where="in --template", do="leave it out with --lambda sam"
+            )
 
     def _refuse_ways_home(self) -> None:
         """Refuse a way home that does not begin where this fault ends."""
@@ -260,13 +276,15 @@ class Options:
         """Look at what the options name outside the program, before anything is started.
 
         Raises TemplateError (no such template, not readable), OptionRefused (the result document cannot be written
-        there) or PortBusy.
+        there) or PortBusy; EngineMissing or NotBuilt where `sam local` is asked for and cannot run here.
         """
         _readable_template(self.template)
         if self.json is not None:
             _writable(self.json)
         if self.port:
             _free(self.port)
+        if self.lambda_mode is LambdaMode.SAM:
+            _require_sam_local()
 
 
 def option[Word: StrEnum](name: str, words: type[Word], value: str) -> Word:
@@ -295,6 +313,12 @@ def _shown(value: str) -> str:
 def _in_range(name: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
         raise OptionRefused(f"{value} is out of range", where=f"in {name}", do=f"give a number from {low} to {high}")
+
+
+def _require_sam_local() -> None:
+    from lab.sam_local import require  # noqa: PLC0415 - it imports what no other rehearsal needs
+
+    require()
 
 
 def _readable_template(path: Path) -> None:

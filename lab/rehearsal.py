@@ -8,7 +8,7 @@ import os
 import shutil
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,11 +21,12 @@ from lab.client import ClientSettings, ClientsOutside
 from lab.control import ControlTarget
 from lab.drilling import Drilling
 from lab.ending import expected, problems
-from lab.environment import DOMAIN
+from lab.environment import APPLICATION, DOMAIN
 from lab.evidence import Evidence, standing_promotions
 from lab.fault import Inflicted, bring_back, cut_stream, inflict
 from lab.homeward import Homeward
 from lab.interrupts import shield
+from lab.kept import Kept, noted, notes
 from lab.kept_runs import keep_runs
 from lab.memory import MemoryWatch, tree
 from lab.network_acl import NetworkAclEntries
@@ -363,12 +364,16 @@ class _Conduct:
         """Leave it running until Ctrl-C; what it came to is said and written before."""
         view.__exit__()
         publish(conclude(result, ()), self._options.json, self._console)
-        for line in _addresses(world):
-            self._console.print(line, soft_wrap=True, markup=False, highlight=False)
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            return
+        with ExitStack() as note:
+            lines = list(_addresses(world))
+            try:
+                note.enter_context(noted(_kept(world), notes()))
+            except OSError as error:
+                lines.append(f"  relight --lab will not find it: {error}")
+            for line in lines:
+                self._console.print(line, soft_wrap=True, markup=False, highlight=False)
+            with suppress(KeyboardInterrupt):
+                threading.Event().wait()
 
     def _remember_processes(self) -> None:
         """All that this rehearsal has started and that still runs, by id and time of creation (ids are used again)."""
@@ -396,6 +401,19 @@ def _alive(pid: int, made: float) -> bool:
         return False
 
 
+def _kept(world: World) -> Kept:
+    host, port = world.resolver.address
+    return Kept(
+        endpoint_url=world.cloud.endpoint_url,
+        application=APPLICATION,
+        regions=(REGION_NAME[Side.DR], REGION_NAME[Side.PRIMARY]),
+        site=f"http://{DOMAIN}:{world.web_port}/",
+        resolver=f"{host}:{port}",
+        pid=os.getpid(),
+        started=psutil.Process().create_time(),
+    )
+
+
 def _addresses(world: World) -> tuple[str, ...]:
     host, port = world.resolver.address
     return (
@@ -403,6 +421,7 @@ def _addresses(world: World) -> tuple[str, ...]:
         "The lab is still running. Ctrl-C ends it.",
         f"  the Regions' API   {world.cloud.endpoint_url} (as AWS_ENDPOINT_URL, with any credentials)",
         f"  the Regions        {', '.join(REGION_NAME.values())}",
+        "  relight            .venv/bin/relight --lab history, and whatever else it knows",
         f"  the site           http://{DOMAIN}:{world.web_port}/, resolved by {host}:{port} (UDP)",
         *(f"  {side.value:<18} http://{alb_address(side, Vantage.OUTSIDE)}:{world.web_port}/" for side in Side),
     )

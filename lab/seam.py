@@ -36,7 +36,9 @@ class Seams:
         setattr(owner, name, replacement)
 
     def add(self, owner: Any, name: str, value: Any) -> None:
-        """Give `owner` what moto lacks; MotoChangedError if it has it now."""
+        """Give `owner` what moto lacks; MotoChangedError if it has it now. One world inside another finds it there."""
+        if getattr(owner, name, None) is value:
+            return
         if hasattr(owner, name):
             raise MotoChangedError(f"moto's {owner.__name__} has {name!r} now; the lab need not add it")
         self._undo.append((owner, name, _ABSENT))

@@ -134,7 +134,7 @@ def _send(backend: Any, token: str, outcome: Any) -> None:
         for endpoint in _endpoints(execution, token):
             running = execution.exec_status == ExecutionStatus.RUNNING
             if not (running and endpoint.answer(outcome)):
-                raise _refusal(TaskTimedOut, _GONE)
+                raise refusal(TaskTimedOut, _GONE)
             return
     raise InvalidToken
 
@@ -143,9 +143,9 @@ def _send_success(backend: Any, task_token: str, outcome: str) -> None:
     try:
         json.loads(outcome)
     except ValueError as error:
-        raise _refusal(InvalidOutput, f"Invalid Output: '{error}'") from None
+        raise refusal(InvalidOutput, f"Invalid Output: '{error}'") from None
     if len(outcome.encode()) > _LARGEST_OUTPUT:
-        raise _refusal(InvalidOutput, f"Invalid Output: 'more than {_LARGEST_OUTPUT} bytes'")
+        raise refusal(InvalidOutput, f"Invalid Output: 'more than {_LARGEST_OUTPUT} bytes'")
     _send(backend, task_token, CallbackOutcomeSuccess(callback_id=task_token, output=outcome))
 
 
@@ -161,6 +161,6 @@ def _respond_to_failure(response: Any) -> Any:
     return EmptyResult()
 
 
-def _refusal(kind: Any, message: str) -> Any:
-    """moto's own say neither their code nor their status."""
+def refusal(kind: Any, message: str) -> AWSError:
+    """An error of that class of moto's as AWS answers it: moto's own say neither their code nor their status."""
     return AWSError(message, kind.code, kind.status_code)

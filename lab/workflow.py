@@ -3,8 +3,9 @@
 What moto lacks and gets here, beside what `lab.asl` puts right inside a state machine: a task that invokes a Lambda
 function reaches the lab's functions; an execution without a name gets one; StopExecution ends it at once, also while
 a handler runs (the handler goes on, as on AWS), and carries its error and cause; an ended execution stays as it ended;
-DescribeExecution tells an output that is JSON and the reason of an end; a lost Region runs nothing. Answers to task
-tokens are `lab.task_token`'s affair.
+DescribeExecution tells an output that is JSON and the reason of an end; an input that is no JSON is refused by AWS's
+code; RedriveExecution redrives nothing and says so; a lost Region runs nothing. Answers to task tokens are
+`lab.task_token`'s affair.
 """
 
 import io
@@ -25,7 +26,7 @@ from botocore.exceptions import ClientError
 from moto.core.config import default_user_config
 from moto.core.models import botocore_stubber
 from moto.core.responses import ActionResult
-from moto.stepfunctions.parser.api import ExecutionStatus
+from moto.stepfunctions.parser.api import ExecutionNotRedrivable, ExecutionStatus, InvalidExecutionInput
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend, stepfunctions_parser_backends
 from moto.stepfunctions.responses import StepFunctionResponse
@@ -103,6 +104,7 @@ class Workflows:
         replace(BaseExecutionWorkerCommunication, "terminated", _method(self._terminated))
         replace(StepFunctionResponse, "stop_execution", _stop_execution)
         replace(StepFunctionResponse, "describe_execution", _describe_execution)
+        self._seams.add(StepFunctionResponse, "redrive_execution", _redrive_execution)
         default_user_config["stepfunctions"]["execute_state_machine"] = True
         # It logs each caught error of a state machine as its own.
         logging.getLogger("moto.stepfunctions").setLevel(logging.CRITICAL)
@@ -167,13 +169,17 @@ class Workflows:
             if region in self._lost:
                 raise ConnectionRefusedError(f"the Region {region} is lost")
             before = {id(execution) for execution in self._running_and_ended(region)}
-            execution = self._begin(
-                backend,
-                state_machine_arn,
-                name=name or str(uuid.uuid4()),
-                execution_input=execution_input or "{}",
-                trace_header=trace_header,
-            )
+            try:
+                execution = self._begin(
+                    backend,
+                    state_machine_arn,
+                    name=name or str(uuid.uuid4()),
+                    execution_input=execution_input or "{}",
+                    trace_header=trace_header,
+                )
+            except InvalidExecutionInput as error:
+                message = f"Invalid State Machine Execution Input: '{error.message}'"
+                raise task_token.refusal(InvalidExecutionInput, message) from None
         if id(execution) not in before:
             self._tell(region, execution)
         return execution
@@ -292,3 +298,10 @@ def _describe_execution(response: Any) -> Any:
     execution = response.stepfunction_backend.describe_execution(response._get_param("executionArn"))
     described = execution.to_describe_output()
     return ActionResult({key: value for key, value in described.items() if value is not None})
+
+
+def _redrive_execution(response: Any) -> Any:
+    """moto cannot; refused as AWS refuses what cannot be redriven, where there is such an execution."""
+    execution = response.stepfunction_backend.describe_execution(response._get_param("executionArn"))
+    message = f"{execution.name} is not redrivable: the lab redrives nothing; start a new run"
+    raise task_token.refusal(ExecutionNotRedrivable, message)

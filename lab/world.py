@@ -57,6 +57,8 @@ _LOOPBACK = "127.0.0.1"
 _STACK_SECONDS = 0.3
 """How long a stack is on its way before anything is made."""
 _STACK_PATIENCE_SECONDS = 10.0
+_CONTAINER_SECONDS = 180.0
+"""Until the first invocations have been answered, where SAM and containers have to start for them first."""
 _UNIT = ROOT / "app" / "release" / "relight-app.service"
 _RED = {"FAILED": "ExecutionsFailed", "TIMED_OUT": "ExecutionsTimedOut", "ABORTED": "ExecutionsAborted"}
 SECRET = f"relight/{environment.APPLICATION}/database"
@@ -280,22 +282,32 @@ class World:
         say("tell the primary Region of its peer")
         self._update(Side.PRIMARY, {"PeerNetworkAclId": dr.outputs["NetworkAclId"], "PeerReady": "true"})
         say("wait for the first switch data")
-        until("the switches were published", self._switches_published, 20 * self.timings.minute)
+        patience = _CONTAINER_SECONDS if self._mode is LambdaMode.SAM else 0.0
+        until("the switches were published", self._switches_published, 20 * self.timings.minute + patience)
         say("create the DNS records and health checks")
-        self.global_stack = self.stacks.create(
+        self.global_stack = self._make(
             f"{environment.stack_name()}-global",
             GLOBAL,
             self.template.parent / "stacks" / "global.yaml",
             environment.shared(self._zone(), self.surroundings, primary.outputs, dr.outputs),
         )
+        if self._mode is LambdaMode.SAM:
+            say("start a container for each function")
+            self.lambdas.warm_up()
 
     def _create_keys(self, side: Side) -> Mapping[str, str]:
         name, path = f"{environment.stack_name()}-keys", self.template.parent / "stacks" / "keys.yaml"
-        return self.stacks.create(name, REGION_NAME[side], path, environment.keys()).outputs
+        return self._make(name, REGION_NAME[side], path, environment.keys()).outputs
+
+    def _make(self, name: str, region: str, path: Path, parameters: Mapping[str, str]) -> Stack:
+        """A stack that CloudFormation's API tells of, though the engine alone was asked for it."""
+        stack = self.stacks.create(name, region, path, parameters)
+        self.cloudformation.take_over(stack)
+        return stack
 
     def _create(self, side: Side, more: Mapping[str, str]) -> Stack:
         given = environment.regional(side, self.surroundings, self.timings, self._keys, more)
-        stack = self.stacks.create(environment.stack_name(), REGION_NAME[side], self.template, given)
+        stack = self._make(environment.stack_name(), REGION_NAME[side], self.template, given)
         policy = self.template.parent / "stacks" / "policy.json"
         self.stacks.protect(environment.stack_name(), REGION_NAME[side], policy.read_text(encoding="utf-8"))
         self.stacks_made[side] = stack
@@ -303,6 +315,7 @@ class World:
 
     def _update(self, side: Side, more: Mapping[str, str]) -> None:
         self.stacks_made[side] = self.stacks.update(environment.stack_name(), REGION_NAME[side], self.template, more)
+        self.cloudformation.take_over(self.stacks_made[side])
 
     def _zone(self) -> str:
         """The user's zone: it exists before Relight does."""

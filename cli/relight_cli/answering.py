@@ -18,6 +18,7 @@ from relight_cli.aws import NO_ANSWER, Aws, code_of
 from relight_cli.deployed import Deployed
 from relight_cli.exit_code import Exit, Refused
 from relight_cli.reaching import identity, reaching, reading
+from relight_cli.surroundings import aws_here
 
 _CLOSED = frozenset({"InvalidToken", "TaskTimedOut", "TaskDoesNotExist"})
 _DECLINED = "Declined"
@@ -189,7 +190,7 @@ class Answering:
         by = identity(self.deployed, self.aws, dict.fromkeys((found.region, *self.deployed.regions)))
         if not self._send(found.region, found.question.token, wish, by):
             self._explain(found, found.question, wish, by)
-        follow = f"aws stepfunctions describe-execution --region {found.region} --execution-arn {found.owner}"
+        follow = f"{aws_here()} stepfunctions describe-execution --region {found.region} --execution-arn {found.owner}"
         self.show(f"{wish.reply.word} by {by}, because: {wish.because}")
         self.show(f"{_what_follows(found, wish)}: {follow}")
         return as_document(found, found.question, wish, by)

@@ -1,10 +1,12 @@
 """AWS as the command line asks it: clients that give up soon, and errors that say in one line what a person can do."""
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -21,6 +23,7 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 from botocore.parsers import ResponseParserError
+from botocore.utils import JSONFileCache
 
 from relight_cli.exit_code import Exit, Refused
 
@@ -47,7 +50,22 @@ _INVALID_CODES = frozenset(
 )
 NO_ANSWER = (BotoCoreError, ResponseParserError)
 """AWS was not reached; or something else has answered, such as a proxy's page."""
-_DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
+DENIED = frozenset({"AccessDenied", "AccessDeniedException", "KmsAccessDeniedException", "UnauthorizedOperation"})
+"""AWS's codes for a call that these credentials may not make."""
+_THROTTLED = frozenset(
+    {
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "RequestLimitExceeded",
+        "TooManyRequestsException",
+        "ProvisionedThroughputExceededException",
+        "BandwidthLimitExceeded",
+        "SlowDown",
+    }
+)
 
 
 class Aws:
@@ -61,26 +79,57 @@ class Aws:
     def client(self, service: str, region: str) -> Any:
         """The client of that service. Refused when the profile does not exist, or AWS's settings here are broken."""
         if (service, region) not in self._clients:
-            with asking("look for credentials"):
-                try:
-                    self._session = self._session or _signed_in()
-                    self._clients[service, region] = self._session.client(service, region_name=region, config=_CONFIG)
-                except (ValueError, OSError) as error:
-                    # botocore's own words for an endpoint that is no URL, and for a credential_process that does not
-                    # exist or says no JSON.
-                    what = "the settings of AWS on this machine cannot be used"
-                    where = "AWS_... in the environment, and ~/.aws/config"
-                    raise Refused(
-                        what, where=where, do=f"mend this: {_line(error)}", code=Exit.NO_CREDENTIALS
-                    ) from error
+            self._clients[service, region] = self._make(service, region, _CONFIG)
         return self._clients[service, region]
+
+    def _make(self, service: str, region: str, config: Config) -> Any:
+        with asking("look for credentials"), _usable():
+            self._session = self._session or _signed_in()
+            return self._session.client(service, region_name=region, config=config)
+
+    def ask_for_code(self) -> None:
+        """Have a person type the code of a second factor now, where the profile wants one: threads that look at
+        Regions wait for nobody. What is wrong with the credentials is for the first call to say.
+        """
+        with suppress(Refused), asking("look for credentials"), _usable():
+            self._session = self._session or _signed_in()
+
+
+@contextmanager
+def _usable() -> Generator[None]:
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        # botocore's own words for an endpoint that is no URL, and for a credential_process that does not exist or
+        # says no JSON.
+        what = "the settings of AWS on this machine cannot be used"
+        where = "AWS_... in the environment, and ~/.aws/config"
+        raise Refused(what, where=where, do=f"mend this: {_line(error)}", code=Exit.NO_CREDENTIALS) from error
 
 
 def _signed_in() -> Any:
     """A session that has looked for its credentials already, so that whatever is wrong with them shows here."""
-    session = boto3.session.Session()
-    session.get_credentials()
-    return session
+    own = botocore.session.get_session()
+    # For the client, too, by which the SDK itself assumes a role.
+    own.set_default_client_config(_CONFIG)
+    keep_roles(own)
+    found = own.get_credentials()
+    if found is not None and wants_a_code(own):
+        found.get_frozen_credentials()
+    return boto3.session.Session(botocore_session=own)
+
+
+def keep_roles(session: Any) -> None:
+    """Keep the roles that a botocore session assumes, until they expire, where the AWS CLI keeps those that it assumes:
+    else each command would ask for the code of a second factor anew, and AWS takes a code once.
+    """
+    kept = JSONFileCache(str(Path.home() / ".aws" / "cli" / "cache"))
+    session.get_component("credential_provider").get_provider("assume-role").cache = kept
+
+
+def wants_a_code(session: Any) -> bool:
+    """Whether the profile of a botocore session asks a person for the code of a second factor."""
+    return "mfa_serial" in session.get_scoped_config()
 
 
 def _line(error: Exception) -> str:
@@ -97,19 +146,26 @@ def asking(what: str) -> Generator[None]:
 
 
 def refusal(error: BotoCoreError | ResponseParserError | ClientError, what: str) -> Refused:
-    """The error as a sentence with an exit code."""
+    """The error as a sentence with an exit code: AWS's own words stand in parentheses, what to do next behind them."""
     code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
     if isinstance(error, _NONE) or code in _INVALID_CODES:
         do = "sign in, for example with aws sso login and AWS_PROFILE"
         return Refused(_missing(error, code), where=what, do=do, code=Exit.NO_CREDENTIALS)
     if isinstance(error, _EXPIRED) or code in _EXPIRED_CODES:
         return Refused("the AWS credentials have expired", where=what, do="sign in again", code=Exit.EXPIRED)
-    said = _line(error)
-    if code in _DENIED_CODES:
-        return Refused("AWS denies the call", where=what, do=said, code=Exit.AWS)
-    if isinstance(error, ClientError):
-        return Refused("AWS refuses", where=what, do=said, code=Exit.AWS)
-    return Refused("AWS cannot be reached", where=what, do=said, code=Exit.AWS)
+    refuses, do = _refuses(error)
+    return Refused(f"{refuses} ({_line(error)})", where=what, do=do, code=Exit.AWS)
+
+
+def _refuses(error: BotoCoreError | ResponseParserError | ClientError) -> tuple[str, str]:
+    """What AWS does instead of answering, and what a person can do next."""
+    if not isinstance(error, ClientError):
+        return "AWS cannot be reached", "look from another network; relight doctor says what is missing"
+    if code_of(error) in DENIED:
+        return "AWS denies the call", "use the operator's role; relight doctor lists what these credentials may not do"
+    if throttled(error):
+        return "AWS throttles the call", "try again in a few seconds"
+    return "AWS refuses", "see what relight doctor says is missing"
 
 
 def _missing(error: Exception, code: str) -> str:
@@ -121,3 +177,8 @@ def _missing(error: Exception, code: str) -> str:
 def code_of(error: ClientError) -> str:
     """AWS's own code of an error."""
     return str(error.response["Error"]["Code"])
+
+
+def throttled(error: BaseException | None) -> bool:
+    """Whether AWS only wants to be asked less often."""
+    return isinstance(error, ClientError) and code_of(error) in _THROTTLED

@@ -8,6 +8,7 @@ import errno
 from collections.abc import Sequence
 from enum import StrEnum
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -29,28 +30,34 @@ from lab.options import (
     option,
 )
 from relight_cli.answer import approve, decline, stay
+from relight_cli.cancel import cancel
 from relight_cli.complaint import complain
 from relight_cli.cost import cost
 from relight_cli.cut_over import cut_over
 from relight_cli.deploy import deploy
 from relight_cli.destroy import destroy
+from relight_cli.doctor import doctor
 from relight_cli.drill import drill
 from relight_cli.exit_code import Exit, Refused
 from relight_cli.explain import explain
 from relight_cli.failback import failback
+from relight_cli.failover import failover
 from relight_cli.freeze import freeze, unfreeze
 from relight_cli.history import history
 from relight_cli.may_deploy import may_deploy
 from relight_cli.readiness import readiness
 from relight_cli.reconcile import reconcile
+from relight_cli.redrive import redrive
 from relight_cli.report import report
 from relight_cli.retired import retired
+from relight_cli.status import status
+from relight_cli.surroundings import VALUES, AwsProfile, EndpointUrl, Lab, hoisted, surround
+from relight_cli.watch import watch
 
 _INTERRUPTED = 130
 
 app = typer.Typer(
     help="Light the pilot-light Region when the primary AWS Region goes dark.",
-    add_completion=False,
     invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -74,8 +81,12 @@ def relight(
     _: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
     ] = False,
+    lab: Lab = False,
+    profile: AwsProfile = None,
+    endpoint_url: EndpointUrl = None,
 ) -> None:
     """Light the pilot-light Region when the primary AWS Region goes dark."""
+    surround(lab=lab, profile=profile, endpoint_url=endpoint_url)
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
         raise typer.Exit(2)
@@ -159,6 +170,12 @@ def rehearse(  # noqa: PLR0913, PLR0917 - one parameter for each option of the c
     return conduct(options)
 
 
+app.command("status", short_help="Both Regions at a glance: who is active, and what runs.")(status)
+app.command("watch", short_help="The same, live; or one run to its end.")(watch)
+app.command("failover", short_help="Start a failover by hand; --plan says what it would do.")(failover)
+app.command("cancel", short_help="Stop a run that has not promoted yet, and see it undone.")(cancel)
+app.command("redrive", short_help="Drive a stopped run on from where it stands.")(redrive)
+app.command("doctor", short_help="What an operator needs here, with and without the primary.")(doctor)
 app.command("deploy", short_help="Deploy both Regions and DNS; --plan says how.")(deploy)
 app.command("destroy", short_help="Delete the stacks; data stays unless told otherwise.")(destroy)
 app.command("may-deploy", short_help="Exit 0 when a pipeline may deploy now.")(may_deploy)
@@ -180,32 +197,46 @@ app.command("explain", short_help="The table by which a run is decided.")(explai
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Carry a command line out: its exit code."""
+    """Carry a command line out: its exit code. What a person can mend is one line on stderr, or with --json an object
+    on stdout.
+    """
+    words = list(arguments)
     try:
-        code = app(args=list(arguments), prog_name="relight", standalone_mode=False)
+        code = app(args=hoisted(words), prog_name="relight", standalone_mode=False)
     except LabError as error:
-        complain(error.sentence)
-        return error.code if isinstance(error, Refused) else Exit.BAD_INPUT
+        code = error.code if isinstance(error, Refused) else Exit.BAD_INPUT
+        return _refuse(words, error, code)
     except TyperException as error:
         message = " ".join(error.format_message().split()).rstrip(".")
-        complain(f"{message[:1].lower()}{message[1:]}, in the command line, see {_help(arguments)}")
-        return Exit.BAD_INPUT
+        what = f"{message[:1].lower()}{message[1:]}"
+        return _refuse(words, LabError(what, where="in the command line", do=f"see {_help(words)}"), Exit.BAD_INPUT)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             busy = PortBusy("an address is in use", where=str(error), do="stop what listens there, or choose --port 0")
-            complain(busy.sentence)
-            return 2
+            return _refuse(words, busy, Exit.BAD_INPUT)
         raise
-    # typer makes this code of a KeyboardInterrupt, and says nothing; a rehearsal has said so itself.
-    if code == _INTERRUPTED and _command(arguments) != "rehearse":
+    # typer makes this code of a KeyboardInterrupt, and says nothing; a rehearsal has said so itself, a watch is over.
+    if code == _INTERRUPTED and _command(words) not in {"rehearse", "watch"}:
         complain("interrupted; what AWS has begun goes on there, and the next call goes on from it")
     return code if isinstance(code, int) else 0
 
 
-def _command(arguments: Sequence[str]) -> str:
-    return next((word for word in arguments if not word.startswith("-")), "")
+def _refuse(words: Sequence[str], error: LabError, code: Exit) -> int:
+    """Say it to people, or to the program that has asked for JSON; a rehearsal's --json is the name of a file."""
+    if "--json" in words and _command(words) != "rehearse":
+        from relight_cli.document import error_of, show  # noqa: PLC0415 - rich is heavy
+
+        show({"error": error_of(error, code)})
+    else:
+        complain(error.sentence)
+    return code
 
 
-def _help(arguments: Sequence[str]) -> str:
-    command = _command(arguments)
-    return f"relight {command} --help" if command in {one.name for one in app.registered_commands} else "relight --help"
+def _command(words: Sequence[str]) -> str:
+    names = {one.name or getattr(one.callback, "__name__", "") for one in app.registered_commands}
+    # A profile may be named as a command is.
+    return next((word for before, word in pairwise(["", *words]) if word in names and before not in VALUES), "")
+
+
+def _help(words: Sequence[str]) -> str:
+    return f"relight {command} --help" if (command := _command(words)) else "relight --help"

@@ -6,14 +6,14 @@ from typing import Annotated
 import typer
 
 from relight_cli.chosen import DEFAULT, Config, LookEvery, Name, chosen
-from relight_cli.exit_code import Exit, Refused
+from relight_cli.deployed import Json
 
 
 def deploy(  # noqa: PLR0913, PLR0917 - one parameter for each option of the command line
     env: Name,
     config: Config = DEFAULT,
     plan: Annotated[bool, typer.Option("--plan", help="Print what would be done, and do nothing.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="With --plan: as JSON.")] = False,
+    json: Json = False,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
     release: Annotated[
         Path | None,
@@ -29,8 +29,6 @@ def deploy(  # noqa: PLR0913, PLR0917 - one parameter for each option of the com
     ] = 10.0,
 ) -> int:
     """Deploy an environment: keys, primary, dr, the primary again with its peer ready, DNS. Safe to repeat."""
-    if json and not plan:
-        raise Refused("--json is for --plan alone", do="add --plan, or leave it out", code=Exit.BAD_INPUT)
     environment = chosen(env, config)
     # boto3 and the templates are read for a deployment only.
     from relight_cli.deploying import Wishes, conduct  # noqa: PLC0415

@@ -1,9 +1,11 @@
 """Which deployed application a command is about: by samconfig.toml, or by its name and its Regions alone.
 
 Whoever is called at night may have neither the project nor its settings: a name and a Region are enough. No default
-Region is taken: on the night that counts it may be the lost one.
+Region is taken: on the night that counts it may be the lost one. What a person's own environment says counts where the
+command line is silent: RELIGHT_ENV, or RELIGHT_APP with RELIGHT_REGIONS.
 """
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,8 @@ PeerRegion = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
+ENV, APP, REGIONS = "RELIGHT_ENV", "RELIGHT_APP", "RELIGHT_REGIONS"
+"""Of the person's environment: one of samconfig.toml, or a name and both Regions, the DR Region first."""
 _LONGEST = 500
 _APPLICATION = re.compile(r"[a-z][a-z0-9-]{1,17}")
 _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}")
@@ -64,12 +68,13 @@ class Whereabouts:
         """Where a run, or what `which` says, may be: in one Region, or in either of an environment. Refused where that
         is not said.
         """
-        if self.env is not None:
-            found = self._environment(self.env)
+        found = self._whole()
+        if found is not None:
             if self.region is None:
                 return found
             if self.region not in found.regions:
-                raise _wrong(f"{self.region} is no Region of {self.env}", f"choose one of: {' '.join(found.regions)}")
+                what = f"{self.region} is no Region of {self.env or found.application}"
+                raise _wrong(what, f"choose one of: {' '.join(found.regions)}")
             return Deployed(found.application, (self.region,), found.account)
         if self.app is None or self.region is None:
             raise _wrong(f"it is not said which {which}", "give --env NAME, or --app NAME and --region REGION")
@@ -77,16 +82,38 @@ class Whereabouts:
 
     def of_both(self) -> Deployed:
         """Both Regions of an application. Refused where they are not said."""
-        if self.env is not None:
+        found = self._whole()
+        if found is not None:
             if self.region is not None or self.peer_region is not None:
-                raise _wrong("--env says the Regions already", "leave out --region and --peer-region")
-            return self._environment(self.env)
+                by = "--env" if self.env is not None else "the environment"
+                raise _wrong(
+                    f"{by} says the Regions already", "leave out --region and --peer-region, or give --app, too"
+                )
+            return found
         if self.app is None or self.region is None or self.peer_region is None:
             do = "give --env NAME, or --app NAME, --region REGION and --peer-region REGION"
             raise _wrong("it is not said which application this is, in which Regions", do)
         if self.region == self.peer_region:
             raise _wrong(f"both Regions are {self.region}", "name the DR Region and the other one")
         return _named(self.app, self.region, self.peer_region)
+
+    def _whole(self) -> Deployed | None:
+        """What --env names, or where no application is named, the person's environment; None where neither does."""
+        if self.env is not None:
+            return self._environment(self.env)
+        if self.app is not None:
+            return None
+        if env := os.environ.get(ENV):
+            return self._environment(env)
+        app, regions = os.environ.get(APP), os.environ.get(REGIONS, "").replace(",", " ").split()
+        if not app:
+            return None
+        if len(regions) != 2 or regions[0] == regions[1]:
+            do = f"set {REGIONS} to two, the DR Region first: eu-central-1 eu-west-1"
+            raise Refused(
+                f"{APP} is set, and not its two Regions", where="in the environment", do=do, code=Exit.BAD_INPUT
+            )
+        return _named(app, *regions, where="in the environment")
 
     def _environment(self, env: str) -> Deployed:
         if self.app is not None:
@@ -96,18 +123,18 @@ class Whereabouts:
         return Deployed(found.application, regions, found.account)
 
 
-def _named(application: str, *regions: str) -> Deployed:
+def _named(application: str, *regions: str, where: str = "in the command line") -> Deployed:
     if not _APPLICATION.fullmatch(application):
         do = "give what the parameter Application is, such as shop"
-        raise _wrong(f"{application!r} is no application's name", do)
+        raise _wrong(f"{application!r} is no application's name", do, where)
     for region in regions:
         if not _REGION.fullmatch(region):
-            raise _wrong(f"{region!r} is no Region's name", "give one such as eu-central-1")
+            raise _wrong(f"{region!r} is no Region's name", "give one such as eu-central-1", where)
     return Deployed(application, regions)
 
 
-def _wrong(what: str, do: str) -> Refused:
-    return Refused(what, where="in the command line", do=do, code=Exit.BAD_INPUT)
+def _wrong(what: str, do: str, where: str = "in the command line") -> Refused:
+    return Refused(what, where=where, do=do, code=Exit.BAD_INPUT)
 
 
 def reason(text: str) -> str:

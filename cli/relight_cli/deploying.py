@@ -16,9 +16,10 @@ from rich.console import Console
 from lab.template import Template
 from relight_cli import configuration, release
 from relight_cli.aws import Aws, asking
+from relight_cli.document import progress, show, show_with
 from relight_cli.exit_code import Exit, Refused
 from relight_cli.phases import Phase, phases, values
-from relight_cli.plan import plan
+from relight_cli.plan import Plan, plan
 from relight_cli.preflight import Preflight
 from relight_cli.sam import Sam
 from relight_cli.samconfig import REGIONAL, Environment, Slot
@@ -53,8 +54,11 @@ class Deployment:
     wishes: Wishes
     aws: Aws
     console: Console
+    """Where the progress is told."""
     outputs: dict[Slot, Mapping[str, str]] = field(default_factory=dict)
     changed: int = 0
+    done: list[dict[str, object]] = field(default_factory=list)
+    """What became of each phase, as JSON has it."""
 
     def __post_init__(self) -> None:
         """Read the templates. Refused when one cannot be read."""
@@ -72,10 +76,17 @@ class Deployment:
         code = self.preflight.look()
         made = plan(self.environment, self.loaded, self.preflight)
         if self.wishes.json:
-            self.console.out(made.as_json(), highlight=False)
+            self._show_as_json(made, code)
         else:
             made.show(self.console)
         return code
+
+    def _show_as_json(self, made: Plan, code: Exit) -> None:
+        refused = next((one for one in made.checked if one.code is not Exit.DONE), None)
+        if refused is None:
+            show(made.as_document())
+        else:
+            show_with(made.as_document(), Refused(refused.sentence, where=refused.name, code=code), code)
 
     def run(self) -> Exit:
         """Carry it out. Refused where it cannot go on; what has been done stays, and the next call goes on from it."""
@@ -106,8 +117,14 @@ class Deployment:
             self._carry_out(phase, sam)
             if file is not None and phase.slot in REGIONAL and self.changed > before:
                 self._upload(file, [phase.slot])
-        self._say("nothing to do: everything is as it should be" if not self.changed else "deployed")
+        self._end("nothing to do: everything is as it should be" if not self.changed else "deployed")
         return Exit.DONE
+
+    def _end(self, sentence: str) -> None:
+        self._say(sentence)
+        if self.wishes.json:
+            names = {"environment": self.environment.name, "application": self.environment.application}
+            show({**names, "account": self.environment.account, "phases": self.done, "sentence": sentence})
 
     def _say(self, sentence: str) -> None:
         self.console.print(sentence, highlight=False, markup=False, emoji=False, soft_wrap=True)
@@ -148,6 +165,9 @@ class Deployment:
             after = before
         else:
             after = self._execute(phase, change_set)
+        became = {"phase": phase.name, "stack": settings.stack_name, "region": settings.region}
+        status = None if after is None else after.status
+        self.done.append({**became, "changed": after is not before, "status": status})
         if after is not None:
             self.outputs[phase.slot] = after.outputs
             self._protect(after, settings.slot)
@@ -252,13 +272,12 @@ def agree(question: str, yes: bool, ask: Callable[..., bool] = typer.confirm) ->
         return
     if not sys.stdin.isatty():
         raise Refused("nobody can be asked here", where=question, do="give --yes", code=Exit.NO_CONSENT)
-    if not ask(question, default=False):
+    if not ask(question, default=False, err=True):
         raise Refused("nothing was changed", code=Exit.NO_CONSENT)
 
 
 def conduct(environment: Environment, wishes: Wishes) -> int:
     """Deploy, or say what that would do: the exit code."""
-    console = Console(soft_wrap=True, emoji=False)
-    deployment = Deployment(environment, wishes, Aws(), console)
+    deployment = Deployment(environment, wishes, Aws(), progress(as_json=wishes.json))
     deployment.check_configuration()
     return deployment.show_plan() if wishes.plan else deployment.run()

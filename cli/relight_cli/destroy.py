@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from relight_cli.chosen import DEFAULT, Config, LookEvery, Name, chosen
+from relight_cli.deployed import Json
 
 
 def destroy(
@@ -24,10 +25,11 @@ def destroy(
         bool, typer.Option("--force", help="Also while the home primary is not active, or that is not known.")
     ] = False,
     look_every: LookEvery = 5.0,
+    json: Json = False,
 ) -> int:
     """Delete an environment's stacks in reverse order. What holds data stays, unless --delete-data says otherwise."""
     environment = chosen(env, config)
     from relight_cli.destroying import Wishes, conduct  # noqa: PLC0415 - as in deploy
 
-    wishes = Wishes(delete_data=delete_data, yes=yes, confirm=confirm, force=force, look_every=look_every)
+    wishes = Wishes(delete_data=delete_data, yes=yes, confirm=confirm, force=force, look_every=look_every, json=json)
     return conduct(environment, wishes)

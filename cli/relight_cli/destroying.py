@@ -11,6 +11,7 @@ from rich.console import Console
 from relight_cli import account, standing
 from relight_cli.aws import Aws, asking
 from relight_cli.deploying import agree
+from relight_cli.document import progress, show
 from relight_cli.exit_code import Exit, Refused
 from relight_cli.remains import Remains, command
 from relight_cli.samconfig import REGIONAL, Environment, Slot
@@ -31,6 +32,7 @@ class Wishes:
     force: bool = False
     stack_minutes: float = 120.0
     look_every: float = 5.0
+    json: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,10 @@ class Destruction:
     wishes: Wishes
     aws: Aws
     console: Console
+    """Where the progress is told."""
     left: list[Left] = field(default_factory=list)
+    deleted: list[dict[str, str]] = field(default_factory=list)
+    """The stacks that are gone, as JSON has them."""
 
     def __post_init__(self) -> None:
         """What asks AWS for the stacks, and for what remains of them."""
@@ -66,7 +71,7 @@ class Destruction:
         found = {slot: self.stacks.look(self.environment.stacks[slot]) for slot in ORDER}
         there = {slot: stack for slot, stack in found.items() if stack is not None}
         if not there:
-            self._say("nothing to do: there are no stacks")
+            self._tell("nothing to do: there are no stacks", [])
             return Exit.DONE
         for stack in there.values():
             if stack.status.endswith("_IN_PROGRESS") and stack.exists:
@@ -79,11 +84,20 @@ class Destruction:
             self._delete_databases(there)
         for slot, stack in there.items():
             self._delete(slot, stack)
+            self.deleted.append({"slot": slot.value, "stack": stack.name, "region": stack.region})
         self._end()
         return Exit.DONE
 
     def _say(self, sentence: str) -> None:
         self.console.print(sentence, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+    def _tell(self, sentence: str, staying: list[Left]) -> None:
+        """The last that is said; as JSON all of it."""
+        self._say(sentence)
+        if self.wishes.json:
+            names = {"environment": self.environment.name, "application": self.environment.application}
+            left = [document_of(one) for one in staying]
+            show({**names, "deleted": self.deleted, "left": left, "sentence": sentence})
 
     def _consent(self, there: dict[Slot, Found]) -> None:
         if Slot.GLOBAL in there and there[Slot.GLOBAL].parameters.get("SiteRecords", "true") == "true":
@@ -95,7 +109,7 @@ class Destruction:
         self._say("databases, buckets with every version in them, ledgers and secrets are DELETED WITH THEIR DATA")
         typed = self.wishes.confirm
         if not typed and sys.stdin.isatty():
-            typed = typer.prompt(f"type {self.environment.application} to delete its data", default="")
+            typed = typer.prompt(f"type {self.environment.application} to delete its data", default="", err=True)
         if typed != self.environment.application:
             what = f"the data of {self.environment.application} is deleted only if its name is typed"
             do = f"give --confirm {self.environment.application}, or leave --delete-data out"
@@ -185,12 +199,21 @@ class Destruction:
             else:
                 staying.append(left)
         if not staying:
-            self._say("deleted; nothing is left")
+            self._tell("deleted; nothing is left", [])
             return
-        self._say("deleted. What stays, and how to remove it (a new deployment collides with names that are taken):")
+        self._tell(
+            "deleted. What stays, and how to remove it (a new deployment collides with names that are taken):", staying
+        )
         for left in staying:
             self._say(f"  {left.resource.kind} {left.resource.physical_id} in {left.region}: {left.why}")
             self._say(f"    {command(left.resource, left.region)}")
+
+
+def document_of(left: Left) -> dict[str, str]:
+    """As JSON has it, with the command that removes it."""
+    one = left.resource
+    remove = command(one, left.region)
+    return {"region": left.region, "kind": one.kind, "id": one.physical_id, "why": left.why, "remove": remove}
 
 
 def unique(left: list[Left]) -> list[Left]:
@@ -203,4 +226,4 @@ def unique(left: list[Left]) -> list[Left]:
 
 def conduct(environment: Environment, wishes: Wishes, aws: Callable[[], Aws] = Aws) -> int:
     """Destroy: the exit code."""
-    return Destruction(environment, wishes, aws(), Console(soft_wrap=True, emoji=False)).run()
+    return Destruction(environment, wishes, aws(), progress(as_json=wishes.json)).run()

@@ -17,10 +17,12 @@ from relight.telling import one_line
 
 from relight_cli.aws import Aws, code_of
 from relight_cli.deployed import Deployed
+from relight_cli.document import say, show, show_with
 from relight_cli.evidence import shelves
 from relight_cli.exit_code import Exit, Refused
 from relight_cli.reaching import identity, reaching, reading
-from relight_cli.standby import SILENT, standby
+from relight_cli.standby import SILENT, acting
+from relight_cli.surroundings import relight_here
 
 WINDOW_SECONDS = 60.0
 """Two starts within it share a name, so that one of them finds the other."""
@@ -116,12 +118,12 @@ class Drilling:
 
     def begin(self, wanted: Wanted) -> Begun:
         """Start it, or find the one that was started in the same minute. Refused where it cannot be started."""
-        region = standby(self.deployed, self.aws)
-        by = identity(self.deployed, self.aws, dict.fromkeys((region, *self.deployed.regions)))
-        given, machine = wanted.as_input(by), self._machine(region, by)
-        name = f"drill-{wanted.kind}-{int(self.clock() // WINDOW_SECONDS)}"
-        execution = f"{machine.replace(':stateMachine:', ':execution:', 1)}:{name}"
-        begun = self._start(region, machine, execution, wanted, given)
+        with acting(self.deployed, self.aws) as region:
+            by = identity(self.deployed, self.aws, dict.fromkeys((region, *self.deployed.regions)))
+            given, machine = wanted.as_input(by), self._machine(region, by)
+            name = f"drill-{wanted.kind}-{int(self.clock() // WINDOW_SECONDS)}"
+            execution = f"{machine.replace(':stateMachine:', ':execution:', 1)}:{name}"
+            begun = self._start(region, machine, execution, wanted, given)
         for line in self._beginning(begun):
             self.show(line)
         return begun
@@ -159,7 +161,7 @@ class Drilling:
         yield f"  in a browser: {console}#/v2/executions/details/{begun.execution}"
 
     def _approve(self, begun: Begun) -> str:
-        return f"relight approve {begun.run} {self._there(begun)} --reason 'WHY'"
+        return f"{relight_here()} approve {begun.run} {self._there(begun)} --reason 'WHY'"
 
     def _there(self, begun: Begun) -> str:
         return f"--app {shlex.quote(self.deployed.application)} --region {begun.region}"
@@ -221,7 +223,7 @@ class Drilling:
             yield f"{begun.run} in {begun.region} ended {end.status}: {end.sentence}"
         if end.drill is not None:
             yield from measured(end.drill)
-            yield f"  all of it: relight report {begun.run} {self._there(begun)}"
+            yield f"  all of it: {relight_here()} report {begun.run} {self._there(begun)}"
 
 
 def measured(drill: dict[str, Any]) -> Iterator[str]:
@@ -236,17 +238,25 @@ def measured(drill: dict[str, Any]) -> Iterator[str]:
 
 
 def conduct(deployed: Deployed, wanted: Wanted, *, follow: bool, as_json: bool) -> int:
-    """Start it and follow it: the exit code. Refused, with the drill's own words, where it did not succeed."""
-    drilling = Drilling(deployed, Aws(), show=_silent if as_json else print, pause=PAUSE_SECONDS)
+    """Start it and follow it: the exit code. Refused, with the drill's own words, where it did not succeed.
+
+    As JSON that is in the document.
+    """
+    drilling = Drilling(deployed, Aws(), show=_silent if as_json else say, pause=PAUSE_SECONDS)
     begun = drilling.begin(wanted)
     end = drilling.follow(begun) if follow else None
+    failed = None
+    if end is not None and end.code is not Exit.DONE:
+        failed = Refused(f"{begun.run} in {begun.region} ended {end.status}: {end.sentence}", code=end.code)
+    if as_json and failed is not None:
+        return show_with(as_document(begun, end), failed, failed.code)
     if as_json:
-        print(json.dumps(as_document(begun, end), indent=2))
+        show(as_document(begun, end))
     elif end is not None:
         for line in drilling.closing(begun, end):
             print(line)
-    if end is not None and end.code is not Exit.DONE:
-        raise Refused(f"{begun.run} in {begun.region} ended {end.status}: {end.sentence}", code=end.code)
+    if failed is not None:
+        raise failed
     return Exit.DONE
 
 

@@ -6,7 +6,7 @@ from lab.errors import LabError
 
 
 class Exit(IntEnum):
-    """The exit codes of all commands; docs/deploying.md lists them for people."""
+    """The exit codes of all commands; docs/exit-codes.md lists them for people."""
 
     DONE = 0
     """What was asked for holds: done, nothing to do, or yes."""
@@ -34,7 +34,7 @@ class Exit(IntEnum):
     NO_SWITCH_DATA = 20
     """The switches were not published in time."""
     AWS = 21
-    """AWS could not be reached, or denied or refused a call; approve, decline and freeze tell these apart."""
+    """AWS could not be reached, or denied or refused a call; some commands tell these apart. A function has failed."""
     UNKNOWN_RUN = 22
     """The ledger knows no run of that name."""
     NOTHING_ASKED = 23
@@ -71,6 +71,12 @@ class Exit(IntEnum):
     """The drill failed, or was stopped."""
     REPORT_DAMAGED = 44
     """Something of a run's evidence is missing, or is not what the manifest says."""
+    TOO_LATE = 45
+    """The run is behind the one-way door: it goes forward only."""
+    NOT_REDRIVEN = 46
+    """The run cannot be driven on where it stopped; a new one can be started."""
+    UNWELL = 47
+    """Something is missing that a failover, or whoever operates it, needs."""
 
 
 class Refused(LabError):

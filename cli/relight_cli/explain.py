@@ -7,9 +7,21 @@ import typer
 from relight_cli.deployed import Json
 
 
+def _findings() -> list[str]:
+    from relight.decision import Finding  # noqa: PLC0415 - as below
+
+    return [finding.value for finding in Finding]
+
+
 def explain(
     finding: Annotated[
-        str | None, typer.Option("--finding", metavar="NAME", help="One finding in full, with what comes before it.")
+        str | None,
+        typer.Option(
+            "--finding",
+            metavar="NAME",
+            help="One finding in full, with what comes before it.",
+            autocompletion=_findings,
+        ),
     ] = None,
     json: Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="As docs/verdict.md.")] = False,

@@ -19,10 +19,20 @@ class To(StrEnum):
     PROTECTED = "protected"
 
 
-Reason = Annotated[str, typer.Option("--reason", metavar="WHY", help="Kept in the execution, and read by others.")]
-Way = Annotated[
-    str, typer.Option("--to", metavar="home|protected", help="Go home, or only make the old Region a standby again.")
+Reason = Annotated[
+    str | None,
+    typer.Option("--reason", metavar="WHY", help="Kept in the execution, and read by others; needed without --plan."),
 ]
+Way = Annotated[
+    str,
+    typer.Option(
+        "--to",
+        metavar="home|protected",
+        help="Go home, or only make the old Region a standby again.",
+        autocompletion=lambda: [way.value for way in To],
+    ),
+]
+Plan = Annotated[bool, typer.Option("--plan", help="Say what would happen now, and change nothing.")]
 Accept = Annotated[
     Path | None, typer.Option("--accept", metavar="FILE", help="Reviewed differences: one name a line, or a JSON list.")
 ]
@@ -31,8 +41,9 @@ Region = Annotated[
 ]
 
 
-def failback(
-    because: Reason,
+def failback(  # noqa: PLR0913, PLR0917 - one parameter for each option of the command line
+    because: Reason = None,
+    plan: Plan = False,
     to: Way = To.HOME.value,
     accept: Accept = None,
     env: Env = None,
@@ -43,11 +54,21 @@ def failback(
 ) -> int:
     """Start the way home: it keeps the old database, builds a replica, compares, and asks before it switches over.
 
-    It may take hours, and goes on in AWS. Without samconfig.toml, give --app and --region.
+    It may take hours, and goes on in AWS. Without samconfig.toml, give --app and --region. With --plan the exit code is
+    1 where it would not begin, or where something that can be seen now would stop it.
     """
-    said, way = reason(because), _way(to)
+    way, said = _way(to), None if because is None else reason(because)
     names = None if accept is None else accepted(accept)
     deployed = Whereabouts(env, config, app, region).of_a_run("application this is")
+    if plan:
+        from relight_cli import previewing  # noqa: PLC0415 - boto3 is heavy
+        from relight_cli.aws import Aws  # noqa: PLC0415
+
+        made = previewing.of_failback(deployed, way, Aws())
+        return previewing.conduct(made, f"a failback (--to {way})", as_json=json)
+    if said is None:
+        do = "give --reason WHY, or --plan to see what would happen"
+        raise Refused("a failback needs a reason", where="in the command line", do=do, code=Exit.BAD_INPUT)
     from relight_cli.going_home import Wanted, conduct  # noqa: PLC0415 - boto3 is heavy
 
     return conduct(deployed, Wanted(way, said, names), as_json=json)

@@ -4,7 +4,6 @@ The ledger of the Region that would be activated decides over a run there, so a 
 direction, and is said loudly.
 """
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from relight.moment import lasting, told
 from relight_cli.aws import Aws
 from relight_cli.complaint import complain
 from relight_cli.deployed import Deployed
+from relight_cli.document import show, show_with
 from relight_cli.exit_code import Exit, Refused
 from relight_cli.moment import moment
 from relight_cli.reaching import identity, reading
@@ -172,11 +172,20 @@ def conduct(deployed: Deployed, asked: Window | None, because: str, *, as_json: 
     troubled = {one.region: one.trouble for one in outcomes if one.trouble is not None}
     if len(troubled) == len(outcomes):
         raise next(iter(troubled.values()))
-    if as_json:
-        print(json.dumps(as_document(deployed, asked, because, by, outcomes), indent=2))
-    else:
+    said = as_document(deployed, asked, because, by, outcomes)
+    if not as_json:
         print("\n".join(lines(asked, because, by, outcomes, time.time())))
-    for region, trouble in troubled.items():
-        what = "frozen" if asked else "unfrozen"
-        complain(f"{region} was NOT {what}, a run there is as free as before; {trouble.sentence}; run this again")
-    return Exit.ONE_LEDGER if troubled else Exit.DONE
+    elif not troubled:
+        show(said)
+    for region, trouble in troubled.items():  # one at most: where neither could be changed, it was refused
+        refused = _one_sided(region, trouble, "frozen" if asked else "unfrozen")
+        if as_json:
+            return show_with(said, refused, refused.code)
+        complain(refused.sentence)
+        return refused.code
+    return Exit.DONE
+
+
+def _one_sided(region: str, trouble: Refused, word: str) -> Refused:
+    what = f"{region} was NOT {word}, a run there is as free as before; {trouble.sentence}"
+    return Refused(what, do="run this again", code=Exit.ONE_LEDGER)

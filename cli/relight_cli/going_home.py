@@ -17,9 +17,11 @@ from relight.telling import one_line
 
 from relight_cli.aws import Aws, code_of
 from relight_cli.deployed import Deployed
+from relight_cli.document import say, show
 from relight_cli.exit_code import Exit, Refused
 from relight_cli.failback import To
 from relight_cli.reaching import identity, reaching, reading
+from relight_cli.surroundings import aws_here
 
 WINDOW_SECONDS = 60.0
 """Two starts within it share a name, so that one of them finds the other."""
@@ -77,6 +79,17 @@ class Begun:
         return self.execution.rpartition(":")[2]
 
 
+def read(deployed: Deployed, region: str, aws: Aws) -> Reading:
+    """A Region's ledger, or why it could not be read. Refused where nobody can ask at all."""
+    try:
+        with reading(deployed, region, aws) as ledger:
+            return Reading(region, ledger.head())
+    except Refused as refused:
+        if refused.code not in _SILENT:
+            raise
+        return Reading(region, None, refused)
+
+
 def target(readings: list[Reading], to: To) -> Reading:
     """The ledger of the Region that this is for. Refused where that is not known. Pure; the deployed home is the last.
 
@@ -131,7 +144,7 @@ class GoingHome:
 
     def begin(self, wanted: Wanted) -> Begun:
         """Start it, or find it on already. Refused where it cannot be, or the state machine stands it down at once."""
-        readings = [self._read(region) for region in self.deployed.regions]
+        readings = [read(self.deployed, region, self.aws) for region in self.deployed.regions]
         found = target(readings, wanted.to)
         refused = objection(readings, found.region, wanted.to)
         if refused is not None:
@@ -146,15 +159,6 @@ class GoingHome:
             self.show(line)
         self._await_judgement(begun)
         return begun
-
-    def _read(self, region: str) -> Reading:
-        try:
-            with reading(self.deployed, region, self.aws) as ledger:
-                return Reading(region, ledger.head())
-        except Refused as refused:
-            if refused.code not in _SILENT:
-                raise
-            return Reading(region, None, refused)
 
     def _machine(self, region: str, by: str) -> str:
         partition, account = by.split(":")[1], by.split(":")[4]
@@ -276,11 +280,11 @@ def _ended(begun: Begun, found: dict[str, Any]) -> None:
 
 
 def _follow(region: str, execution: str) -> str:
-    return f"aws stepfunctions describe-execution --region {region} --execution-arn {execution}"
+    return f"{aws_here()} stepfunctions describe-execution --region {region} --execution-arn {execution}"
 
 
 def lines(begun: Begun) -> Iterator[str]:
-    """What is on now and how to follow it, for people: a line each. Pure."""
+    """What is on now and how to follow it, for people: a line each."""
     way = "to go home" if begun.wanted.to is To.HOME else "to make the Region a standby again"
     state = "has been started" if begun.new else "is on already"
     yield f"{begun.run} in {begun.region} {state}, {way}, because: {begun.wanted.because}"
@@ -309,9 +313,9 @@ def as_document(begun: Begun) -> dict[str, object]:
 
 def conduct(deployed: Deployed, wanted: Wanted, *, as_json: bool) -> int:
     """Begin it, and say so: the exit code."""
-    begun = GoingHome(deployed, Aws(), show=_silent if as_json else print).begin(wanted)
+    begun = GoingHome(deployed, Aws(), show=_silent if as_json else say).begin(wanted)
     if as_json:
-        print(json.dumps(as_document(begun), indent=2))
+        show(as_document(begun))
     return Exit.DONE
 
 

@@ -20,7 +20,7 @@ from relight_cli.complaint import complain
 from relight_cli.deployed import Deployed
 from relight_cli.exit_code import Exit, Refused
 from relight_cli.reaching import reaching, reading
-from relight_cli.standby import standby
+from relight_cli.standby import acting
 
 OLD_SECONDS = 2 * 1800.0
 """Readiness is looked at each half hour: what is older than two of them is no answer to a question about now."""
@@ -137,8 +137,8 @@ def rich_table(checks: Iterable[Mapping[str, str]]) -> Table:
 def conduct(deployed: Deployed, *, last: bool, as_json: bool) -> int:
     """Show it: the exit code."""
     aws = Aws()
-    region = standby(deployed, aws)
-    seen = kept(deployed, region, aws) if last else asked(deployed, region, aws)
+    with acting(deployed, aws) as region:
+        seen = kept(deployed, region, aws) if last else asked(deployed, region, aws)
     if as_json:
         print(json.dumps(seen.as_document(), indent=2))
     else:

@@ -1,5 +1,6 @@
 """The command `relight`. This file alone has to be understood by older Pythons, so that they can say what they lack."""
 
+import os
 import sys
 
 if sys.version_info < (3, 13):  # noqa: UP036 - whoever runs this by hand may have an older one
@@ -11,10 +12,27 @@ if sys.version_info < (3, 13):  # noqa: UP036 - whoever runs this by hand may ha
 
 from relight_cli.command import run
 
+SHELLS = ("bash", "zsh", "fish")
+
+
+def completing(words: "list[str]") -> "list[str]":
+    """The command line, of which `--show-completion SHELL` is told to typer in the way that guesses no shell."""
+    if len(words) == 2 and words[0] == "--show-completion" and words[1] in SHELLS:
+        os.environ["_RELIGHT_COMPLETE"] = "source_" + words[1]
+        return []
+    return words
+
 
 def main() -> None:
-    """Run the command line, and exit with its code."""
-    sys.exit(run(sys.argv[1:]))
+    """Run the command line, and exit with its code. Where nobody reads on (`| head -1`), it ends quietly."""
+    try:
+        code = run(completing(sys.argv[1:]))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is left in the buffer must not be written at the end of the process, either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)
 
 
 if __name__ == "__main__":

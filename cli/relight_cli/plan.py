@@ -1,6 +1,5 @@
 """What a deployment would do, as data: each phase with its stack and the origin of each of its parameters."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,9 +43,9 @@ class Plan:
     checked: tuple[Checked, ...]
     beside: tuple[str, ...]
 
-    def as_json(self) -> str:
+    def as_document(self) -> dict[str, Any]:
         """For programs: every parameter, defaults included."""
-        document = {
+        return {
             "schema": 1,
             "environment": self.environment.name,
             "account": self.environment.account,
@@ -58,7 +57,6 @@ class Plan:
                 for checked in self.checked
             ],
         }
-        return json.dumps(document, indent=2)
 
     def show(self, console: Console) -> None:
         """For people: what is given, taken and set; how many defaults stay."""

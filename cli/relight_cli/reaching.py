@@ -1,17 +1,18 @@
 """One Region asked while another may be lost: by its own endpoints, and an exit code for each reason of no answer."""
 
+import json
 import os
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from botocore.exceptions import ClientError
 from relight.ledger import Ledger
 
-from relight_cli.aws import NO_ANSWER, Aws, asking, code_of
+from relight_cli.aws import DENIED, NO_ANSWER, Aws, asking, code_of
 from relight_cli.deployed import Deployed
 from relight_cli.exit_code import Exit, Refused
 
-_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "KmsAccessDeniedException", "UnauthorizedOperation"})
 _NO_TABLE = "ResourceNotFoundException"
 
 
@@ -31,7 +32,7 @@ def reaching(region: str, what: str) -> Generator[None]:
 def _code(cause: BaseException) -> Exit:
     if isinstance(cause, NO_ANSWER):
         return Exit.NO_ANSWER
-    return Exit.DENIED if isinstance(cause, ClientError) and code_of(cause) in _DENIED else Exit.AWS
+    return Exit.DENIED if isinstance(cause, ClientError) and code_of(cause) in DENIED else Exit.AWS
 
 
 @contextmanager
@@ -46,6 +47,25 @@ def reading(deployed: Deployed, region: str, aws: Aws) -> Generator[Ledger]:
                 raise
             what = f"there is no ledger {deployed.table} in {region}"
             raise Refused(what, do="check application, Region and account", code=Exit.NO_LEDGER) from error
+
+
+def invoked(aws: Aws, region: str, name: str, question: Mapping[str, object]) -> tuple[dict[str, Any], bool]:
+    """What a function answers, and whether that is an error. Refused where it does not answer, or is not there."""
+    with reaching(region, f"ask {name}"):
+        try:
+            answer = aws.client("lambda", region).invoke(FunctionName=name, Payload=json.dumps(question).encode())
+        except ClientError as error:
+            if code_of(error) != "ResourceNotFoundException":
+                raise
+            what = f"there is no function {name} in {region}"
+            do = "check application and Region, or deploy this version of Relight there"
+            raise Refused(what, do=do, code=Exit.CONFIGURATION) from error
+        body = answer["Payload"].read()
+    try:
+        found = json.loads(body or b"null")
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {}, "FunctionError" in answer
 
 
 def identity(deployed: Deployed, aws: Aws, regions: Iterable[str]) -> str:

@@ -3,7 +3,7 @@
 import heapq
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,8 @@ from relight_cli.standby import SILENT
 _AT_ONCE = 8
 _LONGEST = 120
 _LATEST = 1e11
+_WIDEST = 10_000
+"""Columns, in which every table fits."""
 _HEADINGS = ("when", "region", "run", "kind", "status", "RTO", "RPO", "by")
 
 
@@ -140,17 +142,40 @@ def _read(listed: tuple[float, str, Shelf]) -> Past | str:
     return past(shelf.region, run, found, at)
 
 
-def rich_table(runs: Iterable[Past]) -> Table:
-    """For a terminal and for a pipe."""
+def show(runs: Iterable[Past], console: Console) -> None:
+    """As a table where it fits into the width, else in blocks: an id that was folded could not be copied."""
+    rows = [_cells(one) for one in runs]
+    table = _table(rows)
+    if console.measure(table, options=console.options.update_width(_WIDEST)).maximum <= console.width:
+        console.print(table)
+        return
+    for line in _blocks(rows):
+        console.print(Text(line), soft_wrap=True)
+
+
+def _cells(one: Past) -> dict[str, str]:
+    """By heading, each on one line."""
+    rto = _measured(one.rto, one.objectives.get("rto_seconds"))
+    rpo = _measured(one.rpo, one.objectives.get("rpo_seconds"))
+    cells = (told(one.at), one.region, one.run, one.kind, one.status, rto, rpo, one.by)
+    return {heading: one_line(cell, _LONGEST) for heading, cell in zip(_HEADINGS, cells, strict=True)}
+
+
+def _table(rows: Iterable[Mapping[str, str]]) -> Table:
     shown = Table(show_edge=False, pad_edge=False)
     for heading in _HEADINGS:
-        shown.add_column(heading, overflow="fold", justify="right" if heading in {"RTO", "RPO"} else "left")
-    for one in runs:
-        rto = _measured(one.rto, one.objectives.get("rto_seconds"))
-        rpo = _measured(one.rpo, one.objectives.get("rpo_seconds"))
-        cells = (told(one.at), one.region, one.run, one.kind, one.status, rto, rpo, one.by)
-        shown.add_row(*(Text(one_line(cell, _LONGEST)) for cell in cells))
+        shown.add_column(heading, no_wrap=True, justify="right" if heading in {"RTO", "RPO"} else "left")
+    for row in rows:
+        shown.add_row(*(Text(row[heading]) for heading in _HEADINGS))
     return shown
+
+
+def _blocks(rows: Iterable[Mapping[str, str]]) -> Iterator[str]:
+    """Two lines for each run, of which the second is its id alone. Pure."""
+    for row in rows:
+        said = {heading: f"{heading} {row[heading]}" if heading in {"RTO", "RPO"} else row[heading] for heading in row}
+        yield "  ".join(said[heading] for heading in _HEADINGS if heading != "run" and row[heading])
+        yield f"  {row['run']}"
 
 
 def _measured(seconds: float | None, objective: object) -> str:
@@ -173,7 +198,7 @@ def conduct(deployed: Deployed, newest: int, page: Path | None, *, as_json: bool
     elif not found.runs:
         print("there has been no run yet" if found.altogether == 0 else "no run can be told")
     else:
-        Console().print(rich_table(found.runs))
+        show(found.runs, Console())
         hidden = found.altogether - newest
         if hidden > 0:
             print(f"{hidden} older ones are not shown: --newest N")

@@ -10,33 +10,36 @@ from botocore.exceptions import ClientError
 from relight_cli.aws import Aws, asking, code_of
 from relight_cli.exit_code import Exit, Refused
 from relight_cli.stack import Resource
+from relight_cli.surroundings import aws_here
 
 _COMMANDS: Mapping[str, str] = {
     "AWS::RDS::DBInstance": (
-        "aws rds modify-db-instance --db-instance-identifier {id} --no-deletion-protection --apply-immediately "
-        "--region {region} && aws rds delete-db-instance --db-instance-identifier {id} "
+        "{aws} rds modify-db-instance --db-instance-identifier {id} --no-deletion-protection --apply-immediately "
+        "--region {region} && {aws} rds delete-db-instance --db-instance-identifier {id} "
         "--final-db-snapshot-identifier {id}-final --region {region}"
     ),
-    "AWS::RDS::DBSubnetGroup": "aws rds delete-db-subnet-group --db-subnet-group-name {id} --region {region}",
-    "AWS::RDS::DBParameterGroup": "aws rds delete-db-parameter-group --db-parameter-group-name {id} --region {region}",
+    "AWS::RDS::DBSubnetGroup": "{aws} rds delete-db-subnet-group --db-subnet-group-name {id} --region {region}",
+    "AWS::RDS::DBParameterGroup": (
+        "{aws} rds delete-db-parameter-group --db-parameter-group-name {id} --region {region}"
+    ),
     "AWS::S3::Bucket": (
-        "delete every version in it (console: Empty), then aws s3api delete-bucket --bucket {id} --region {region}"
+        "delete every version in it (console: Empty), then {aws} s3api delete-bucket --bucket {id} --region {region}"
     ),
     "AWS::DynamoDB::Table": (
-        "aws dynamodb update-table --table-name {id} --no-deletion-protection-enabled --region {region} && "
-        "aws dynamodb delete-table --table-name {id} --region {region}"
+        "{aws} dynamodb update-table --table-name {id} --no-deletion-protection-enabled --region {region} && "
+        "{aws} dynamodb delete-table --table-name {id} --region {region}"
     ),
-    "AWS::SecretsManager::Secret": "aws secretsmanager delete-secret --secret-id {id} --region {region}",
+    "AWS::SecretsManager::Secret": "{aws} secretsmanager delete-secret --secret-id {id} --region {region}",
     "AWS::KMS::Key": (
-        "aws kms schedule-key-deletion --key-id {id} --pending-window-in-days 30 --region {region} "
+        "{aws} kms schedule-key-deletion --key-id {id} --pending-window-in-days 30 --region {region} "
         "(only when nothing is left that it encrypts)"
     ),
-    "AWS::Logs::LogGroup": "aws logs delete-log-group --log-group-name {id} --region {region}",
-    "AWS::EC2::Subnet": "aws ec2 delete-subnet --subnet-id {id} --region {region}",
-    "AWS::EC2::SecurityGroup": "aws ec2 delete-security-group --group-id {id} --region {region}",
-    "AWS::EC2::VPC": "aws ec2 delete-vpc --vpc-id {id} --region {region}",
-    "AWS::EC2::NetworkAcl": "aws ec2 delete-network-acl --network-acl-id {id} --region {region}",
-    "AWS::EC2::RouteTable": "aws ec2 delete-route-table --route-table-id {id} --region {region}",
+    "AWS::Logs::LogGroup": "{aws} logs delete-log-group --log-group-name {id} --region {region}",
+    "AWS::EC2::Subnet": "{aws} ec2 delete-subnet --subnet-id {id} --region {region}",
+    "AWS::EC2::SecurityGroup": "{aws} ec2 delete-security-group --group-id {id} --region {region}",
+    "AWS::EC2::VPC": "{aws} ec2 delete-vpc --vpc-id {id} --region {region}",
+    "AWS::EC2::NetworkAcl": "{aws} ec2 delete-network-acl --network-acl-id {id} --region {region}",
+    "AWS::EC2::RouteTable": "{aws} ec2 delete-route-table --route-table-id {id} --region {region}",
 }
 _KEY_DAYS = 30
 _SECRET_DAYS = 7
@@ -48,7 +51,7 @@ _GONE = frozenset(
 def command(resource: Resource, region: str) -> str:
     """How a person removes it."""
     text = _COMMANDS.get(resource.kind, "delete it in the console, or with the AWS CLI")
-    return text.format(id=resource.physical_id, region=region)
+    return text.format(aws=aws_here(), id=resource.physical_id, region=region)
 
 
 @dataclass(frozen=True)

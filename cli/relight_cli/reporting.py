@@ -18,6 +18,7 @@ from relight.telling import one_line
 from relight_cli.aws import Aws
 from relight_cli.complaint import complain
 from relight_cli.deployed import Deployed
+from relight_cli.document import show, show_with
 from relight_cli.evidence import Shelf, name_of, shelves
 from relight_cli.exit_code import Exit, Refused
 from relight_cli.reaching import reading
@@ -150,8 +151,14 @@ def conduct(deployed: Deployed, run: str, *, open_: bool, as_json: bool) -> int:
     _write(folder, outcome.files)
     page = (folder / REPORT).resolve()
     if as_json:
-        said = {"run": name, "region": shelf.region, "evidence": shelf.where(name, DOCUMENT), "report": str(page)}
-        print(json.dumps({**said, "files": sorted(outcome.files), "problems": outcome.troubles}, indent=2))
+        said: dict[str, Any] = {
+            "run": name,
+            "region": shelf.region,
+            "evidence": shelf.where(name, DOCUMENT),
+            "report": str(page),
+        }
+        said |= {"files": sorted(outcome.files), "problems": outcome.troubles}
+        _show(said, name, outcome)
     else:
         print(*_lines(shelf, name, evidence, outcome), sep="\n")
         print(folder / REPORT)
@@ -160,6 +167,15 @@ def conduct(deployed: Deployed, run: str, *, open_: bool, as_json: bool) -> int:
     if open_ and not webbrowser.open(page.as_uri()):
         complain(f"there is no browser here, open {page}")
     return Exit.REPORT_DAMAGED if outcome.troubles else Exit.DONE
+
+
+def _show(said: dict[str, Any], run: str, outcome: Checked) -> None:
+    """As JSON has it: what is damaged is an error, too."""
+    if not outcome.troubles:
+        show(said)
+        return
+    code = Exit.REPORT_DAMAGED
+    show_with(said, Refused(f"the evidence of run {run} is damaged: {outcome.troubles[0]}", code=code), code)
 
 
 def _lines(shelf: Shelf, run: str, evidence: Evidence, outcome: Checked) -> list[str]:

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from relight_cli.aws import Aws, asking, code_of
 from relight_cli.exit_code import Exit, Refused
 from relight_cli.samconfig import StackSettings
+from relight_cli.surroundings import aws_here
 
 NESTED = "AWS::CloudFormation::Stack"
 FAILED_FIRST = "ROLLBACK_COMPLETE"
@@ -19,9 +20,9 @@ _READY = frozenset(
 # A change set was made for a stack that does not exist yet, and never executed.
 _EMPTY = frozenset({"REVIEW_IN_PROGRESS"})
 _DO = {
-    "UPDATE_ROLLBACK_FAILED": "aws cloudformation continue-update-rollback --stack-name {name} --region {region}",
-    "ROLLBACK_FAILED": "delete it: aws cloudformation delete-stack --stack-name {name} --region {region}",
-    "CREATE_FAILED": "delete it: aws cloudformation delete-stack --stack-name {name} --region {region}",
+    "UPDATE_ROLLBACK_FAILED": "{aws} cloudformation continue-update-rollback --stack-name {name} --region {region}",
+    "ROLLBACK_FAILED": "delete it: {aws} cloudformation delete-stack --stack-name {name} --region {region}",
+    "CREATE_FAILED": "delete it: {aws} cloudformation delete-stack --stack-name {name} --region {region}",
     "DELETE_FAILED": "end the deletion with relight destroy",
     FAILED_FIRST: "its first creation failed: delete it, or let this command do so with --delete-failed",
 }
@@ -56,7 +57,7 @@ def obstacle(found: Found | None) -> str:
 
 def remedy(found: Found) -> str:
     """What a person can do about a stack in that state."""
-    return _DO.get(found.status, _TIMEOUT).format(name=found.name, region=found.region)
+    return _DO.get(found.status, _TIMEOUT).format(aws=aws_here(), name=found.name, region=found.region)
 
 
 def require_ready(found: Found | None) -> None:

@@ -119,7 +119,7 @@ def _unreadable(region: str, error: BotoCoreError | ResponseParserError | Client
     refused = refusal(error, f"read the ledger of {region}")
     if refused.code is not Exit.AWS:
         raise refused from error
-    return Reading(region, unreadable=f"{refused.what}: {refused.do}")
+    return Reading(region, unreadable=refused.what)
 
 
 def _runs(states: Any, head: Head) -> bool:

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from aws_lambda_powertools import Logger
-from relight.assess import assess
+from relight.assess import assess, is_preview, preview
 from relight.clients import client
 from relight.ledger import Ledger
 from relight.lookout import Lookout
@@ -30,7 +30,11 @@ lookout = Lookout(
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """{"run", "trigger", "force", "reason"} -> the verdict."""
+    """{"run", "trigger", "force", "reason"}, or {"preview": true, "mode"?, "force"?, "reason"?} -> the verdict."""
+    if is_preview(event):
+        foreseen = preview(event, lookout)
+        logger.info("foreseen", extra={"verdict": foreseen})
+        return foreseen
     run = Run.from_event(event)
     verdict = assess(event, run, lookout, ledger, time.time)
     logger.info("decided", extra={"run": run.id, "verdict": verdict})

@@ -38,8 +38,17 @@ drilling = Drilling(
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """{"intent": "sweep"}, or {"run", "intent", "kind"?, "keep_minutes"?} -> what came of it; of a run, the step's."""
+    """{"intent": "sweep"}, or {"run", "intent", "kind"?, "keep_minutes"?} -> what came of it; of a run, the step's.
+
+    {"intent": "preview", "kind"?, "keep_minutes"?} -> what a drill would do now, changing nothing.
+    """
     intent = Intent(event["intent"])
-    said = drilling.sweep() if intent is Intent.SWEEP else drilling.ensure(Run.from_event(event), intent, event)
+    match intent:
+        case Intent.SWEEP:
+            said = drilling.sweep()
+        case Intent.PREVIEW:
+            said = drilling.preview(event)
+        case _:
+            said = drilling.ensure(Run.from_event(event), intent, event)
     logger.info("drilled", extra={"intent": intent, "outcome": said})
     return said

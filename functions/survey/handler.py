@@ -10,6 +10,7 @@ from relight.ledger import Ledger
 from relight.run import Run
 from relight.settings import SurveySettings
 from relight.step import perform
+from relight.steps.outlook import Outlook
 from relight.steps.survey import Intent, Survey
 
 logger = Logger()
@@ -26,12 +27,16 @@ survey = Survey(
     client("rds", settings.peer_region, **bounds),
     time.time,
 )
+outlook = Outlook(survey, client("rds", settings.aws_region))
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """{"intent": "hear"} or {"run", "intent", "to"?, "parent"?} -> the step's outcome."""
+    """{"intent": "hear"} or {"run", "intent", "to"?, "parent"?} -> the step's outcome; {"intent": "preview", "to"?} ->
+    what a failback would do, changing nothing."""
     intent = Intent(event["intent"])
+    if intent is Intent.PREVIEW:
+        return outlook.preview(event)
     if intent is Intent.HEAR:
         return survey.hear().as_dict()
     run = Run.from_event(event)

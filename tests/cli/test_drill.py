@@ -201,8 +201,10 @@ def test_a_failed_one_is_one_line_too_and_json_has_it(site: Site, capfd: pytest.
     site.error = RuntimeError("no answer")
     assert run(["drill", *THERE, "--json"]) == Exit.DRILL_FAILED
     out, error = capfd.readouterr()
-    assert document(out)["sentence"] == "RuntimeError: no answer"
-    assert error.count("\n") == 1
+    said = document(out)
+    assert said["sentence"] == "RuntimeError: no answer"
+    assert (said["error"]["exit_code"], said["error"]["exit"]) == (Exit.DRILL_FAILED, "DRILL_FAILED")
+    assert error == ""
 
 
 def test_the_sentence_is_that_of_the_evidence_where_the_machine_says_none(

@@ -87,7 +87,6 @@ def test_every_finding_is_explained(finding: Finding, capfd: pytest.CaptureFixtu
     ("words", "said"),
     [
         (["--finding", "flood"], "there is no finding 'flood', in --finding, one of: frozen "),
-        (["--markdown", "--json"], "--markdown is the whole page"),
         (["--markdown", "--finding", "frozen"], "--markdown is the whole page"),
     ],
 )

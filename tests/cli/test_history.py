@@ -11,7 +11,7 @@ import pytest
 from moto import mock_aws
 from relight_cli.command import run
 from relight_cli.exit_code import Exit
-from relight_cli.recounting import past, rich_table
+from relight_cli.recounting import Past, past, show
 from rich.console import Console
 
 from tests.cli.on_call import document, strangers_credentials
@@ -103,11 +103,78 @@ def test_without_its_end_it_is_as_old_as_its_document() -> None:
     assert past(HERE, "r", {"run": {"ended": 1e300}}, NOW - 1).at == NOW - 1
 
 
+def shown(width: int, *runs: Past) -> list[str]:
+    """The lines of a console that is so wide."""
+    console = Console(width=width, color_system=None)
+    with console.capture() as captured:
+        show(runs, console)
+    return [line.rstrip() for line in captured.get().splitlines()]
+
+
+AUTOMATIC = "6f1c0a52-7f3e-4d6b-9d0e-2c1b7a9f4e11_0d9d1c7e-55aa-4c3f-8f2b-a1b2c3d4e5f6"
+"""As EventBridge names a run."""
+RUNS = (
+    past(HERE, AUTOMATIC, NEW | {"answer": None}, NOW),
+    past(HOME, "failback-5-1", HOMEWARD | {"answer": None}, NOW - 60),
+)
+
+
+TABLE = [
+    (
+        "when                 ┃ region      "
+        " ┃ run                                                                      "
+        " ┃ kind               ┃ status    ┃           RTO ┃ RPO ┃ by"
+    ),
+    (
+        "━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━"
+        "╇━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━╇━━━━━━━━━━━━━━━╇━━━━━╇━━━━━━━━━━"
+    ),
+    (
+        "2026-09-21T14:18:20Z │ eu-central-1"
+        " │ 6f1c0a52-7f3e-4d6b-9d0e-2c1b7a9f4e11_0d9d1c7e-55aa-4c3f-8f2b-a1b2c3d4e5f6"
+        " │ failover (planned) │ SUCCEEDED │ 375 s > 300 s │ 2 s │ automatic"
+    ),
+    (
+        "2026-09-21T14:18:20Z │ eu-west-1   "
+        " │ failback-5-1                                                             "
+        " │ failback           │ SUCCEEDED │               │ 0 s │ ann"
+    ),
+]
+BLOCKS = [
+    "2026-09-21T14:18:20Z  eu-central-1  failover (planned)  SUCCEEDED  RTO 375 s > 300 s  RPO 2 s  automatic",
+    "  6f1c0a52-7f3e-4d6b-9d0e-2c1b7a9f4e11_0d9d1c7e-55aa-4c3f-8f2b-a1b2c3d4e5f6",
+    "2026-09-21T14:18:20Z  eu-west-1  failback  SUCCEEDED  RPO 0 s  ann",
+    "  failback-5-1",
+]
+
+
+def test_in_200_columns_it_is_a_table() -> None:
+    assert shown(200, *RUNS) == TABLE
+
+
+@pytest.mark.parametrize("width", [80, 20])
+def test_where_a_table_would_fold_an_id_each_run_is_a_block(width: int) -> None:
+    assert shown(width, *RUNS) == BLOCKS
+
+
+def test_what_fits_exactly_is_a_table() -> None:
+    widest = max(len(line) for line in TABLE)
+    assert shown(widest, *RUNS) == TABLE
+    assert shown(widest - 1, *RUNS) == BLOCKS
+
+
+def test_a_pipe_breaks_no_id(
+    s3: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    keep(s3, HERE, AUTOMATIC, NEW)
+    for columns in ("80", "200"):
+        monkeypatch.setenv("COLUMNS", columns)
+        assert run(["history", *BOTH]) == Exit.DONE
+        assert AUTOMATIC in capfd.readouterr().out
+
+
 def test_a_missed_objective_is_shown() -> None:
-    wide = Console(width=200, color_system=None)
-    with wide.capture() as shown:
-        wide.print(rich_table([past(HERE, "failover-4-1", NEW, NOW), past(HERE, "x\x1b[2J", OLD, NOW)]))
-    first, second = shown.get().splitlines()[2:]
+    first, second = shown(200, past(HERE, "failover-4-1", NEW, NOW), past(HERE, "x\x1b[2J", OLD, NOW))[2:]
     assert "375 s > 300 s" in first
     assert "2 s" in first
     assert ANSWER.by in first
@@ -130,13 +197,15 @@ def test_both_regions_newest_first(s3: dict[str, Any], capfd: pytest.CaptureFixt
     assert (found[1]["rto_seconds"], found[1]["rpo_seconds"], found[1]["objectives"]["rto_seconds"]) == (375, 2.4, 300)
 
 
-def test_as_a_table(s3: dict[str, Any], capfd: pytest.CaptureFixture[str]) -> None:
+def test_as_a_table(s3: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     three(s3)
+    monkeypatch.setenv("COLUMNS", "200")
     assert run(["history", *BOTH]) == Exit.DONE
     out, error = capfd.readouterr()
     assert error == ""
     heading = out.splitlines()[0]
     assert all(name in heading for name in ("when", "run", "kind", "status", "RTO", "RPO", "by"))
+    assert "failback-5-1" in out
 
 
 def test_the_newest_only(s3: dict[str, Any], capfd: pytest.CaptureFixture[str]) -> None:

@@ -283,9 +283,7 @@ def test_an_answer_of_another_kind_is_one_line(
     assert "says something else than readiness" in complaint(capfd)
 
 
-@pytest.mark.parametrize(
-    "words", [[], ["--app", "shop"], [*BOTH[:-1], HERE], ["--markdown", "--last"], ["--markdown", "--json"]]
-)
+@pytest.mark.parametrize("words", [[], ["--app", "shop"], [*BOTH[:-1], HERE], ["--markdown", "--last"]])
 def test_bad_input_is_one_line(capfd: pytest.CaptureFixture[str], words: list[str]) -> None:
     assert run(["readiness", *words]) == Exit.BAD_INPUT
     assert complaint(capfd)

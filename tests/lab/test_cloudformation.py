@@ -213,6 +213,35 @@ def test_nested_stacks_come_from_s3_and_are_stacks(account: Account) -> None:
     assert sources == ["DirectModification", "Automatic"]
 
 
+def test_a_stack_that_the_engine_has_made_by_itself_is_told_of_once_it_is_taken_over(
+    account: Account, tmp_path: Path
+) -> None:
+    (tmp_path / "inner.yaml").write_text(TABLE, encoding="utf-8")
+    outer = tmp_path / "outer.yaml"
+    outer.write_text(OUTER % "inner.yaml", encoding="utf-8")
+    engine = Stacks(account.cloud)
+    made = engine.create("s", REGION, outer, {"Name": "kept"})
+    with pytest.raises(ClientError, match="does not exist"):
+        account.api.describe_stacks(StackName="s")
+
+    account.engine.take_over(made)
+    found = account.api.describe_stacks(StackName="s")["Stacks"][0]
+    assert (found["StackId"], found["StackStatus"]) == (made.stack_id, "CREATE_COMPLETE")
+    assert {"ParameterKey": "Name", "ParameterValue": "kept"} in found["Parameters"]
+    # boto3 makes a mapping of a template that is JSON, and leaves YAML as it is written.
+    assert account.api.get_template(StackName="s")["TemplateBody"] == outer.read_text(encoding="utf-8")
+    listed = account.api.list_stack_resources(StackName="s")["StackResourceSummaries"]
+    assert {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in listed} == made.resources
+    inner = account.api.describe_stacks(StackName=made.resources["Inner"])["Stacks"][0]
+    assert (inner["ParentId"], inner["StackStatus"]) == (made.stack_id, "CREATE_COMPLETE")
+    assert inner["Outputs"] == [{"OutputKey": "Table", "OutputValue": "kept"}]
+
+    account.engine.take_over(engine.update("s", REGION, outer, {}))
+    stacks = account.api.describe_stacks()["Stacks"]
+    assert [one["StackStatus"] for one in stacks] == ["UPDATE_COMPLETE", "UPDATE_COMPLETE"]
+    assert account.engine.all(REGION)[0].engine is engine.get("s", REGION)
+
+
 def test_packaged_code_is_unpacked(account: Account, tmp_path: Path) -> None:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as written:

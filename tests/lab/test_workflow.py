@@ -636,6 +636,41 @@ def test_a_name_is_taken_once(waiting: Any) -> None:
     assert len(made.workflows.executions(REGION)) == 1
 
 
+def test_an_input_that_is_no_json_starts_nothing(waiting: Any) -> None:
+    made, _, _ = waiting
+    with pytest.raises(ClientError) as refused:
+        made.client.start_execution(stateMachineArn=made.arn, name="named", input="{")
+    assert refused.value.response["Error"]["Code"] == "InvalidExecutionInput"
+    assert "Invalid State Machine Execution Input" in refused.value.response["Error"]["Message"]
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+    assert made.executions() == []
+
+
+def test_an_execution_that_has_ended_is_not_redriven_and_stays_as_it_ended(waiting: Any) -> None:
+    made, entered, _ = waiting
+    execution = made.start({})
+    assert entered.wait(timeout=5)
+    made.stop(execution)
+    with pytest.raises(ClientError, match="the lab redrives nothing; start a new run") as refused:
+        made.client.redrive_execution(executionArn=execution)
+    assert refused.value.response["Error"]["Code"] == "ExecutionNotRedrivable"
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+    assert made.client.describe_execution(executionArn=execution)["status"] == "ABORTED"
+
+
+def test_what_is_no_execution_is_not_redriven(waiting: Any) -> None:
+    made, _, _ = waiting
+    for arn, code in (
+        (f"{made.arn.replace(':stateMachine:', ':execution:')}:none", "ExecutionDoesNotExist"),
+        (f"arn:aws:states:{REGION}:123456789012:execution:none:none", "ExecutionDoesNotExist"),
+        ("none", "InvalidArn"),
+    ):
+        with pytest.raises(ClientError) as refused:
+            made.client.redrive_execution(executionArn=arn)
+        assert refused.value.response["Error"]["Code"] == code
+        assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+
+
 def test_two_starts_of_a_name_at_once_are_one_execution(waiting: Any) -> None:
     made, _, _ = waiting
     threads = [threading.Thread(target=made.start, args=({}, "same")) for _ in range(4)]

@@ -112,6 +112,15 @@ def a_promotion_is_rehearsed(estate: Estate) -> None:
     taken_away(estate, cloud, run)
 
 
+def a_drill_is_foreseen(estate: Estate) -> None:
+    """By a person who asks beforehand, whatever kind of run has died with the lock."""
+    clouded(estate)
+    for machine in (MACHINE_NAME, WAY_HOME, DRILL):
+        estate.head("dr", **STANDBY, owner=execution(machine, "dead"), expires_at=FAR)
+        said = estate.call("drill", {"intent": "preview", "kind": "restore"})
+        assert said["may_begin"], said
+
+
 def a_dead_drill_is_swept_up(estate: Estate) -> None:
     """It was made of a replicated backup; CloudFormation has given up its site, and says why."""
     cloud, run = clouded(estate), begun(estate)
@@ -272,6 +281,7 @@ SCENARIOS: dict[str, Callable[[Estate], None]] = {
     for play in (
         a_restore_is_rehearsed,
         a_promotion_is_rehearsed,
+        a_drill_is_foreseen,
         a_dead_drill_is_swept_up,
         a_game_day_goes_home,
         the_machine_of_drills,

@@ -19,6 +19,7 @@ WITHOUT_RESOURCE = {
     # A job that does not exist yet; the role that is passed on limits it, too.
     "s3:CreateJob": "aws:requestedregion",
     "states:SendTaskFailure": "",
+    "states:SendTaskSuccess": "",
     **dict.fromkeys(OF_THE_LOGS, ""),
 }
 # Each would do harm that no role of ours should be able to do.

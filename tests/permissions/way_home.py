@@ -216,6 +216,16 @@ def the_owners_of_both_locks_are_dead(estate: Estate) -> None:
         assert estate.call("survey", {"run": run, "intent": "renew"})["status"] == "DONE"
 
 
+def the_way_home_is_foreseen(estate: Estate) -> None:
+    """By a person who asks beforehand: the old database is gone, and no snapshot was left of it."""
+    serving()
+    delete("shop-dr")
+    begun(estate, owner=execution(WAY_HOME, "dead"), home=HERE)
+    said = estate.call("survey", {"intent": "preview", "to": "home"})
+    assert said["begins"], said
+    assert said["database"]["finding"] == "gone", said
+
+
 def the_pilot_is_lit(estate: Estate) -> None:
     """This Region is active again, and the other one is no standby of it yet."""
     run = begun(estate, active=HERE, home=HERE)
@@ -376,6 +386,7 @@ SCENARIOS: dict[str, Callable[[Estate], None]] = {
             the_objects_are_compared,
             what_was_left_over_is_stopped,
             the_owners_of_both_locks_are_dead,
+            the_way_home_is_foreseen,
             the_pilot_is_lit,
             the_way_home_is_gone,
             a_standby_is_rebuilt,

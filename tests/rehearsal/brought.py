@@ -69,7 +69,7 @@ class Brought(World):
             "ExistingBalancerFullName": made["BalancerFullName"],
             "ExistingTargetGroupFullName": made["TargetsFullName"],
         }
-        stack = self.stacks.create(environment.stack_name(), region, self.template, parameters)
+        stack = self._make(environment.stack_name(), region, self.template, parameters)
         self.stacks_made[side] = stack
         seen.setdefault("stacks", {})[side] = sorted(stack.records)
         return replace(stack, outputs=stack.outputs | {"DatabaseArn": made["DatabaseArn"]})
@@ -80,7 +80,7 @@ class Brought(World):
             "PeerRegion": REGION_NAME[side.other],
             "HomeRegion": REGION_NAME[Side.PRIMARY],
         }
-        return self.stacks.create("elsewhere", REGION_NAME[side], ELSEWHERE, parameters)
+        return self._make("elsewhere", REGION_NAME[side], ELSEWHERE, parameters)
 
 
 def measuring(conduct: Any, world: World, evidence: Any, attempts: tuple[Attempt, ...], memory: Any) -> Any:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from lab.errors import LabError
+from lab.sam_local import require
 from lab.score import out_of_order
 from tests.rehearsal.conftest import Rehearsed
 
@@ -59,6 +61,19 @@ def test_a_lost_primary_is_failed_over_by_handlers_under_the_real_runtime_emulat
     for name in ("scale (warm)", "assess", "switch", "fence", "promote", "scale (serve)", "verify", "record"):
         assert name in names, names
     assert all(step["ended"] is not None and step["sentence"] for step in document["steps"])
+
+
+@pytest.mark.long
+@pytest.mark.sam_local
+@pytest.mark.timeout(500)
+def test_a_lost_primary_is_failed_over_by_functions_in_their_containers(rehearse: Rehearse) -> None:
+    try:
+        require()
+    except LabError as error:
+        pytest.skip(f"NOT PROVEN, a failover by packaged functions: {error.sentence}")
+    done = rehearse("--seed-orders", "50", "--clients", "3", "--lambda", "sam")
+    _failed_over(done)
+    assert (done.document["finding"], done.document["lambda"]["mode"]) == ("region_lost", "sam")
 
 
 @pytest.mark.long

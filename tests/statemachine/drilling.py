@@ -511,11 +511,11 @@ class Drills(Homecoming):
         assert self.away.published == {"STOP": 0.0, "GO": 0.0}
 
 
-def unheard(operation: str) -> ClientError:
-    """Of a call whose answer does not come."""
+def unheard(operation: str, code: str = "InternalServerError", status: int = 500) -> ClientError:
+    """Of a call whose answer does not come, or is a refusal of that code; with what moto's executor reads."""
     answer: Any = {
-        "Error": {"Code": "InternalServerError", "Message": "Internal server error"},
-        "ResponseMetadata": {"HTTPStatusCode": 500, "RequestId": "lost"},
+        "Error": {"Code": code, "Message": "no answer to what was asked"},
+        "ResponseMetadata": {"HTTPStatusCode": status, "RequestId": "lost"},
     }
     return ClientError(answer, operation)
 

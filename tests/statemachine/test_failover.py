@@ -214,8 +214,7 @@ def test_a_bad_request_is_refused_before_anything_is_touched(region: Standby, gi
     ended = region.run(given)
 
     assert (ended.status, ended.error) == ("FAILED", "InputInvalid")
-    assert ended.cause is not None
-    assert ended.cause.startswith("The input needs a reason")
+    assert ended.cause  # which test_inputs.py reads
     assert ended.states == ["Read the request", "Refuse the request"]
     assert "Item" not in client("dynamodb").get_item(TableName=TABLE, Key={"pk": {"S": "region"}, "sk": {"S": "head"}})
 

@@ -112,6 +112,7 @@ def test_only_the_orchestrator_is_made(role: str) -> None:
         "Drill",
         "Observability",
         "Dashboard",
+        "Operator",
     }
     kinds = {each.type.split("::")[1] for each in made.resources.values()}
     assert not kinds & {"EC2", "RDS", "AutoScaling", "ElasticLoadBalancingV2", "SecretsManager"}

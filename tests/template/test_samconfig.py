@@ -95,7 +95,9 @@ def test_both_regions_say_the_same_but_for_what_makes_them_two(env: Environment)
 
 
 def test_each_stack_is_allowed_what_cloudformation_asks_leave_for(env: Environment) -> None:
-    """Without CAPABILITY_IAM it makes no role, and without CAPABILITY_AUTO_EXPAND it transforms no nested template."""
+    """Without CAPABILITY_IAM it makes no role, without CAPABILITY_NAMED_IAM none that the template names, and without
+    CAPABILITY_AUTO_EXPAND it transforms no nested template.
+    """
     given = tomllib.loads((ROOT / "samconfig.toml").read_text())
     for slot, settings in env.stacks.items():
         needed = capabilities(TEMPLATE_OF[slot])
@@ -109,10 +111,11 @@ def capabilities(name: str) -> set[str]:
     for resource in body["Resources"].values():
         kind = resource["Type"]
         if kind.startswith("AWS::IAM::") or kind in {"AWS::Serverless::Function", "AWS::Serverless::StateMachine"}:
-            found.add("CAPABILITY_IAM")
+            named = {"RoleName", "ManagedPolicyName", "InstanceProfileName"} & resource.get("Properties", {}).keys()
+            found.add("CAPABILITY_NAMED_IAM" if named else "CAPABILITY_IAM")
         if kind == "AWS::CloudFormation::Stack":
             found |= capabilities(Path(resource["Properties"]["TemplateURL"]).stem)
-    return found
+    return found - {"CAPABILITY_IAM"} if "CAPABILITY_NAMED_IAM" in found else found
 
 
 @pytest.mark.deploy

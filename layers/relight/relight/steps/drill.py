@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from relight import database, drill_plan, names
 from relight.drill import Drill, Kind
 from relight.drill_plan import Facts
-from relight.errors import BackupNotFound, DrillRefused, InputInvalid, PeerUnreachable
+from relight.errors import BackupNotFound, DrillRefused, DrillTooLarge, InputInvalid, PeerUnreachable
 from relight.settings import counterparts
 from relight.signal import Seen, View
 from relight.step import Outcome, perform
@@ -42,6 +42,11 @@ if TYPE_CHECKING:
     from relight.steps.throwaway import Throwaway
 
 LONGEST_KEEP_MINUTES = 480
+ASKS = frozenset({Kind.PROMOTE, Kind.GAMEDAY})
+"""What loads the primary, or moves the application, asks a person first, as the state machine has it."""
+IN_PROGRESS = "in_progress"
+"""The finding of a drill that ends because a run is at work."""
+_REFUSALS = (DrillRefused, DrillTooLarge, BackupNotFound, PeerUnreachable)
 FRESH_SECONDS = 120.0
 """An older look of the probe, which looks each minute at least, says nothing of now."""
 _AGAIN = frozenset({"ThrottlingException", "TooManyRequestsException", "ExecutionLimitExceeded"})
@@ -50,6 +55,7 @@ _AGAIN = frozenset({"ThrottlingException", "TooManyRequestsException", "Executio
 class Intent(StrEnum):
     """`plan`: may it begin, and what would it do? `database`, `promote`, `site`, `writes`: its steps. `teardown`: its
     end, whatever has become of it. `home`: the way home of a game day. `sweep`, of no run: what dead drills have left.
+    `preview`, of no run: what `plan` would say now; nothing is written, and no lock taken.
     """
 
     PLAN = "plan"
@@ -60,6 +66,7 @@ class Intent(StrEnum):
     TEARDOWN = "teardown"
     HOME = "home"
     SWEEP = "sweep"
+    PREVIEW = "preview"
 
 
 @dataclass(frozen=True)
@@ -103,12 +110,45 @@ class Drilling:
 
         DrillRefused, PeerUnreachable, BackupNotFound or DrillTooLarge says why it may not begin.
         """
-        facts = self._facts(run, kind, keep_minutes)
+        facts = self._facts(self.ledger.require(run), kind, keep_minutes, run.id)
         refusal = drill_plan.refusal(facts)
         if refusal is not None:
             raise refusal
         self.ledger.keep_drill(Drill(run.id, kind, run.epoch, run.started_at))
+        return self._planned(facts)
+
+    def preview(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """What `plan` would say of the drill that the event asks for, with "kind"? and "keep_minutes"?, or its refusal.
+
+        Raises InputInvalid, and what boto3 raises where this Region's ledger does not answer.
+        """
+        kind, keep_minutes = _kind(event), _keep_minutes(event)
+        said = {"preview": True, "region": self.settings.aws_region, "kind": kind.value, "asks": kind in ASKS}
+        head = self.ledger.head()
+        if self._is_held(head):
+            sentence = f"already in progress: {head.owner}"
+            return said | {"may_begin": False, "finding": IN_PROGRESS, "sentence": sentence, "would": []}
+        try:
+            facts = self._facts(head, kind, keep_minutes)
+            refusal = drill_plan.refusal(facts)
+        except _REFUSALS as found:
+            refusal = found
+        if refusal is not None:
+            finding = type(refusal).__name__
+            return said | {"may_begin": False, "finding": finding, "sentence": str(refusal), "would": []}
+        planned = self._planned(facts)
+        return said | {"may_begin": True, "finding": None, "sentence": planned.sentence, **planned.facts}
+
+    def _is_held(self, head: Head) -> bool:
+        """Whether a run holds the lock: not one that is over. One that cannot be asked about is at work."""
+        if head.owner is None or head.expires_at < self.clock():
+            return False
+        here = (head.owner.split(":") + [""] * 4)[3] == self.settings.aws_region
+        return not (here and self._has_ended(head.owner))
+
+    def _planned(self, facts: Facts) -> Outcome:
         lasts, usd, source = drill_plan.minutes(facts), drill_plan.cost(facts), facts.source
+        kind = facts.kind
         looked, unfit = drill_plan.looked(facts.readiness, self.clock())
         told = [] if lasts is None else [f"about {lasts:g} minutes", "cost unknown" if usd is None else f"{usd} USD"]
         copied = source if facts.copies else None
@@ -124,7 +164,8 @@ class Drilling:
             quotas=[vars(quota) for quota in facts.quotas],
         )
 
-    def _facts(self, run: Run, kind: Kind, keep_minutes: int) -> Facts:
+    def _facts(self, head: Head, kind: Kind, keep_minutes: int, run_id: str | None = None) -> Facts:
+        """What is found now; of a run, what is its own is not left over."""
         s = self.settings
         sight = self.remains.look()
         rehearsed = Kind.RESTORE if kind is Kind.PLAN else kind
@@ -142,7 +183,7 @@ class Drilling:
             kind=kind,
             here=s.aws_region,
             peer=s.peer_region,
-            head=self.ledger.require(run),
+            head=head,
             peer_head=self._peer_head(),
             replica_id=s.replica_id,
             standby=standby,
@@ -152,7 +193,7 @@ class Drilling:
             primary_status=primary["DBInstanceStatus"] if primary else None,
             primary_backups=primary.get("BackupRetentionPeriod", 0) if primary else None,
             key_known=s.data_key_arn is not None,
-            left_over=tuple(str(one) for one in sight.found if one.run != run.id),
+            left_over=tuple(str(one) for one in sight.found if one.run != run_id),
             unseen=sight.unseen,
             quotas=quotas,
             down=self._down(),
@@ -344,8 +385,11 @@ class Drilling:
 
     def _is_over(self, run_id: str) -> bool:
         """Whether its execution is known not to be at work; one that Step Functions does not know is not."""
+        return self._has_ended(self._execution(run_id))
+
+    def _has_ended(self, execution: str) -> bool:
         try:
-            return self.machines.describe_execution(executionArn=self._execution(run_id))["status"] != "RUNNING"
+            return self.machines.describe_execution(executionArn=execution)["status"] != "RUNNING"
         except self.machines.exceptions.ExecutionDoesNotExist:
             return True
         except (BotoCoreError, ClientError):

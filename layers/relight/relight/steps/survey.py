@@ -44,7 +44,7 @@ class Intent(StrEnum):
     """`hear`: take over who is active. `look`: is the way open, and may this run go it? `renew`: is it still so?
 
     `stay`: the other Region is home from now on. `leave`: the other ledger's lock is given back. `light`: the other
-    Region rebuilds its standby.
+    Region rebuilds its standby. `preview`, of no run: what would happen now; it changes nothing.
     """
 
     HEAR = "hear"
@@ -53,6 +53,7 @@ class Intent(StrEnum):
     STAY = "stay"
     LEAVE = "leave"
     LIGHT = "light"
+    PREVIEW = "preview"
 
 
 class To(StrEnum):
@@ -65,6 +66,11 @@ class To(StrEnum):
 def superseded(own: Head, peer: Head, peer_region: str) -> bool:
     """Whether the other Region has been made active later than this ledger knows of. Pure."""
     return peer.active == peer_region and peer.active_epoch > own.active_epoch
+
+
+def hears(own: Head, peer: Head, peer_region: str) -> bool:
+    """Whether this ledger takes over who is active from the other; a promotion that was begun keeps its door. Pure."""
+    return (superseded(own, peer, peer_region) or own.active == peer.active) and not own.door_opened
 
 
 @dataclass(frozen=True)
@@ -94,14 +100,13 @@ class Survey:
 
     def hear(self) -> Outcome:
         """Take over who is active, and the epoch, from the other ledger: before the lock, so that this run is later."""
-        other = self._peer()
+        other = self.peer_head()
         own = self.ledger.head()
-        if own.owner is not None and self._is_dead(own.owner):  # a guest, too: nobody else would give its lock back
+        if own.owner is not None and self.is_dead(own.owner):  # a guest, too: nobody else would give its lock back
             self.ledger.unlock_as_guest(own.owner)
             own = self.ledger.head()
-        told = superseded(own, other, self.settings.peer_region) or own.active == other.active
-        # A run that is at work would lose its lock with an epoch that grows, and a promotion that was begun its door.
-        if told and not own.door_opened and own.owner is None:
+        # A run that is at work would lose its lock with an epoch that grows.
+        if hears(own, other, self.settings.peer_region) and own.owner is None:
             self.ledger.mirror(other, self.clock())
         return Outcome.done(f"the other ledger says that {other.active} is active, at epoch {other.epoch}")
 
@@ -112,13 +117,31 @@ class Survey:
         it may not.
         """
         s = self.settings
-        own, other = self.ledger.require(run), self._peer()
+        own, other = self.ledger.require(run), self.peer_head()
         if superseded(own, other, s.peer_region):
             self.ledger.concede(run, other)
             own = self.ledger.require(run)
-        self._require_nothing_open(own)
-        if s.aws_region in (own.active, other.active):
+        if self.is_active(own, other):
             return self._resume(run, own, other, to)
+        self.require_way(own, other, to, run.epoch)
+        self._take_its_lock(run, other, parent)
+        stopped = self._stop_left_over(run, other, parent)
+        said = f"{s.peer_region} is active since epoch {other.active_epoch}, and nothing stands in the way"
+        if stopped:
+            said += f"; stopped what was left over from before: {', '.join(stopped)}"
+        since = other.active_epoch
+        return Outcome.done(said, active=s.peer_region, active_epoch=since, stopped=stopped, resume=False)
+
+    def is_active(self, own: Head, other: Head) -> bool:
+        """Whether this Region is active by the word of either ledger. AnotherRunInProgress where a run is half done."""
+        self._require_nothing_open(own)
+        return self.settings.aws_region in (own.active, other.active)
+
+    def require_way(self, own: Head, other: Head, to: To, epoch: int) -> None:
+        """What forbids a run of that epoch to go, as far as the ledgers tell: LeaseInTheWay, InputInvalid or
+        AnotherRunInProgress.
+        """
+        s = self.settings
         home = own.home_or(s.home_region)
         if s.lease_term_seconds > 0 and s.aws_region == s.home_region:
             raise LeaseInTheWay(
@@ -129,15 +152,8 @@ class Survey:
             raise InputInvalid(f'"to": "home" is for {home}; here, "protected" rebuilds the standby')
         if other.state is State.PROMOTING:
             raise AnotherRunInProgress(f"{s.peer_region} is being activated by {other.owner or 'a run that died'}")
-        if run.epoch <= other.epoch:  # what was done in its name would not count
+        if epoch <= other.epoch:  # what was done in its name would not count
             raise AnotherRunInProgress(f"{s.peer_region} has come to epoch {other.epoch} meanwhile: start again")
-        self._take_its_lock(run, other, parent)
-        stopped = self._stop_left_over(run, other, parent)
-        said = f"{s.peer_region} is active since epoch {other.active_epoch}, and nothing stands in the way"
-        if stopped:
-            said += f"; stopped what was left over from before: {', '.join(stopped)}"
-        since = other.active_epoch
-        return Outcome.done(said, active=s.peer_region, active_epoch=since, stopped=stopped, resume=False)
 
     def _require_nothing_open(self, own: Head) -> None:
         """AnotherRunInProgress where a failover run of this Region has died in the middle: the next one goes on."""
@@ -154,6 +170,17 @@ class Survey:
 
     def _resume(self, run: Run, own: Head, other: Head, to: To) -> Outcome:
         """This Region is active: what is left to do is the other one's standby, where it has none."""
+        if self.require_left(own, other, to):
+            self._lock_it(run, other.owner)
+        here, there, since = self.settings.aws_region, self.settings.peer_region, own.active_epoch
+        said = f"{here} is active since epoch {since}, and {there} is no standby of it: going on"
+        return Outcome.done(said, active=here, resume=True)
+
+    def require_left(self, own: Head, other: Head, to: To) -> bool:
+        """Whether a run that died has left the other ledger's lock, of this Region that is active.
+
+        NeverFailedOver or AlreadyActive where nothing is left to be done, PeerUnreachable where that cannot be seen.
+        """
         s = self.settings
         if max(own.active_epoch, other.active_epoch) == 0:
             raise NeverFailedOver(f"no run has ever made {s.peer_region} active: there is no way home to go")
@@ -161,21 +188,17 @@ class Survey:
         follows = standby.source is not None and replicates(standby.source, s.aws_region, s.replica_id)
         # Left behind by a run that died: it would keep the other ledger from hearing who is active, and what that run
         # had still to do would not be done.
-        left = other.owner is not None and (other.expires_at < self.clock() or self._is_dead(other.owner))
+        left = other.owner is not None and (other.expires_at < self.clock() or self.is_dead(other.owner))
         if (follows and not left) or to is not To.HOME:
             raise AlreadyActive(
                 f"{s.aws_region} is active already, since epoch {own.active_epoch}; "
                 f'to rebuild the standby, run it in {s.peer_region} with "to": "protected"'
             )
-        if left:
-            self._lock_it(run, other.owner)
-        since = own.active_epoch
-        said = f"{s.aws_region} is active since epoch {since}, and {s.peer_region} is no standby of it: going on"
-        return Outcome.done(said, active=s.aws_region, resume=True)
+        return left
 
     def renew(self, run: Run, parent: str | None) -> Outcome:
         """Keep the other ledger's lock. AnotherRunInProgress or AlreadyActive where the other Region has changed."""
-        own, other = self.ledger.require(run), self._peer()
+        own, other = self.ledger.require(run), self.peer_head()
         if other.active != own.active or other.active_epoch != own.active_epoch:
             raise AnotherRunInProgress(
                 f"the other ledger says now that {other.active} is active, since epoch {other.active_epoch}"
@@ -232,7 +255,7 @@ class Survey:
 
     def _lights_already(self) -> str | None:
         """A failback of the other Region that is at work, as one that died has left it; None where there is none."""
-        owner = self._peer().owner
+        owner = self.peer_head().owner
         machine = self.settings.peer_failback_machine.replace(":stateMachine:", ":execution:", 1)
         if owner is None or not owner.startswith(f"{machine}:"):
             return None
@@ -241,7 +264,8 @@ class Survey:
 
     # What both Regions are asked.
 
-    def _peer(self) -> Head:
+    def peer_head(self) -> Head:
+        """What the other ledger says. PeerUnreachable."""
         return self._try(self.peer_ledger.head)
 
     def _try[T](self, act: Callable[[], T]) -> T:
@@ -254,15 +278,23 @@ class Survey:
 
     def _take_its_lock(self, run: Run, other: Head, parent: str | None) -> None:
         """Take or keep the other ledger's lock; not where the run that had this one started holds it."""
-        there = self.settings.peer_region
         if parent is not None and other.owner == parent:
             return
         holder = other.owner or "somebody"
-        if self._lock_it(run) or (self._is_dead(holder) and self._lock_it(run, holder)):
+        if self._lock_it(run) or (self.is_dead(holder) and self._lock_it(run, holder)):
             return
+        raise self._held_by(holder)
+
+    def require_its_lock(self, other: Head) -> None:
+        """DrillInProgress or AnotherRunInProgress where somebody holds the other ledger's lock; nothing is taken."""
+        if other.owner is not None and other.expires_at >= self.clock() and not self.is_dead(other.owner):
+            raise self._held_by(other.owner)
+
+    def _held_by(self, holder: str) -> DrillInProgress | AnotherRunInProgress:
+        there = self.settings.peer_region
         if "-drill:" in holder:
-            raise DrillInProgress(f"a drill is under way in {there}: {holder}")
-        raise AnotherRunInProgress(f"the lock of {there}'s ledger is held by {holder}")
+            return DrillInProgress(f"a drill is under way in {there}: {holder}")
+        return AnotherRunInProgress(f"the lock of {there}'s ledger is held by {holder}")
 
     def _lock_it(self, run: Run, instead_of: str | None = None) -> bool:
         """Whether the other ledger's lock is taken, or kept.
@@ -281,7 +313,7 @@ class Survey:
             raise
         return taken
 
-    def _is_dead(self, owner: str) -> bool:
+    def is_dead(self, owner: str) -> bool:
         """Whether the owner is an execution that is not at work, in either Region; unknown is not dead."""
         of = {self.settings.peer_region: self.peer_machines, self.settings.aws_region: self.machines}
         machines = of.get((owner.split(":") + [""] * 4)[3])
@@ -305,16 +337,23 @@ class Survey:
 
         One that wakes up with its Region and goes on where it stood would be a second split brain.
         """
-        before = other.ended_at or run.started_at
         stopped: list[str] = []
-        for machine in (self.settings.failover_machine, self.settings.failback_machine):
-            for execution in self._running(machine):
-                arn, began = execution["executionArn"], execution["startDate"].timestamp()
-                if began < before and arn not in {run.owner, parent}:
-                    cause = f"{other.active} became active meanwhile ({run.id})"
-                    self.machines.stop_execution(executionArn=arn, error="LeftOver", cause=cause)
-                    stopped.append(execution["name"])
+        for arn in self.left_over(other, run.started_at):
+            if arn not in {run.owner, parent}:
+                cause = f"{other.active} became active meanwhile ({run.id})"
+                self.machines.stop_execution(executionArn=arn, error="LeftOver", cause=cause)
+                stopped.append(arn.rpartition(":")[2])
         return stopped
+
+    def left_over(self, other: Head, now: float) -> list[str]:
+        """The executions of this Region that began before the other one became active, where it says when, or `now`."""
+        before = other.ended_at or now
+        return [
+            execution["executionArn"]
+            for machine in (self.settings.failover_machine, self.settings.failback_machine)
+            for execution in self._running(machine)
+            if execution["startDate"].timestamp() < before
+        ]
 
     def _running(self, machine: str) -> Iterator[Any]:
         for page in self.machines.get_paginator("list_executions").paginate(
