@@ -5,10 +5,12 @@
 * States.ALL catches States.Runtime and States.DataLimitExceeded; on AWS nothing does.
 * An error that leaves a Parallel or Map with a reserved name (States.Timeout) breaks the executor.
 * Seconds and TimeoutSeconds cut fractions off; on AWS they must be whole. Timestamp compares UTC with local time.
+* A task that is scheduled while its run is stopped takes for its seconds what another state has left.
 * AWS SDK integrations pass boto3's names through and have boto3's error names.
 """
 
 import time
+from collections.abc import Callable
 from datetime import UTC
 from importlib import import_module
 from typing import Any
@@ -25,7 +27,11 @@ from moto.stepfunctions.parser.asl.component.common.error_name.failure_event imp
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import StatesErrorNameType
 from moto.stepfunctions.parser.asl.component.common.string.string_expression import StringJSONata
-from moto.stepfunctions.parser.asl.component.common.timeouts.timeout import TimeoutSecondsJSONata
+from moto.stepfunctions.parser.asl.component.common.timeouts.heartbeat import (
+    Heartbeat,
+    HeartbeatSecondsJSONata,
+)
+from moto.stepfunctions.parser.asl.component.common.timeouts.timeout import Timeout, TimeoutSecondsJSONata
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import (
     StateTaskServiceAwsSdk,
 )
@@ -48,6 +54,8 @@ _UNCATCHABLE = frozenset({"States.Runtime", "States.DataLimitExceeded"})
 _LONGEST_WAIT_SECONDS = 1.0  # an executor's wake-up call can be missed between its look and its wait
 
 require(StringJSONata, "_eval_body")
+require(Timeout, "_eval_body")
+require(Heartbeat, "_eval_body")
 require(CommonStateField, "_eval_body", "_eval_state_output")
 require(Environment, "is_running", "stack", "set_stop")
 require(VariableStore(), "_outer_scope", "_inner_scope")
@@ -63,9 +71,10 @@ def install(seams: Seams, pace: float) -> None:
     seams.replace(ErrorEqualsDecl, "_eval_body", _match_error)
     seams.replace(CustomErrorName, "__init__", _name_error)
     seams.replace(SecondsJSONata, "_get_wait_seconds", lambda wait, env: _whole(env, wait.string_jsonata, "Seconds"))
-    seams.replace(
-        TimeoutSecondsJSONata, "_eval_seconds", lambda wait, env: _whole(env, wait.string_jsonata, "TimeoutSeconds")
-    )
+    for limit, name in ((TimeoutSecondsJSONata, "TimeoutSeconds"), (HeartbeatSecondsJSONata, "HeartbeatSeconds")):
+        seams.replace(limit, "_eval_seconds", _limit(name))
+    for kind in (Timeout, Heartbeat):
+        seams.replace(kind, "eval", lambda limit, env: limit._eval_body(env))
     seams.replace(Timestamp, "_get_wait_seconds", _until)
     seams.replace(WaitFunction, "_wait_interval", _waiter(pace))
     seams.replace(_RETRIER, "time", _Pauses(pace))
@@ -133,8 +142,13 @@ def _freeze_variables_on_entry(seams: Seams) -> None:
     seams.replace(CommonStateField, "_eval_body", enter)
 
 
+def _limit(name: str) -> Callable[[Any, Any], int]:
+    return lambda limit, env: _whole(env, limit.string_jsonata, name)
+
+
 def _whole(env: Any, expression: Any, field: str) -> int:
-    expression.eval(env=env)
+    # Not by its eval(), which leaves out what belongs to a run that was stopped just now.
+    _eval_jsonata(expression, env)
     seconds = env.stack.pop()
     if isinstance(seconds, bool) or not isinstance(seconds, int) or seconds < 0:
         raise failure(env, "States.QueryEvaluationError", f"{field} is {seconds!r}, not a whole number of seconds")

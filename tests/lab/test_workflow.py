@@ -11,6 +11,9 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from moto.backends import get_backend
+from moto.stepfunctions.parser.asl.component.common.string.string_expression import StringJSONata
+from moto.stepfunctions.parser.asl.component.common.timeouts.heartbeat import HeartbeatSeconds, HeartbeatSecondsJSONata
+from moto.stepfunctions.parser.asl.component.common.timeouts.timeout import TimeoutSeconds, TimeoutSecondsJSONata
 
 from lab.integration import java_name
 from lab.query import QueryError, evaluate
@@ -273,6 +276,29 @@ def test_a_run_wide_deadline_ends_it_timed_out() -> None:
     definition = one({"Wait": {"Type": "Wait", "Seconds": 60, "End": True}}, TimeoutSeconds=1)
     with machine(definition, {}, pace=1.0) as made:
         assert made.outcome(made.start({})).status == "TIMED_OUT"
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        TimeoutSeconds(60),
+        TimeoutSecondsJSONata(StringJSONata("{% 50 + 10 %}")),
+        HeartbeatSeconds(60),
+        HeartbeatSecondsJSONata(StringJSONata("{% 50 + 10 %}")),
+    ],
+)
+def test_a_task_that_is_scheduled_while_its_run_is_stopped_keeps_its_own_seconds(limit: Any) -> None:
+    """moto evaluates nothing of a stopped run, and took what lay there: a history that could not be read any more."""
+    definition = one({"Wait": {"Type": "Wait", "Seconds": 60, "End": True}})
+    with machine(definition, {}, pace=1.0) as made:
+        execution = made.start({})
+        made.stop(execution)
+        assert made.outcome(execution).status == "ABORTED"
+        stopped = made.environment(execution)
+        stopped.stack.append(["what a Parallel has left"])
+        before = list(stopped.stack)
+        limit.eval(env=stopped)
+        assert stopped.stack == [*before, 60]
 
 
 # Service integrations

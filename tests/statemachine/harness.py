@@ -123,6 +123,10 @@ class Machine:
         found = [execution for each in machines for execution in list(each.executions)]
         return sum(execution.exec_status in (None, "RUNNING") for execution in found)
 
+    def environment(self, execution: str) -> Any:
+        """What moto's executor evaluates that one with."""
+        return self._execution(execution).exec_worker.env
+
     @staticmethod
     def _execution(execution: str) -> Any:
         # Not by DescribeExecution: asked a hundred times a second it takes longer than the run.
