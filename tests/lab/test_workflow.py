@@ -282,9 +282,9 @@ def test_a_run_wide_deadline_ends_it_timed_out() -> None:
     "limit",
     [
         TimeoutSeconds(60),
-        TimeoutSecondsJSONata(StringJSONata("{% 50 + 10 %}")),
+        TimeoutSecondsJSONata(StringJSONata("50 + 10")),
         HeartbeatSeconds(60),
-        HeartbeatSecondsJSONata(StringJSONata("{% 50 + 10 %}")),
+        HeartbeatSecondsJSONata(StringJSONata("50 + 10")),
     ],
 )
 def test_a_task_that_is_scheduled_while_its_run_is_stopped_keeps_its_own_seconds(limit: Any) -> None:
