@@ -1,8 +1,8 @@
 """AWS as the command line asks it: clients that give up soon, and errors that say in one line what a person can do."""
 
+import os
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -16,6 +16,7 @@ from botocore.exceptions import (
     CredentialRetrievalError,
     InvalidConfigError,
     NoCredentialsError,
+    ParamValidationError,
     PartialCredentialsError,
     ProfileNotFound,
     SSOError,
@@ -30,6 +31,7 @@ from relight_cli.exit_code import Exit, Refused
 _CONFIG = Config(connect_timeout=3, read_timeout=20, retries={"total_max_attempts": 3, "mode": "standard"})
 _NONE = (
     NoCredentialsError,
+    ParamValidationError,
     PartialCredentialsError,
     ProfileNotFound,
     CredentialRetrievalError,
@@ -52,6 +54,8 @@ NO_ANSWER = (BotoCoreError, ResponseParserError)
 """AWS was not reached; or something else has answered, such as a proxy's page."""
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "KmsAccessDeniedException", "UnauthorizedOperation"})
 """AWS's codes for a call that these credentials may not make."""
+_CODE_REFUSED = DENIED | {"ValidationError"}
+"""STS's codes for a second factor's code that is wrong, or cannot be one."""
 _THROTTLED = frozenset(
     {
         "Throttling",
@@ -89,10 +93,20 @@ class Aws:
 
     def ask_for_code(self) -> None:
         """Have a person type the code of a second factor now, where the profile wants one: threads that look at
-        Regions wait for nobody. What is wrong with the credentials is for the first call to say.
+        Regions wait for nobody. Refused where the code does not sign in: they would each ask for it again. What else is
+        wrong with the credentials is for the first call to say.
         """
-        with suppress(Refused), asking("look for credentials"), _usable():
-            self._session = self._session or _signed_in()
+        try:
+            with asking("look for credentials"), _usable():
+                self._session = self._session or _signed_in()
+        except _CodeRefused:
+            raise
+        except Refused:
+            return
+
+
+class _CodeRefused(Refused):
+    """A code was asked for, and nobody is signed in by it."""
 
 
 @contextmanager
@@ -115,15 +129,44 @@ def _signed_in() -> Any:
     keep_roles(own)
     found = own.get_credentials()
     if found is not None and wants_a_code(own):
-        found.get_frozen_credentials()
+        _sign_in_by_code(found)
     return boto3.session.Session(botocore_session=own)
+
+
+def _sign_in_by_code(found: Any) -> None:
+    where = "sign in with a second factor"
+    try:
+        found.get_frozen_credentials()
+    except EOFError as error:
+        do = "call it in a terminal once: what the code is good for is kept until it expires"
+        raise _CodeRefused("there is nobody to type the code", where=where, do=do, code=Exit.NO_CREDENTIALS) from error
+    except (ClientError, ParamValidationError) as error:
+        if isinstance(error, ClientError) and code_of(error) not in _CODE_REFUSED:
+            raise _code_refused(refusal(error, where)) from error
+        what = f"AWS does not accept the code, or does not let this user assume the role ({_line(error)})"
+        do = "wait for the device's next code, as AWS takes each one once, and try again"
+        raise _CodeRefused(what, where=where, do=do, code=Exit.NO_CREDENTIALS) from error
+    except NO_ANSWER as error:
+        raise _code_refused(refusal(error, where)) from error
+
+
+def _code_refused(refused: Refused) -> _CodeRefused:
+    return _CodeRefused(refused.what, where=refused.where, do=refused.do, code=refused.code)
+
+
+class _Kept(JSONFileCache):
+    """Keeps nothing in a home that cannot be written: signing in goes on without."""
+
+    def __setitem__(self, cache_key: str, value: Any) -> None:
+        with suppress(OSError):
+            super().__setitem__(cache_key, value)
 
 
 def keep_roles(session: Any) -> None:
     """Keep the roles that a botocore session assumes, until they expire, where the AWS CLI keeps those that it assumes:
     else each command would ask for the code of a second factor anew, and AWS takes a code once.
     """
-    kept = JSONFileCache(str(Path.home() / ".aws" / "cli" / "cache"))
+    kept = _Kept(os.path.expanduser("~/.aws/cli/cache"))  # noqa: PTH111 - Path has no home where nobody says which
     session.get_component("credential_provider").get_provider("assume-role").cache = kept
 
 
