@@ -5,7 +5,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,17 @@ from botocore.config import Config
 from moto.moto_api._internal import moto_api_backend
 from relight_cli.command import app, run
 from relight_cli.exit_code import Exit
+from syrupy.assertion import SnapshotAssertion
 from typer.main import get_command
 
 from lab import network
 from lab.cloud import Cloud
 from lab.network import Network
 from lab.region import Side, Vantage
+from tests.cli.onlookers import well
 from tests.cli.refusing import Refusing
+from tests.cli.told import told
+from tests.unit.announcements import ending
 from tests.unit.standby import HERE, HOME, NOW, claims, make_ledger
 
 ROOT = Path(__file__).parents[2]
@@ -152,12 +157,20 @@ def agreed(document: Any, code: int) -> None:
 
 
 ASKED = [name for name in COMMANDS if name not in OFFLINE]
+
+
+@pytest.fixture(autouse=True)
+def _width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is told breaks its lines there, however wide the terminal of who tests."""
+    monkeypatch.setenv("COLUMNS", "120")
+
+
 TRIED = [(name, trouble) for trouble in TROUBLES for name in (COMMANDS if trouble == "no credentials" else ASKED)]
 
 
 @pytest.mark.parametrize(("name", "arranged"), TRIED, indirect=["arranged"])
 def test_in_trouble_there_is_one_document_or_one_line(
-    arranged: str, name: str, capfd: pytest.CaptureFixture[str]
+    arranged: str, name: str, capfd: pytest.CaptureFixture[str], snapshot: SnapshotAssertion
 ) -> None:
     words = list(COMMANDS[name])
     code = run([*words, "--json"])
@@ -167,53 +180,112 @@ def test_in_trouble_there_is_one_document_or_one_line(
     assert code in expected
     if name in OFFLINE:
         return
+    document = out
     assert run(words) == code
     out, complaint = capfd.readouterr()
+    assert told(words, code, out + document, complaint) == snapshot
     assert out == ""
     assert re.fullmatch(r"relight: [^\n]+\n", complaint), complaint
 
 
 @dataclass(frozen=True)
-class Half:
-    """Both Regions with a ledger each, of which the primary is lost."""
+class Estate:
+    """Both Regions' APIs, and who asks them."""
 
-    environment: dict[str, str]
+    cloud: Cloud
+    wires: Network
     session: Any
+
+    def on_the_first_day(self) -> None:
+        """A ledger in each Region, in which nobody has written."""
+        moto_api_backend.reset()
+        self.wires.restore(Side.PRIMARY)
+        for region in (HERE, HOME):
+            make_ledger(self.cloud.client("dynamodb", region))
+
+    def with_its_primary_lost(self) -> None:
+        """And the other Region active."""
+        moto_api_backend.reset()
+        self.wires.restore(Side.PRIMARY)
+        for region in (HERE, HOME):
+            make_ledger(self.cloud.client("dynamodb", region)).mirror(claims(4, HERE), NOW)
+        self.wires.lose(Side.PRIMARY, network.Path.REFUSED)
+
+    def on_most_days(self) -> None:
+        """Both Regions well, and state machines that can be started. Each Region's evidence holds a run that ended."""
+        moto_api_backend.reset()
+        self.wires.restore(Side.PRIMARY)
+        well(time.time())
+        for region in (HERE, HOME):
+            for machine in ("failover", "failback", "drill"):
+                self.cloud.client("stepfunctions", region).create_state_machine(
+                    name=f"relight-shop-{machine}",
+                    definition=json.dumps({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}),
+                    roleArn="arn:aws:iam::123456789012:role/relight-shop",
+                )
+            s3, bucket = self.cloud.client("s3", region), f"relight-evidence-shop-123456789012-{region}"
+            s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": region})
+            ended = ending()
+            body = ended | {"run": {**ended["run"], "id": f"failover-4-{region}", "ended": NOW}}
+            s3.put_object(Bucket=bucket, Key=f"runs/failover-4-{region}/run.json", Body=json.dumps(body).encode())
 
 
 @pytest.fixture(scope="module")
-def half() -> Iterator[Half]:
-    """It is lost once the ledgers are there."""
+def built() -> Iterator[Estate]:
     moto_api_backend.reset()
     wires = Network()
     cloud = Cloud(wires)
-    for region in (HERE, HOME):
-        make_ledger(cloud.client("dynamodb", region)).mirror(claims(4, HERE), NOW)
-    wires.lose(Side.PRIMARY, network.Path.REFUSED)
-    environment = cloud.environment(Vantage.OUTSIDE)
     with pytest.MonkeyPatch.context() as patch:
-        for key, value in environment.items():
+        for key, value in cloud.environment(Vantage.OUTSIDE).items():
             patch.setenv(key, value)
         session = boto3.session.Session()
         session.get_credentials()
-    yield Half(environment, session)
+    yield Estate(cloud, wires, session)
     cloud.stop()
+
+
+@pytest.fixture
+def estate(built: Estate, monkeypatch: pytest.MonkeyPatch) -> Estate:
+    for key, value in built.cloud.environment(Vantage.OUTSIDE).items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.setattr(relight_cli.aws, "_signed_in", lambda: built.session)
+    return built
 
 
 @pytest.mark.parametrize("name", ASKED)
 def test_with_one_region_dead_there_is_one_document_too(
-    half: Half, name: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    estate: Estate, name: str, capfd: pytest.CaptureFixture[str], snapshot: SnapshotAssertion
 ) -> None:
-    for key, value in half.environment.items():
-        monkeypatch.setenv(key, value)
-    monkeypatch.setattr(relight_cli.aws, "_signed_in", lambda: half.session)
+    estate.with_its_primary_lost()
     code = run([*COMMANDS[name], "--json"])
-    agreed(only_document(capfd.readouterr().out), code)
+    document = capfd.readouterr().out
+    agreed(only_document(document), code)
     assert run(list(COMMANDS[name])) == code
-    complaint = capfd.readouterr().err
+    out, complaint = capfd.readouterr()
+    assert told(COMMANDS[name], code, out + document, complaint) == snapshot
     assert "Traceback" not in complaint
     if code not in {Exit.DONE, Exit.OTHERWISE}:
         assert re.fullmatch(r"relight: [^\n]+\n", complaint.splitlines(keepends=True)[-1])
+
+
+@pytest.mark.parametrize("day", [Estate.on_the_first_day, Estate.on_most_days], ids=lambda day: day.__name__)
+@pytest.mark.parametrize("name", ASKED)
+def test_with_both_regions_there_each_command_tells_what_it_did_or_why_it_did_not(
+    estate: Estate,
+    name: str,
+    day: Callable[[Estate], None],
+    capfd: pytest.CaptureFixture[str],
+    snapshot: SnapshotAssertion,
+) -> None:
+    """An empty ledger, a run that nobody knows; and what works on most days."""
+    shown = []
+    for more in ((), ("--json",)):
+        day(estate)
+        words = (*COMMANDS[name], *more)
+        code = run(list(words))
+        shown.append(told(words, code, *capfd.readouterr()))
+    assert "Traceback" not in str(shown)
+    assert "\n\n".join(shown) == snapshot
 
 
 def test_each_command_is_tried() -> None:
