@@ -17,7 +17,15 @@ from moto.stepfunctions.parser.asl.component.common.timeouts.timeout import Time
 
 from lab.integration import java_name
 from lab.query import QueryError, evaluate
-from tests.statemachine.harness import REGION, Machine, Outcome, definition_problems, machine, substitution_problems
+from tests.statemachine.harness import (
+    REGION,
+    Machine,
+    Outcome,
+    definition_problems,
+    machine,
+    substitution_problems,
+    until,
+)
 
 ROLE = "arn:aws:iam::123456789012:role/state-machine"
 
@@ -176,15 +184,16 @@ def test_a_task_that_takes_too_long_is_a_timeout_and_no_failed_task() -> None:
         {"ErrorEquals": ["States.TaskFailed"], "Next": "Failed"},
         {"ErrorEquals": ["States.Timeout"], "Next": "Late"},
     ]
-    end = run(
+    definition = one(
         {
             "Slow": task("slow", TimeoutSeconds=1, Catch=catch),
             "Failed": {"Type": "Fail"},
             "Late": {"Type": "Succeed", "Output": "late"},
-        },
-        {"slow": lambda _: release.wait(20)},
+        }
     )
-    release.set()
+    with machine(definition, {"slow": lambda _: release.wait(20)}) as made:
+        end = made.outcome(made.start({}))
+        release.set()
     assert (end.status, end.output) == ("SUCCEEDED", "late")
 
 
@@ -193,7 +202,7 @@ def test_a_timeout_inside_a_parallel_reaches_its_catch(catcher: str) -> None:
     release = threading.Event()
     slow = one({"Slow": task("slow", TimeoutSeconds=1)})
     del slow["QueryLanguage"]
-    end = run(
+    definition = one(
         {
             "Both": {
                 "Type": "Parallel",
@@ -202,10 +211,11 @@ def test_a_timeout_inside_a_parallel_reaches_its_catch(catcher: str) -> None:
                 "End": True,
             },
             "Over": {"Type": "Succeed"},
-        },
-        {"slow": lambda _: release.wait(20)},
+        }
     )
-    release.set()
+    with machine(definition, {"slow": lambda _: release.wait(20)}) as made:
+        end = made.outcome(made.start({}))
+        release.set()
     assert (end.status, end.output) == ("SUCCEEDED", "States.Timeout")
 
 
@@ -745,7 +755,23 @@ def test_each_start_and_end_is_told_once() -> None:
     assert told == [(REGION, "RUNNING"), (REGION, "SUCCEEDED")]
 
 
-# What the harness finds wrong with a definition
+# What the harness leaves behind, and what it finds wrong with a definition
+
+
+def test_a_handler_that_is_at_work_when_its_test_is_over_has_ended_before_the_next_begins() -> None:
+    begun, left = threading.Event(), []
+
+    def linger(event: dict[str, Any]) -> None:
+        begun.set()
+        until(lambda: made.has_ended(event["me"]), "its test is over")
+        left.append("done")
+
+    with machine(
+        one({"Linger": task("linger", {"me": "{% $states.context.Execution.Id %}"})}), {"linger": linger}
+    ) as made:
+        made.start({})
+        assert begun.wait(10)
+    assert left == ["done"]
 
 
 def test_a_sound_definition_has_no_problems() -> None:

@@ -5,6 +5,7 @@ The same seams as the lab's (`lab.workflow`), so that what passes here behaves s
 
 import json
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -163,14 +164,16 @@ def machine(
     `elsewhere` are the functions of other Regions.
     """
     calls: list[tuple[str, Any]] = []
+    door = _Door()
 
     def invoke(region: str, name: str, payload: Any) -> tuple[Any, str | None]:
-        calls.append((name, payload))
-        handler = (elsewhere or {}).get(region, handlers)[name]
-        try:
-            return json.loads(json.dumps(handler(payload))), None
-        except Exception as error:  # what the Lambda runtime does with whatever a handler raises
-            return {"errorType": type(error).__name__, "errorMessage": str(error)}, "Unhandled"
+        with door.passed():
+            calls.append((name, payload))
+            handler = (elsewhere or {}).get(region, handlers)[name]
+            try:
+                return json.loads(json.dumps(handler(payload))), None
+            except Exception as error:  # what the Lambda runtime does with whatever a handler raises
+                return {"errorType": type(error).__name__, "errorMessage": str(error)}, "Unhandled"
 
     with mock_aws():
         workflows = Workflows(invoke, pace=pace)
@@ -189,8 +192,40 @@ def machine(
                 yield Machine(made["stateMachineArn"], workflows, calls, holds)
         finally:
             seams.undo()
-            items.uninstall()
             workflows.uninstall()
+            door.close()
+            items.uninstall()
+
+
+class _Door:
+    """Handlers at work: none is left behind in the tables of the next test, which have the same names."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside = 0
+        self._closed = False
+
+    @contextmanager
+    def passed(self) -> Iterator[None]:
+        """One handler is at work; nobody hears the RuntimeError of one that comes after `close`."""
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("its test is over")
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """Let nobody in any more, and wait for those inside; AssertionError if they do not come out in time."""
+        with self._changed:
+            self._closed = True
+            assert self._changed.wait_for(lambda: not self._inside, _ENDED), (
+                f"{self._inside} handlers are still at work"
+            )
 
 
 _parse_path = cache(result_path.parse)
